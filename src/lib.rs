@@ -1,0 +1,10 @@
+//! Gated rolling upgrades of clustered nodes over SSH.
+//!
+//! Layers point strictly downward, siblings never import each other, and `tests/it/layering.rs`
+//! holds the code to it:
+//!
+//! ```text
+//! model ← { config, journal, transport, ui, cli, exit } ← engine ← command ← main
+//! ```
+
+pub mod model;

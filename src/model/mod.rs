@@ -1,0 +1,1 @@
+//! What things are, and what follows from what. Pure: no clock, no files, no network, no terminal.
