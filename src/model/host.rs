@@ -1,0 +1,71 @@
+//! How a node is reached and as whom commands run there.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The way to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Connection {
+    /// Over SSH, through the operator's own `ssh`.
+    Ssh(SshTarget),
+    /// No SSH: commands run on this machine, in a directory of the node's own.
+    Local,
+}
+
+/// What `ssh` is told; everything absent comes from `~/.ssh/config`, as with ssh itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshTarget {
+    /// Host name or address; checked by [`host_is_safe`] when it enters.
+    pub host: String,
+    /// Port.
+    pub port: Option<u16>,
+    /// Login name.
+    pub user: Option<String>,
+    /// Private key file, absolute.
+    pub identity_file: Option<PathBuf>,
+    /// Jump hosts in order, as `ssh -J` takes them.
+    pub jump: Vec<String>,
+    /// An ssh configuration file instead of `~/.ssh/config`, absolute.
+    pub config_file: Option<PathBuf>,
+    /// A known-hosts file instead of the user's, absolute.
+    pub known_hosts: Option<PathBuf>,
+    /// Whether an unknown host key is accepted and kept. A changed key is refused in any case.
+    pub accept_new_host_keys: bool,
+    /// How long the connection may take to be made.
+    pub connect_timeout: Duration,
+}
+
+/// How commands gain the rights they need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Become {
+    /// As the login user.
+    #[default]
+    None,
+    /// Through `sudo -n`.
+    Sudo,
+    /// Through `doas -n`.
+    Doas,
+}
+
+/// Which shell reads a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Shell {
+    /// `sh -eu`.
+    #[default]
+    Sh,
+    /// `bash -euo pipefail`.
+    Bash,
+}
+
+/// Whether a host name, user name or jump host can stand on ssh's command line: no leading dash (it
+/// would be read as an option), nothing a shell or `ProxyCommand` could expand (CVE-2023-51385).
+pub fn host_is_safe(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 255
+        && !text.starts_with('-')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '[' | ']' | '@'))
+}
