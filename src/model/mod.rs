@@ -1,4 +1,9 @@
 //! What things are, and what follows from what. Pure: no clock, no files, no network, no terminal.
 
+pub mod condition;
 pub mod host;
+pub mod inventory;
 pub mod name;
+pub mod procedure;
+pub mod selector;
+pub mod template;

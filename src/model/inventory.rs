@@ -1,0 +1,83 @@
+//! One cluster: its nodes, how to reach them, variables, and secrets by reference.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::host::{Become, Connection};
+use super::name::{ClusterName, GroupName, NodeName, VarName};
+use super::template::Vars;
+
+/// The inventory with ranges expanded and defaults applied.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inventory {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Variables of every node.
+    pub vars: BTreeMap<VarName, String>,
+    /// Secrets, by where they come from.
+    pub secrets: BTreeMap<VarName, SecretSource>,
+    /// Groups with their variables, in the order of the file.
+    pub groups: Vec<Group>,
+    /// Nodes in the order of the file.
+    pub nodes: Vec<Node>,
+}
+
+/// A group of nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Its name.
+    pub name: GroupName,
+    /// Variables of its nodes.
+    pub vars: BTreeMap<VarName, String>,
+}
+
+/// A node as the inventory has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// How it is reached; cluster-wide ssh settings are already in.
+    pub connection: Connection,
+    /// How commands gain rights there.
+    pub become_with: Become,
+    /// rollgate's own directory on the node, absolute; by default what `transport` finds fit.
+    pub state_dir: Option<PathBuf>,
+    /// Its groups in the order of the file.
+    pub groups: Vec<GroupName>,
+    /// Its own variables.
+    pub vars: BTreeMap<VarName, String>,
+}
+
+/// Where a secret comes from. It is fetched once when a run starts and never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretSource {
+    /// An environment variable of the operator.
+    Env(String),
+    /// A file that only its owner may read; one newline at the end is dropped.
+    File(PathBuf),
+    /// The output of a command on the operator's machine (`pass`, `vault`).
+    Command(String),
+    /// Asked at the terminal with this text.
+    Prompt(String),
+}
+
+impl Inventory {
+    /// The node of that name.
+    pub fn node(&self, name: &NodeName) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == *name)
+    }
+
+    /// A node's variables: cluster, then its groups in order, then its own; the nearest wins.
+    pub fn vars_of(&self, node: &Node) -> Vars {
+        let groups = self.groups.iter().filter(|group| node.groups.contains(&group.name));
+        [&self.vars]
+            .into_iter()
+            .chain(groups.map(|group| &group.vars))
+            .chain([&node.vars])
+            .flatten()
+            .map(|(name, value)| (name.to_string(), value.clone()))
+            .collect()
+    }
+}
