@@ -1,9 +1,11 @@
 //! What things are, and what follows from what. Pure: no clock, no files, no network, no terminal.
 
 pub mod condition;
+pub mod event;
 pub mod host;
 pub mod inventory;
 pub mod name;
+pub mod plan;
 pub mod procedure;
 pub mod selector;
 pub mod template;

@@ -1,0 +1,400 @@
+//! The plan: inventory × procedure, resolved. It is data: shown, confirmed, stored, executed, and
+//! frozen when staged. Steps are kept once per phase; a node's values come to them as variables.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::host::{Become, Connection};
+use super::inventory::SecretSource;
+use super::name::{CheckName, ClusterName, GroupName, NodeName, RoleName, StepName, VarName};
+use super::procedure::{Action, Check, CheckRef, Guard, PointOfNoReturn, Scope, Script, Soak, Step, When};
+use super::template::Vars;
+
+/// What a run executes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The procedure's name.
+    pub procedure: String,
+    /// The version it leads to.
+    pub to: Option<String>,
+    /// The files it was made of.
+    pub sources: Sources,
+    /// Variables of the whole cluster, for steps that belong to no node.
+    pub vars: Vars,
+    /// Secrets, by where they come from.
+    pub secrets: BTreeMap<VarName, SecretSource>,
+    /// The nodes in the order of the inventory.
+    pub nodes: Vec<PlannedNode>,
+    /// How a node's installed version is read.
+    pub version: Option<Script>,
+    /// Named checks.
+    pub checks: BTreeMap<CheckName, Check>,
+    /// Roles.
+    pub roles: BTreeMap<RoleName, PlannedRole>,
+    /// Checks asked of the other nodes before each node is touched.
+    pub invariants: Vec<CheckName>,
+    /// Checks of which none may hold.
+    pub guards: Vec<Guard>,
+    /// Files that are copied to nodes.
+    pub artifacts: Vec<PlannedArtifact>,
+    /// Phases in order; the first is the staging, where there is something to stage.
+    pub phases: Vec<PlannedPhase>,
+}
+
+/// The files of which a plan was made, to notice that they changed since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// The inventory file.
+    pub inventory: PathBuf,
+    /// Its sum.
+    pub inventory_sha256: String,
+    /// The procedure file; the inventory itself when it is written inline.
+    pub procedure: PathBuf,
+    /// Its sum.
+    pub procedure_sha256: String,
+}
+
+/// A node with everything that is known of it beforehand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedNode {
+    /// Its name.
+    pub name: NodeName,
+    /// How it is reached.
+    pub connection: Connection,
+    /// How commands gain rights there.
+    pub become_with: Become,
+    /// rollgate's own directory there, where the inventory names one.
+    pub state_dir: Option<PathBuf>,
+    /// Its groups.
+    pub groups: Vec<GroupName>,
+    /// Its variables, the nearest having won.
+    pub vars: Vars,
+}
+
+/// A role with its set resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedRole {
+    /// The question.
+    pub check: Check,
+    /// Who is asked.
+    pub of: Vec<NodeName>,
+    /// How many nodes must have it.
+    pub exactly: Option<usize>,
+}
+
+/// A file that is copied to nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedArtifact {
+    /// The file on the operator's machine.
+    pub source: PathBuf,
+    /// Its name in the staging directory.
+    pub name: String,
+    /// Its sum, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Who gets it.
+    pub nodes: Vec<NodeName>,
+}
+
+/// A phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedPhase {
+    /// Its name as shown.
+    pub name: String,
+    /// Its name in step ids: lower case, no blanks.
+    pub slug: String,
+    /// Which of the three shapes it has.
+    pub kind: PhaseKind,
+    /// Whether it is done at all.
+    pub when: Option<When>,
+    /// Steps of the operator's lane before the first batch.
+    pub before: Vec<PlannedStep>,
+    /// Its nodes; for a single phase the operator's lane alone.
+    pub nodes: Vec<NodeName>,
+    /// Sizes of the batches; the last one repeats.
+    pub batches: Vec<usize>,
+    /// Nodes that have this role go last.
+    pub last: Option<RoleName>,
+    /// At most one node per value of this variable in a batch.
+    pub spread: Option<VarName>,
+    /// How many nodes may fail before the run stops.
+    pub max_failures: usize,
+    /// What each node goes through, in order.
+    pub steps: Vec<PlannedStep>,
+    /// The way back, in order.
+    pub rollback: Vec<PlannedStep>,
+}
+
+/// The shapes of a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PhaseKind {
+    /// Copies artifacts to all nodes and runs `stage:` steps; restarts nothing.
+    Staging,
+    /// Takes nodes through sections.
+    Rolling,
+    /// Runs once.
+    Single,
+}
+
+/// The part of a turn in which a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Section {
+    /// Before a restart of anything: copies, image pulls.
+    Stage,
+    /// Before the first batch of a phase.
+    Before,
+    /// Is everything fit for it?
+    Precheck,
+    /// Out of service.
+    Drain,
+    /// The change.
+    Upgrade,
+    /// Is it well?
+    Verify,
+    /// Back into service.
+    Undrain,
+    /// Does it stay well?
+    Soak,
+    /// The steps of a single phase.
+    Steps,
+    /// The way back.
+    Rollback,
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Stage => "stage",
+            Self::Before => "before",
+            Self::Precheck => "precheck",
+            Self::Drain => "drain",
+            Self::Upgrade => "upgrade",
+            Self::Verify => "verify",
+            Self::Undrain => "undrain",
+            Self::Soak => "soak",
+            Self::Steps => "steps",
+            Self::Rollback => "rollback",
+        })
+    }
+}
+
+/// A step's name within a plan: `brokers.upgrade.1`. Stable, and fit for file names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(String);
+
+impl StepId {
+    /// Names the n-th step (from 1) of a section.
+    pub fn new(phase: &str, section: Section, n: usize) -> Self {
+        Self(format!("{phase}.{section}.{n}"))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// One step of one node: the word for it in the journal, on screens, in file names and on nodes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StepKey {
+    /// Whose turn it belongs to.
+    pub node: NodeName,
+    /// Which step.
+    pub step: StepId,
+}
+
+impl fmt::Display for StepKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.node, self.step)
+    }
+}
+
+impl TryFrom<String> for StepKey {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (node, step) = text.split_once('/').ok_or_else(|| format!("`{text}` is not NODE/STEP"))?;
+        let node = NodeName::parse(node).map_err(|error| error.to_string())?;
+        Ok(Self { node, step: StepId(step.to_owned()) })
+    }
+}
+
+impl From<StepKey> for String {
+    fn from(key: StepKey) -> String {
+        key.to_string()
+    }
+}
+
+/// A step in its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// Its name within the plan.
+    pub id: StepId,
+    /// Where it stands.
+    pub section: Section,
+    /// What it is called on screens.
+    pub label: String,
+    /// What is done.
+    pub work: Work,
+}
+
+/// What a planned step does: something written in the procedure, or something that follows from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Work {
+    /// A step of the procedure.
+    Step(Box<Step>),
+    /// The artifacts of the node are copied and their sums verified there.
+    Stage,
+    /// What was staged is removed from the node.
+    Unstage,
+    /// The invariants are asked of every other node and compared with the run's baseline.
+    Invariants,
+    /// Checks must keep holding for a while.
+    Soak(Soak),
+    /// The typed question before a point of no return.
+    PassPoint {
+        /// The mark.
+        point: PointOfNoReturn,
+        /// The condition of the step that it guards.
+        when: Option<When>,
+    },
+    /// After a rollback: the node runs the version that it ran before.
+    VersionRestored,
+}
+
+impl PlannedStep {
+    /// The step of the procedure, if it is one.
+    pub fn step(&self) -> Option<&Step> {
+        match &self.work {
+            Work::Step(step) => Some(step),
+            _ => None,
+        }
+    }
+
+    /// Whether it can change something. What cannot is asked anew after a resume and may be
+    /// interrupted at any time.
+    pub fn is_effect(&self) -> bool {
+        match &self.work {
+            Work::Step(step) => {
+                matches!(step.action, Action::Run(_) | Action::Reboot(_) | Action::Put(_) | Action::Get(_))
+                    || matches!(step.action, Action::Manual(_))
+            }
+            Work::Stage | Work::Unstage => true,
+            Work::Invariants | Work::Soak(_) | Work::PassPoint { .. } | Work::VersionRestored => false,
+        }
+    }
+
+    /// Whether it asks the operator.
+    pub fn is_gate(&self) -> bool {
+        match &self.work {
+            Work::Step(step) => matches!(step.action, Action::Gate(_) | Action::Manual(_)),
+            Work::PassPoint { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether running it again is harmless by nature: it changes nothing, or only what has a sum.
+    pub fn is_repeatable(&self) -> bool {
+        !self.is_effect()
+            || self.is_gate()
+            || matches!(self.work, Work::Stage | Work::Unstage)
+            || matches!(self.step(), Some(Step { action: Action::Get(_) | Action::Put(_), .. }))
+    }
+
+    /// The end of the scope at which it must be undone.
+    pub fn temporary(&self) -> Option<Scope> {
+        self.step().and_then(|step| step.temporary)
+    }
+
+    /// Whether there is a way to undo it.
+    pub fn has_undo(&self) -> bool {
+        self.step().is_some_and(|step| step.undo.is_some())
+    }
+
+    /// How often it is tried again without asking.
+    pub fn retries(&self) -> u32 {
+        self.step().map_or(0, |step| step.retries)
+    }
+
+    /// The name under which `--override` knows it.
+    pub fn gate_name(&self) -> Option<&StepName> {
+        self.step().and_then(|step| step.name.as_ref())
+    }
+
+    /// How long it may take.
+    pub fn timeout(&self) -> Duration {
+        match &self.work {
+            Work::Step(step) => step.timeout,
+            Work::Soak(soak) => soak.length,
+            Work::Stage => Duration::from_hours(1),
+            Work::Unstage | Work::Invariants | Work::VersionRestored => Duration::from_mins(1),
+            Work::PassPoint { .. } => Duration::from_mins(30),
+        }
+    }
+}
+
+impl Plan {
+    /// The node of that name.
+    pub fn node(&self, name: &NodeName) -> Option<&PlannedNode> {
+        self.nodes.iter().find(|node| node.name == *name)
+    }
+
+    /// Where a step stands: its phase's number and the step itself.
+    pub fn find(&self, id: &StepId) -> Option<(usize, &PlannedStep)> {
+        self.phases.iter().enumerate().find_map(|(number, phase)| {
+            phase.all_steps().find(|step| step.id == *id).map(|step| (number, step))
+        })
+    }
+
+    /// The check that a reference means. References are resolved when the files are read.
+    pub fn check<'a>(&'a self, reference: &'a CheckRef) -> &'a Check {
+        match reference {
+            CheckRef::Named(name) => {
+                self.checks.get(name).expect("the configuration refuses a name that no check has")
+            }
+            CheckRef::Inline(check) => check,
+        }
+    }
+
+    /// The artifacts of a node.
+    pub fn artifacts_of<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a PlannedArtifact> {
+        self.artifacts.iter().filter(move |artifact| artifact.nodes.contains(node))
+    }
+
+    /// The nodes of a group in the order of the inventory.
+    pub fn group<'a>(&'a self, group: &'a GroupName) -> impl Iterator<Item = &'a NodeName> {
+        self.nodes.iter().filter(move |node| node.groups.contains(group)).map(|node| &node.name)
+    }
+
+    /// Whether there is anything to stage.
+    pub fn has_staging(&self) -> bool {
+        self.phases.first().is_some_and(|phase| phase.kind == PhaseKind::Staging)
+    }
+}
+
+impl PlannedPhase {
+    /// Every step of the phase: before, forward, back.
+    pub fn all_steps(&self) -> impl Iterator<Item = &PlannedStep> {
+        self.before.iter().chain(&self.steps).chain(&self.rollback)
+    }
+
+    /// The size of the n-th batch, from 0.
+    pub fn batch_size(&self, number: usize) -> usize {
+        self.batches.get(number).or(self.batches.last()).copied().unwrap_or(1)
+    }
+}
