@@ -1,0 +1,245 @@
+//! The fold: a run's records, one after the other, give its state. The engine, the screen and
+//! `status` all use this one; there is no second way to know where a run stands.
+
+mod fold;
+mod resume;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::condition::Verdict;
+use super::event::{Failure, Question, Reading, Request, RunEnd, RunId, Stop, Turn};
+use super::name::{CheckName, NodeName, RoleName};
+use super::plan::{Plan, StepKey};
+
+pub use fold::Illegal;
+pub use view::RunStatus;
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunState {
+    /// Its name.
+    pub run: RunId,
+    /// What it executes.
+    pub plan: Arc<Plan>,
+    /// What the first invocation was asked.
+    pub opened: Request,
+    /// What the latest invocation was asked.
+    pub request: Request,
+    /// How many invocations there were.
+    pub invocation: u32,
+    /// When the journal begins.
+    pub opened_at: Timestamp,
+    /// When the latest record was written.
+    pub latest_at: Timestamp,
+    /// The number of the latest record.
+    pub latest_seq: u64,
+    /// What the invariants answered before anything was touched.
+    pub baseline: BTreeMap<(CheckName, NodeName), Verdict>,
+    /// Roles as they were at the start.
+    pub pinned: BTreeMap<RoleName, Vec<NodeName>>,
+    /// Versions as read on the nodes.
+    pub versions: BTreeMap<NodeName, Versions>,
+    /// Captured values by the lane that captured them; `None` is a secret.
+    pub captures: BTreeMap<NodeName, BTreeMap<String, Option<String>>>,
+    /// Phases, as many as the plan has.
+    pub phases: Vec<PhaseState>,
+    /// Turns that have begun.
+    pub turns: BTreeMap<Turn, TurnState>,
+    /// Steps that have begun.
+    pub steps: BTreeMap<StepKey, StepState>,
+    /// Points of no return that were passed.
+    pub points_passed: BTreeSet<StepKey>,
+    /// A question that holds everything up.
+    pub question: Option<Question>,
+    /// Questions that hold up their own step only.
+    pub waiting: BTreeSet<StepKey>,
+    /// Why no new step begins.
+    pub stop: Option<Stop>,
+    /// How the latest invocation ended; `None` while it lasts or after it died.
+    pub end: Option<RunEnd>,
+}
+
+/// A node's version before the run and by the latest reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versions {
+    /// Before the run.
+    pub before: String,
+    /// The latest.
+    pub now: String,
+}
+
+/// Where a phase stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PhaseState {
+    /// Begun, ended, skipped, or none of these.
+    pub status: PhaseStatus,
+    /// How many batches were formed.
+    pub batches: usize,
+}
+
+/// The states of a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PhaseStatus {
+    /// To do.
+    #[default]
+    Waiting,
+    /// Begun.
+    Active,
+    /// Ended.
+    Done,
+    /// Its `when` did not hold.
+    Skipped,
+}
+
+/// Where a turn stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnState {
+    /// See [`TurnStatus`].
+    pub status: TurnStatus,
+    /// In which invocation it ended.
+    pub ended_in: Option<u32>,
+    /// When it first began.
+    pub started_at: Timestamp,
+    /// When it last began or ended.
+    pub since: Timestamp,
+}
+
+/// The states of a turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TurnStatus {
+    /// On its way.
+    Active,
+    /// The operator goes on without the node; what is temporary is yet to be undone.
+    Leaving {
+        /// Why.
+        reason: String,
+    },
+    /// On its way back.
+    Returning,
+    /// Every step is done.
+    Done,
+    /// Failed, and the phase allows for it.
+    Failed,
+    /// The operator went on without the node.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// Taken back.
+    RolledBack,
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepState {
+    /// See [`StepStatus`].
+    pub status: StepStatus,
+    /// Attempts in all; never reset, for they name log files and jobs.
+    pub attempts: u32,
+    /// Attempts since the budget was last renewed.
+    pub spent: u32,
+    /// The machines where the latest attempt was made.
+    pub on: Vec<NodeName>,
+    /// The record with which the latest attempt began: the order for undoing.
+    pub started_seq: u64,
+    /// When the latest attempt began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Its undo.
+    pub undo: UndoStatus,
+    /// Attempts to undo it; never reset.
+    pub undo_attempts: u32,
+    /// The latest readings of its checks.
+    pub readings: Vec<Reading>,
+}
+
+/// The states of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepStatus {
+    /// Not begun, or to be done again.
+    ToDo,
+    /// Begun, and somebody follows it.
+    Running,
+    /// Begun by an invocation that is gone.
+    Dangling,
+    /// Done.
+    Done,
+    /// Not needed.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+    /// Failed.
+    Failed(Failure),
+    /// How it ended cannot be established.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// The states of an undo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UndoStatus {
+    /// There is nothing to undo.
+    Nothing,
+    /// The change was made or may have been made.
+    Due,
+    /// The undo has begun, and somebody follows it.
+    Running,
+    /// Begun by an invocation that is gone.
+    Dangling,
+    /// Undone.
+    Done,
+    /// It could not be undone, or nobody knows whether it was.
+    Failed {
+        /// Why.
+        why: String,
+        /// Whether the operator has been asked, or there is nobody to ask.
+        settled: bool,
+    },
+}
+
+impl StepState {
+    fn begun_at(at: Timestamp) -> Self {
+        Self {
+            status: StepStatus::ToDo,
+            attempts: 0,
+            spent: 0,
+            on: Vec::new(),
+            started_seq: 0,
+            started_at: at,
+            ended_at: None,
+            undo: UndoStatus::Nothing,
+            undo_attempts: 0,
+            readings: Vec::new(),
+        }
+    }
+
+    /// Whether nothing more is to be done about the step on the way forward.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.status, StepStatus::Done | StepStatus::Skipped { .. })
+    }
+
+    /// Whether the change may be in force and there is a way to undo it.
+    pub fn is_in_force(&self) -> bool {
+        !matches!(self.undo, UndoStatus::Nothing | UndoStatus::Done)
+    }
+
+    /// Whether somebody follows the step or its undo.
+    pub fn is_in_flight(&self) -> bool {
+        self.status == StepStatus::Running || self.undo == UndoStatus::Running
+    }
+}
+
+impl TurnStatus {
+    /// Whether the turn is over and nothing more is to be done in it.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Skipped { .. } | Self::RolledBack)
+    }
+}

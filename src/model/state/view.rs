@@ -1,0 +1,188 @@
+//! What follows from a state: questions that the scheduler, the engine and the screens ask of it.
+
+use super::{RunState, StepState, StepStatus, TurnStatus, UndoStatus};
+use crate::model::event::{Goal, Halt, RunEnd, Turn};
+use crate::model::name::NodeName;
+use crate::model::plan::{PhaseKind, StepKey};
+use crate::model::template::Vars;
+
+/// The states of a run (`product.md` §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStatus {
+    /// Everything is on the nodes.
+    Staged,
+    /// An invocation is at work, or died at it.
+    Working,
+    /// It waits at a gate or a question.
+    Waiting,
+    /// It can go on; every node is whole.
+    Stopped,
+    /// Every phase is done.
+    Finished,
+    /// It can go on; a node needs somebody.
+    Failed,
+    /// Nodes are being taken back.
+    RollingBack,
+    /// Nodes were taken back.
+    RolledBack,
+    /// Over.
+    Unstaged,
+}
+
+impl RunStatus {
+    /// The word for it on screens and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Staged => "staged",
+            Self::Working => "working",
+            Self::Waiting => "waiting",
+            Self::Stopped => "stopped",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::RollingBack => "rolling-back",
+            Self::RolledBack => "rolled-back",
+            Self::Unstaged => "unstaged",
+        }
+    }
+}
+
+impl RunState {
+    /// The run's state in one word.
+    pub fn status(&self) -> RunStatus {
+        match &self.end {
+            Some(RunEnd::Staged) => RunStatus::Staged,
+            Some(RunEnd::Finished) => RunStatus::Finished,
+            Some(RunEnd::Unstaged) => RunStatus::Unstaged,
+            Some(RunEnd::RolledBack) => RunStatus::RolledBack,
+            Some(RunEnd::Stopped(stop)) if stop.halt >= Halt::UndoFailed => RunStatus::Failed,
+            Some(RunEnd::Stopped(_)) => RunStatus::Stopped,
+            None if self.question.is_some() || !self.waiting.is_empty() => RunStatus::Waiting,
+            None if matches!(self.request.goal, Goal::RolledBack(_)) => RunStatus::RollingBack,
+            None => RunStatus::Working,
+        }
+    }
+
+    /// Whether another invocation may go on with it towards its end.
+    pub fn is_open(&self) -> bool {
+        match &self.end {
+            Some(RunEnd::Finished | RunEnd::Unstaged) => false,
+            Some(RunEnd::RolledBack) => self.was_touched_and_is_not_whole(),
+            _ => true,
+        }
+    }
+
+    fn was_touched_and_is_not_whole(&self) -> bool {
+        self.turns.iter().any(|(turn, state)| {
+            self.plan.phases[turn.phase].kind != PhaseKind::Staging && state.status != TurnStatus::RolledBack
+        })
+    }
+
+    /// Whether anything but staging has begun.
+    pub fn has_started(&self) -> bool {
+        self.turns.keys().any(|turn| self.plan.phases[turn.phase].kind != PhaseKind::Staging)
+    }
+
+    /// The state of a step, if it has begun.
+    pub fn step(&self, key: &StepKey) -> Option<&StepState> {
+        self.steps.get(key)
+    }
+
+    /// The step of a turn that failed or is unknown and was not settled.
+    pub fn trouble(&self, turn: &Turn) -> Option<StepKey> {
+        let phase = &self.plan.phases[turn.phase];
+        phase.all_steps().map(|step| turn.key(&step.id)).find(|key| {
+            self.steps
+                .get(key)
+                .is_some_and(|step| matches!(step.status, StepStatus::Failed(_) | StepStatus::Unknown { .. }))
+        })
+    }
+
+    /// Temporary changes that are in force, the latest first: the order in which they are undone.
+    pub fn outstanding(&self) -> Vec<&StepKey> {
+        let mut keys: Vec<_> = self
+            .steps
+            .iter()
+            .filter(|(key, step)| step.is_in_force() && self.is_temporary(key))
+            .map(|(key, step)| (step.started_seq, key))
+            .collect();
+        keys.sort_by(|a, b| b.cmp(a));
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn is_temporary(&self, key: &StepKey) -> bool {
+        self.plan.find(&key.step).is_some_and(|(_, step)| step.temporary().is_some())
+    }
+
+    /// Steps and undos of invocations that are gone.
+    pub fn dangling(&self) -> Vec<(StepKey, bool)> {
+        let steps = self.steps.iter().filter(|(_, step)| step.status == StepStatus::Dangling);
+        let undos = self.steps.iter().filter(|(_, step)| step.undo == UndoStatus::Dangling);
+        steps.map(|(key, _)| (key.clone(), false)).chain(undos.map(|(key, _)| (key.clone(), true))).collect()
+    }
+
+    /// Whether anything is being followed.
+    pub fn is_busy(&self) -> bool {
+        self.steps.values().any(StepState::is_in_flight)
+    }
+
+    /// Whether a turn has changed something that has not been undone.
+    pub fn has_changed(&self, turn: &Turn) -> bool {
+        self.steps_of(turn).iter().filter(|step| step.is_effect()).any(|step| {
+            self.steps.get(&turn.key(&step.id)).is_some_and(|state| {
+                matches!(
+                    state.status,
+                    StepStatus::Done
+                        | StepStatus::Failed(_)
+                        | StepStatus::Unknown { .. }
+                        | StepStatus::Dangling
+                        | StepStatus::Running
+                ) && state.undo != UndoStatus::Done
+                    || state.attempts > 0 && state.is_in_force()
+            })
+        })
+    }
+
+    /// The text of a point of no return that was passed and leaves no way back.
+    pub fn no_return(&self) -> Option<String> {
+        self.points_passed.iter().find_map(|key| {
+            let (_, step) = self.plan.find(&key.step)?;
+            match &step.work {
+                crate::model::plan::Work::PassPoint { point, .. } if !point.rollback_possible => {
+                    Some(point.text.render_known(&self.vars_of(&key.node)))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The variables that the steps of a lane see, but for those that only a connection can tell and
+    /// for secrets: the node's own, captured values, and rollgate's.
+    pub fn vars_of(&self, lane: &NodeName) -> Vars {
+        let plan = &self.plan;
+        let mut vars = plan.node(lane).map_or_else(|| plan.vars.clone(), |node| node.vars.clone());
+        let operator = NodeName::operator();
+        let captured = [&operator, lane].into_iter().filter_map(|lane| self.captures.get(lane));
+        for (name, value) in captured.flatten() {
+            if let Some(value) = value {
+                vars.insert(name.clone(), value.clone());
+            }
+        }
+        vars.insert("ROLLGATE_NODE".to_owned(), lane.to_string());
+        vars.insert("ROLLGATE_CLUSTER".to_owned(), plan.cluster.to_string());
+        if let Some(node) = plan.node(lane) {
+            let host = match &node.connection {
+                crate::model::host::Connection::Ssh(target) => target.host.as_str(),
+                crate::model::host::Connection::Local => "localhost",
+            };
+            vars.insert("ROLLGATE_HOST".to_owned(), host.to_owned());
+        }
+        vars.insert("ROLLGATE_TO".to_owned(), plan.to.clone().unwrap_or_default());
+        let from = self.versions.get(lane).map(|versions| versions.before.clone()).unwrap_or_default();
+        vars.insert("ROLLGATE_FROM".to_owned(), from);
+        for (role, nodes) in &self.pinned {
+            let names: Vec<_> = nodes.iter().map(NodeName::as_str).collect();
+            vars.insert(format!("ROLLGATE_PINNED_{}", role.as_str().to_uppercase()), names.join(" "));
+        }
+        vars
+    }
+}
