@@ -44,10 +44,10 @@ pub enum PlanError {
         source: Unset,
     },
     /// The file is not the one that the procedure names.
-    #[error("{}: its sha256 is {found}, and the procedure wants {wanted}", source.display())]
+    #[error("{}: its sha256 is {found}, and the procedure wants {wanted}", file.display())]
     WrongSum {
         /// The file.
-        source: PathBuf,
+        file: PathBuf,
         /// What the procedure says.
         wanted: String,
         /// What the file has.
@@ -168,7 +168,7 @@ fn planned_artifacts(
                 .map_err(|source| PlanError::Unset { place: place.clone(), source })?
                 .to_ascii_lowercase();
             if wanted != facts.sha256 {
-                return Err(PlanError::WrongSum { source, wanted, found: facts.sha256.clone() });
+                return Err(PlanError::WrongSum { file: source, wanted, found: facts.sha256.clone() });
             }
         }
         let name = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
