@@ -111,7 +111,8 @@ pub fn plan(
     let mut slugs = BTreeSet::from(["stage".to_owned()]);
     let mut phases: Vec<PlannedPhase> = staging(inventory, procedure, &artifacts).into_iter().collect();
     for phase in &procedure.phases {
-        phases.push(planned_phase(inventory, procedure, phase, slug(phase.name.as_str(), &mut slugs))?);
+        let slug = slug(phase.name.as_str(), &mut slugs);
+        phases.push(planned_phase(inventory, procedure, phase, &slug)?);
     }
     Ok(Plan {
         cluster: inventory.cluster.clone(),
@@ -286,18 +287,18 @@ fn planned_phase(
     inventory: &Inventory,
     procedure: &Procedure,
     phase: &Phase,
-    slug: String,
+    slug: &str,
 ) -> Result<PlannedPhase, PlanError> {
-    let mut before = Numbering::new(&slug);
+    let mut before = Numbering::new(slug);
     if let Some(point) = &phase.point_of_no_return {
         let work = Work::PassPoint { point: point.clone(), when: None };
         before.push(Section::Before, "point of no return".to_owned(), work);
     }
-    let mut back = Numbering::new(&slug);
+    let mut back = Numbering::new(slug);
     back.section(Section::Rollback, &phase.rollback, procedure);
     let mut planned = PlannedPhase {
         name: phase.name.to_string(),
-        slug: slug.clone(),
+        slug: slug.to_owned(),
         kind: PhaseKind::Single,
         when: phase.when.clone(),
         before: Vec::new(),
@@ -326,7 +327,7 @@ fn planned_phase(
             planned.spread.clone_from(&rolling.spread);
             planned.max_failures = rolling.max_failures;
             planned.before = before.steps;
-            planned.steps = turn_steps(&slug, rolling, procedure);
+            planned.steps = turn_steps(slug, rolling, procedure);
             if procedure.version.is_some() {
                 back.push(Section::Rollback, "runs the old version".to_owned(), Work::VersionRestored);
             }
