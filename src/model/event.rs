@@ -562,7 +562,11 @@ pub enum Report {
     Ask(Box<Inquiry>),
     /// The question is void: the gate closed again, or the run stops.
     Withdraw(Question),
-    /// A step needs the terminal for itself; the screen lets go of it until the sender drops.
+    /// Ctrl-C while the run waits at a closed gate: offer the choices (keep waiting, read now, open
+    /// anyway, stop). The answer is [`Control::ReadNow`], [`Control::Open`], [`Control::Stop`] or nothing.
+    Choices(StepKey),
+    /// A step needs the terminal for itself; the screen lets go of it, says [`Control::Yielded`], and
+    /// stays silent until [`Report::Restore`].
     Yield(StepKey),
     /// A step gave the terminal back.
     Restore(StepKey),
@@ -609,6 +613,8 @@ pub enum Control {
     },
     /// Stop at the next safe point.
     Stop,
+    /// The terminal is free for this step.
+    Yielded(StepKey),
 }
 
 impl Event {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::host::{Become, Connection};
 use super::inventory::SecretSource;
@@ -374,6 +375,18 @@ impl Plan {
     /// The artifacts of a node.
     pub fn artifacts_of<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a PlannedArtifact> {
         self.artifacts.iter().filter(move |artifact| artifact.nodes.contains(node))
+    }
+
+    /// The name of the directory that holds a node's artifacts: the same content, the same name, so a
+    /// second `stage` finds what the first one left. `None` for a node that gets none.
+    pub fn staging_set(&self, node: &NodeName) -> Option<String> {
+        let mut sum = Sha256::new();
+        let mut any = false;
+        for artifact in self.artifacts_of(node) {
+            sum.update(format!("{} {}\n", artifact.sha256, artifact.name));
+            any = true;
+        }
+        any.then(|| sum.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The nodes of a group in the order of the inventory.

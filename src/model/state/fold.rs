@@ -117,7 +117,13 @@ impl RunState {
             Event::Captured { key, name, value } => {
                 self.captures.entry(key.node.clone()).or_default().insert(name.to_string(), value.clone());
             }
-            Event::ReadingTaken { key, readings } => self.step_mut(key)?.readings.clone_from(readings),
+            Event::ReadingTaken { key, readings } => {
+                self.step_mut(key)?.readings.clone_from(readings);
+                // A gate that closed again has withdrawn its question.
+                if readings.iter().any(|reading| !reading.verdict.holds()) {
+                    self.waiting.remove(key);
+                }
+            }
             Event::Asked { question } => self.ask(question)?,
             Event::Answered { question, decision, .. } => self.answer(question, decision)?,
             Event::PointPassed { key } => {
