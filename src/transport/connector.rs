@@ -1,0 +1,167 @@
+//! Opens a session: checks the address, dials, logs in, tries the rights, reads the facts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::error::{Kind, TransportError, Trouble};
+use super::facts::{self, Facts, Unusable};
+use super::link::Link;
+use super::local::Local;
+use super::master::{Master, NoMaster};
+use super::probe::ask;
+use super::session::{NodeSession, place};
+use super::ssh::Ssh;
+use super::{BoxFuture, Connector, Endpoint, Session, trouble};
+use crate::model::host::{Connection, SshTarget, host_is_safe};
+
+/// More key exchanges at once gain nothing.
+const HANDSHAKES: usize = 16;
+/// One sshd takes ten unauthenticated connections at once before it begins to refuse some.
+const THROUGH_ONE_JUMP: usize = 8;
+/// An sshd gives ten channels to a connection; two are left to look after the others.
+const CHANNELS: usize = 8;
+/// How long a login may take to run its first commands, at least: shells have slow start files.
+const HELLO: Duration = Duration::from_secs(20);
+
+/// Connects over ssh, and to this machine, as each endpoint says.
+pub struct Dialer {
+    handshakes: Arc<Semaphore>,
+    jumps: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Default for Dialer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Dialer {
+    /// A dialer; it limits the handshakes of all connections that are made through it.
+    pub fn new() -> Self {
+        Self { handshakes: Arc::new(Semaphore::new(HANDSHAKES)), jumps: Mutex::new(HashMap::new()) }
+    }
+
+    async fn open(&self, to: &Endpoint) -> Result<Arc<dyn Session>, TransportError> {
+        let root = checked(to)?;
+        let link: Box<dyn Link> = match &to.connection {
+            Connection::Local => Box::new(Local::new(CHANNELS)),
+            Connection::Ssh(target) => {
+                let dialled = self.dial(target).await;
+                let master = dialled.map_err(|why| TransportError::Unreachable {
+                    node: to.name.clone(),
+                    why: Box::new(why),
+                })?;
+                Box::new(Ssh::new(master, target.clone(), CHANNELS))
+            }
+        };
+        let mut facts = hello(&*link, to, root).await?;
+        let local = to.connection == Connection::Local;
+        if local && root.is_none() {
+            facts.root = format!("{}/nodes/{}", facts.root, to.name);
+        }
+        let home = local.then(|| facts.root.clone());
+        let (name, connection) = (to.name.clone(), to.connection.clone());
+        Ok(Arc::new(NodeSession { name, connection, become_with: to.become_with, link, facts, home }))
+    }
+
+    /// Makes the master connection; one that is turned away for the crowd is tried again in time.
+    async fn dial(&self, target: &SshTarget) -> Result<Master, Trouble> {
+        let through = target.jump.first().map(|jump| self.jump(jump));
+        let _through = match through {
+            Some(jump) => jump.acquire_owned().await.ok(),
+            None => None,
+        };
+        let _turn = Arc::clone(&self.handshakes).acquire_owned().await.ok();
+        let until = Instant::now() + target.connect_timeout;
+        let mut wait = Duration::from_millis(100);
+        loop {
+            // ssh's own timeout comes first: it can say what it waited for.
+            let failure = match Master::open(target, until + Duration::from_secs(2)).await {
+                Ok(master) => return Ok(master),
+                Err(NoMaster::Here { what, source }) => return Err(trouble::no_ssh(target, what, &source)),
+                Err(NoMaster::Ended { said }) => trouble::of_ssh(target, &said, false),
+                Err(NoMaster::Late { said }) => trouble::of_ssh(target, &said, true),
+            };
+            if failure.kind != Kind::TurnedAway || Instant::now() + wait >= until {
+                return Err(failure);
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    fn jump(&self, host: &str) -> Arc<Semaphore> {
+        let mut jumps = self.jumps.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Semaphore::new(THROUGH_ONE_JUMP));
+        Arc::clone(jumps.entry(host.to_owned()).or_insert_with(new))
+    }
+}
+
+impl Connector for Dialer {
+    fn connect<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>> {
+        Box::pin(self.open(to))
+    }
+}
+
+/// Refuses what must not reach a command line, whoever let it in; the own directory as text.
+fn checked(to: &Endpoint) -> Result<Option<&str>, TransportError> {
+    let refused = |why: String| TransportError::Refused { node: to.name.clone(), why };
+    if let Connection::Ssh(target) = &to.connection {
+        let words = [Some(&target.host), target.user.as_ref()];
+        for word in words.into_iter().flatten().chain(&target.jump) {
+            if !host_is_safe(word) {
+                let shown = word.escape_debug();
+                return Err(refused(format!("`{shown}` cannot stand on ssh's command line")));
+            }
+        }
+    }
+    let Some(root) = to.state_dir.as_deref() else { return Ok(None) };
+    let fits = |text: &&str| Path::new(text).is_absolute() && !text.chars().any(char::is_control);
+    let text = root.to_str().map(|text| text.trim_end_matches('/')).filter(fits);
+    text.map(Some).ok_or_else(|| {
+        refused(format!("the state directory `{}` must be an absolute path other than /", root.display()))
+    })
+}
+
+/// The first words on a new connection.
+async fn hello(link: &dyn Link, to: &Endpoint, root: Option<&str>) -> Result<Facts, TransportError> {
+    let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
+    let questions = facts::questions(to.become_with, &env, &secrets);
+    let (place, target) = (place(&to.connection), target(to));
+    let deadline = target.map_or(HELLO, |target| target.connect_timeout.max(HELLO));
+    let unreachable =
+        |why: Trouble| TransportError::Unreachable { node: to.name.clone(), why: Box::new(why) };
+    let asked = match ask(link, &questions, None, false, deadline).await {
+        Ok(asked) => asked,
+        Err(snag) => {
+            let why = match snag {
+                super::converse::Snag::Broken(broken) => broken.why,
+                super::converse::Snag::Unfit(unfit) => unfit.0,
+                super::converse::Snag::Here(error) => error.to_string(),
+            };
+            return Err(unreachable(trouble::closed(place, &why)));
+        }
+    };
+    facts::read(&asked.replies, root).map_err(|unusable| {
+        unreachable(match unusable {
+            Unusable::Become(said) => trouble::no_rights(place, target, to.become_with, &said),
+            Unusable::Shell(text) => {
+                let noise = asked.noise.lines().find(|line| !line.trim().is_empty());
+                let text = noise.map_or(text, |line| format!("the login's shell says: {line}"));
+                trouble::no_shell(place, target, &text, &asked.noise)
+            }
+        })
+    })
+}
+
+fn target(to: &Endpoint) -> Option<&SshTarget> {
+    match &to.connection {
+        Connection::Ssh(target) => Some(target),
+        Connection::Local => None,
+    }
+}

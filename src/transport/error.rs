@@ -1,0 +1,129 @@
+//! What can go wrong between here and a node, worded for the operator.
+
+use std::io;
+
+use crate::model::name::NodeName;
+
+/// Why a call to a node has no answer. A command that ran and failed is not among them.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Nothing of what was asked has begun.
+    #[error("{} {node} ({}): {}", .why.kind.verb(), .why.place, .why.text)]
+    Unreachable {
+        /// The node.
+        node: NodeName,
+        /// What stands in the way.
+        why: Box<Trouble>,
+    },
+    /// It may have begun, and how it ended is unknown.
+    #[error("contact with {node} was lost: {why}")]
+    Lost {
+        /// The node.
+        node: NodeName,
+        /// What was seen of the loss.
+        why: String,
+    },
+    /// rollgate does not do what was asked; the node has not been asked.
+    #[error("{node}: {why}")]
+    Refused {
+        /// The node.
+        node: NodeName,
+        /// What was asked, and why not.
+        why: String,
+    },
+    /// A copy did not come about; the destination is as it was.
+    #[error("{node}: {what}")]
+    Copy {
+        /// The node.
+        node: NodeName,
+        /// What failed, in the node's words where it said something.
+        what: String,
+    },
+    /// This machine failed.
+    #[error("{what}")]
+    Here {
+        /// What was tried.
+        what: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl TransportError {
+    /// Whether it is certain that nothing began on the node.
+    pub fn never_began(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Refused { .. })
+    }
+
+    /// What the operator should know to get on, where there is more to say than the error itself.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { why, .. } => Some(&why.help),
+            _ => None,
+        }
+    }
+
+    /// A command to type next, where the error itself suggests one.
+    pub fn next(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { why, .. } => why.next.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What stands between here and a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Of which kind it is.
+    pub kind: Kind,
+    /// Where it was tried: `ops@10.0.0.13 port 22`.
+    pub place: String,
+    /// The heart of it in one line.
+    pub text: String,
+    /// Everything that ssh, sudo or the node said, a line each, unescaped.
+    pub said: Vec<String>,
+    /// What it means and what to do.
+    pub help: String,
+    /// A command to type next.
+    pub next: Option<String>,
+}
+
+/// Kinds of [`Trouble`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// No key was accepted.
+    PermissionDenied,
+    /// The host key is not known and unknown ones are not accepted.
+    HostKeyUnknown,
+    /// The host key is another than the known one.
+    HostKeyChanged,
+    /// Nothing listens there.
+    ConnectionRefused,
+    /// No answer in time.
+    TimedOut,
+    /// The name has no address.
+    NameNotResolved,
+    /// There is no route to the address.
+    NoRoute,
+    /// The server closed the connection before the login (`MaxStartups`, a firewall, fail2ban).
+    TurnedAway,
+    /// `sudo -n` or `doas -n` does not work.
+    Become,
+    /// The login works, but its shell runs no commands, or the shell that a script wants is missing.
+    Shell,
+    /// This connection has ended; a new one may work.
+    Closed,
+    /// `ssh` cannot be run here, or said something that is in no list.
+    Other,
+}
+
+impl Kind {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::PermissionDenied | Self::HostKeyUnknown | Self::HostKeyChanged => "cannot log in to",
+            Self::Become | Self::Shell => "cannot run commands on",
+            _ => "cannot reach",
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What is read from a node once, at login.
+
+use std::collections::BTreeMap;
+
+use super::job::{ProbeEnd, ProbeReply};
+use super::script::{Body, Input};
+use crate::model::host::{Become, Shell};
+
+/// What is known of a node since its login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The user that ssh logs in as.
+    pub user: String,
+    /// The user id that commands have with the node's `become`.
+    pub uid: u32,
+    /// The login's home directory.
+    pub home: String,
+    /// Changes with every boot; none where the system has no such thing.
+    pub boot_id: Option<String>,
+    /// rollgate's own directory on the node: the inventory's, else `/var/lib/rollgate` for root, else
+    /// `rollgate` in the user's XDG state directory (for `connection: local`, `nodes/NAME` below it). It need not
+    /// exist.
+    pub root: String,
+    /// `SSH_CONNECTION` as the node sees it: the operator's address and port, the node's own.
+    pub ssh_connection: Option<String>,
+    /// Kernel name, release and machine.
+    pub kernel: String,
+    /// The system's name for itself, where `/etc/os-release` has one.
+    pub os: Option<String>,
+}
+
+/// Asks for everything; run once as the login, and once more with rights if there are any to gain.
+const SCRIPT: &str = r#"
+printf 'user=%s\n' "$(id -un 2>/dev/null || id -u)"
+printf 'uid=%s\n' "$(id -u)"
+printf 'home=%s\n' "${HOME:-/}"
+printf 'state=%s\n' "${XDG_STATE_HOME:-}"
+printf 'boot=%s\n' "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || :)"
+printf 'ssh=%s\n' "${SSH_CONNECTION:-}"
+printf 'kernel=%s\n' "$(uname -srm)"
+printf 'os=%s\n' "$(sed -n 's/^PRETTY_NAME="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' /etc/os-release 2>/dev/null || :)"
+printf 'printf=%s\n' "$(command -v printf)"
+"#;
+
+/// The scripts to ask, given empty maps to borrow.
+pub(super) fn questions<'a>(
+    become_with: Become,
+    env: &'a BTreeMap<String, String>,
+    secrets: &'a BTreeMap<String, super::Secret>,
+) -> Vec<Body<'a>> {
+    let body = |become_with| Body {
+        script: SCRIPT,
+        shell: Shell::Sh,
+        env,
+        secrets,
+        stdin: Input::Nothing,
+        cwd: None,
+        become_with,
+    };
+    let mut list = vec![body(Become::None)];
+    if become_with != Become::None {
+        list.push(body(become_with));
+    }
+    list
+}
+
+/// Why the answers are no facts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// The login's shell does not do what POSIX says.
+    Shell(String),
+    /// Rights are not to be had.
+    Become(String),
+}
+
+/// Makes facts of the replies to [`questions`].
+pub(super) fn read(replies: &[ProbeReply], root: Option<&str>) -> Result<Facts, Unusable> {
+    let login = replies.first().ok_or_else(|| Unusable::Shell("it answered nothing".to_owned()))?;
+    if login.end != (ProbeEnd::Exited { code: 0 }) {
+        let said = format!("{:?}: {}", login.end, login.stderr.text().trim());
+        return Err(Unusable::Shell(said));
+    }
+    let known = pairs(login);
+    let field = |name: &str| known.get(name).filter(|value| !value.is_empty()).cloned();
+    if field("printf").is_some_and(|path| path.starts_with('/')) {
+        return Err(Unusable::Shell(
+            "its sh has no built-in printf, so values would show in the process list".to_owned(),
+        ));
+    }
+    let mut uid = field("uid");
+    if let Some(with_rights) = replies.get(1) {
+        if with_rights.end != (ProbeEnd::Exited { code: 0 }) {
+            let said = match &with_rights.end {
+                ProbeEnd::NotRun { why } => why.clone(),
+                ProbeEnd::TimedOut => "it asks for something, or hangs".to_owned(),
+                _ => with_rights.stderr.text(),
+            };
+            return Err(Unusable::Become(said.trim().to_owned()));
+        }
+        uid = pairs(with_rights).get("uid").cloned();
+    }
+    let uid = uid
+        .and_then(|uid| uid.parse().ok())
+        .ok_or_else(|| Unusable::Shell("`id -u` does not answer with a number".to_owned()))?;
+    let home = field("home").unwrap_or_else(|| "/".to_owned());
+    let default = || match (uid, field("state").filter(|path| path.starts_with('/'))) {
+        (0, _) => "/var/lib/rollgate".to_owned(),
+        (_, Some(state)) => format!("{state}/rollgate"),
+        (_, None) => format!("{}/.local/state/rollgate", home.trim_end_matches('/')),
+    };
+    Ok(Facts {
+        user: field("user").unwrap_or_default(),
+        uid,
+        root: root.map_or_else(default, ToOwned::to_owned),
+        boot_id: field("boot"),
+        ssh_connection: field("ssh"),
+        kernel: field("kernel").unwrap_or_default(),
+        os: field("os"),
+        home,
+    })
+}
+
+fn pairs(reply: &ProbeReply) -> BTreeMap<String, String> {
+    let text = reply.stdout.text();
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::transport::Captured;
+
+    fn reply(end: ProbeEnd, stdout: &str) -> ProbeReply {
+        let stdout = Captured { bytes: stdout.as_bytes().to_vec(), truncated: false };
+        ProbeReply { end, stdout, stderr: Captured::default(), took: Duration::ZERO }
+    }
+
+    fn root(stdout: &str, given: Option<&str>) -> String {
+        read(&[reply(ProbeEnd::Exited { code: 0 }, stdout)], given).unwrap().root
+    }
+
+    #[test]
+    fn the_own_directory_follows_from_who_logs_in() {
+        assert_eq!(root("uid=0\nhome=/root\nstate=/x\n", None), "/var/lib/rollgate");
+        assert_eq!(root("uid=7\nhome=/home/ops\nstate=\n", None), "/home/ops/.local/state/rollgate");
+        assert_eq!(root("uid=7\nhome=/home/ops\nstate=/x\n", None), "/x/rollgate");
+        assert_eq!(root("uid=7\nhome=/home/ops\nstate=/x\n", Some("/srv/rg")), "/srv/rg");
+    }
+
+    #[test]
+    fn rights_that_are_refused_are_said_to_be() {
+        let login = reply(ProbeEnd::Exited { code: 0 }, "uid=7\nhome=/home/ops\n");
+        let why = "sudo: a password is required".to_owned();
+        let denied = reply(ProbeEnd::NotRun { why: why.clone() }, "");
+        assert_eq!(read(&[login.clone(), denied], None), Err(Unusable::Become(why)));
+        let granted = reply(ProbeEnd::Exited { code: 0 }, "uid=0\nhome=/root\n");
+        assert_eq!(read(&[login, granted], None).unwrap().root, "/var/lib/rollgate");
+    }
+
+    #[test]
+    fn a_printf_that_is_a_program_would_show_secrets() {
+        let reply = reply(ProbeEnd::Exited { code: 0 }, "uid=7\nprintf=/usr/bin/printf\n");
+        assert!(matches!(read(&[reply], None), Err(Unusable::Shell(_))));
+    }
+}

@@ -1,0 +1,153 @@
+//! How rollgate talks to nodes: connections, read-only questions, jobs that change something, copies.
+//!
+//! What may be asked of a node is split by type. A [`Reader`] can only read; a [`Session`] can change
+//! things as well; a dry run is handed readers (see [`ReadOnlyConnector`]) and so *cannot* start a job.
+//!
+//! ```text
+//! Connector ──▶ Session: Reader        Dialer: over ssh or on this machine
+//!                  │
+//!               NodeSession            the same code for both, over
+//!                  │
+//!                Link                  ssh: an own master, a channel per call · local: a child process
+//! ```
+//!
+//! A call is one fixed command line (`line`), a program on its standard input (`script`) and a reply
+//! framed by a nonce (`frame`). No value of an inventory is ever shell source, and an exit status of
+//! 255 is never taken for ssh's own.
+
+mod connector;
+mod converse;
+mod copy;
+mod error;
+mod facts;
+mod frame;
+mod interact;
+mod job;
+mod line;
+mod link;
+mod local;
+mod master;
+mod probe;
+mod read_only;
+mod script;
+mod session;
+mod ssh;
+mod trouble;
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::host::{Become, Connection};
+use crate::model::name::NodeName;
+
+pub use connector::Dialer;
+pub use copy::{Copied, FileSum, Upload, hash_file};
+pub use error::{Kind, TransportError, Trouble};
+pub use facts::Facts;
+pub use job::{Captured, Found, Job, JobEnd, JobId, OutputSink, Probe, ProbeEnd, ProbeReply, Secret, Stream};
+pub use read_only::ReadOnlyConnector;
+
+/// A future in a box, so that the traits below can be used as `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A node as the transport needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its name in the inventory, for messages.
+    pub name: NodeName,
+    /// The way to it.
+    pub connection: Connection,
+    /// How copies and whatever says nothing else gain their rights.
+    pub become_with: Become,
+    /// rollgate's own directory on the node, absolute; see [`Facts::root`] for the default.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Opens sessions.
+pub trait Connector: Send + Sync {
+    /// Connects, logs in, tries `become`, and reads the [`Facts`]. Changes nothing on the node.
+    ///
+    /// Errors are [`TransportError::Unreachable`], or [`TransportError::Refused`] for an endpoint that
+    /// must not reach a command line.
+    fn connect<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>>;
+}
+
+/// What may be asked of a node without changing it.
+///
+/// It is not [`std::any::Any`], so a `dyn Reader` cannot be turned back into the [`Session`] it may be.
+pub trait Reader: Send + Sync {
+    /// What was read at login.
+    fn facts(&self) -> &Facts;
+
+    /// Runs independent read-only scripts one after the other in one round trip; as many replies as
+    /// probes, in their order. `deadline` is for all of them together: the one that hangs is
+    /// [`ProbeEnd::TimedOut`], those after it [`ProbeEnd::NotRun`], those before it are valid.
+    fn probe<'a>(
+        &'a self,
+        batch: &'a [Probe],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<ProbeReply>, TransportError>>;
+
+    /// Copies one file from the node to `to`, which is created with mode 0600 and appears whole or not
+    /// at all; a file that is there already is never overwritten.
+    fn get<'a>(
+        &'a self,
+        from: &'a str,
+        to: &'a Path,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Copied, TransportError>>;
+
+    /// Size and sha256 of files on the node in one round trip, in their order; `None` where there is no
+    /// regular file.
+    fn sums<'a>(
+        &'a self,
+        paths: &'a [String],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>>;
+
+    /// Whether the node answers on this connection now; asks it, for two seconds at most.
+    fn is_alive(&self) -> BoxFuture<'_, bool>;
+}
+
+/// What may change a node.
+pub trait Session: Reader {
+    /// Starts a job and follows it to its end. A non-zero exit is `Ok`.
+    ///
+    /// [`TransportError::Unreachable`]: it never began. [`TransportError::Lost`]: it may have begun, and
+    /// nothing more is known; over ssh it may still be running.
+    fn start<'a>(
+        &'a self,
+        job: &'a Job,
+        sink: &'a dyn OutputSink,
+    ) -> BoxFuture<'a, Result<JobEnd, TransportError>>;
+
+    /// Finds out what became of a job that was started on an earlier connection.
+    fn attach<'a>(
+        &'a self,
+        id: &'a JobId,
+        sink: &'a dyn OutputSink,
+    ) -> BoxFuture<'a, Result<Found, TransportError>>;
+
+    /// Runs a job with the operator's terminal as its input and output; its `stdin` is not used, and
+    /// nothing of its output is seen here. Errors as in [`Session::start`].
+    fn interact<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<JobEnd, TransportError>>;
+
+    /// Copies a local file to the node: into a part beside its destination (an earlier part of the same
+    /// content is continued), sha256 on the node, mode, fsync, rename. `progress` hears the bytes that
+    /// the node has, and may hear 0 again when a part turned out to be damaged.
+    fn put<'a>(
+        &'a self,
+        upload: &'a Upload,
+        progress: &'a (dyn Fn(u64) + Sync),
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Copied, TransportError>>;
+
+    /// Removes a directory below [`Facts::root`], whole; that it is not there is fine. Any other path
+    /// is refused.
+    fn remove<'a>(&'a self, path: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Ends the connection. Calls under way end as lost; later ones find it gone.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
