@@ -158,9 +158,8 @@ fn client(number: usize, nodes: &[SocketAddr], counts: &Counts) {
     let name = format!("client viewer-{}", number + 1);
     let home = number % nodes.len();
     while !counts.stopped() {
-        let choices = (0..nodes.len()).map(|step| (home + step) % nodes.len());
-        let Some((at, mut connection)) = choices.filter_map(|at| Some((at, enter(nodes[at], &name)?))).next()
-        else {
+        let mut choices = (0..nodes.len()).map(|step| (home + step) % nodes.len());
+        let Some((at, mut connection)) = choices.find_map(|at| Some((at, enter(nodes[at], &name)?))) else {
             thread::sleep(PROBE_EVERY);
             continue;
         };
@@ -193,7 +192,7 @@ fn stay(connection: &mut Connection, home: Option<SocketAddr>, number: usize, co
             Some("leave") => {
                 // Whoever is at work finishes it first, one sooner, another later.
                 thread::sleep(Duration::from_millis(500 + 350 * number as u64));
-                break;
+                return if connection.ask("beat").is_some() { Parting::Left } else { Parting::CutOff };
             }
             Some(_) => {}
             None => return Parting::CutOff,
@@ -211,8 +210,11 @@ fn produce(node: SocketAddr, counts: &Counts) {
     let ended = || counts.stopped() || counts.producers_stop.load(Ordering::Relaxed);
     while !ended() {
         if let Some(mut connection) = Connection::open(node, "producer") {
-            while let (false, Some(answer)) = (ended(), connection.ask("put")) {
-                let Some(depth) = answer.strip_prefix("queued ") else { break };
+            while !ended() {
+                let answer = connection.ask("put");
+                let Some(depth) = answer.as_deref().and_then(|answer| answer.strip_prefix("queued ")) else {
+                    break;
+                };
                 counts.accepted.fetch_add(1, Ordering::Relaxed);
                 if depth.parse().is_ok_and(|depth: usize| depth >= DEPTH) {
                     thread::sleep(PROBE_EVERY);

@@ -98,7 +98,7 @@ pub(crate) fn serve(dir: &Path, release: &str, rate: u32) -> Result<()> {
         clients: BTreeMap::new(),
     };
     let service = Service { home, state: Arc::new(Mutex::new(state)) };
-    end_with(service.home.lock_file())?;
+    end_with(&service.home.lock_file())?;
     let worker = service.clone();
     thread::spawn(move || worker.work_off(Duration::from_secs(1) / rate));
     for stream in listener.incoming().flatten() {
@@ -111,8 +111,8 @@ pub(crate) fn serve(dir: &Path, release: &str, rate: u32) -> Result<()> {
 
 /// Ends this process as soon as nobody holds the lock: whatever becomes of the demo, its services
 /// do not outlive it.
-fn end_with(lock: PathBuf) -> Result<()> {
-    let file = File::open(&lock).with_context(|| format!("cannot open {}", lock.display()))?;
+fn end_with(lock: &Path) -> Result<()> {
+    let file = File::open(lock).with_context(|| format!("cannot open {}", lock.display()))?;
     thread::spawn(move || {
         while file.try_lock_shared().is_err() {
             thread::sleep(Duration::from_millis(250));
@@ -146,19 +146,21 @@ impl Service {
         let mut lines = BufReader::new(stream).lines();
         let first = lines.next().context("the connection ended before its first line")??;
         match first.split_once(' ').unwrap_or((&first, "")) {
-            ("client", name) => {
-                if self.admit(peer, name) {
-                    for line in lines {
-                        if line.is_err() || writeln!(out, "{}", self.beat()).is_err() {
-                            break;
-                        }
+            ("client", name) if self.admit(peer, name) => {
+                for line in lines {
+                    if line.is_err() || writeln!(out, "{}", self.beat()).is_err() {
+                        break;
                     }
-                    self.lock().clients.remove(&peer);
-                } else {
-                    writeln!(out, "leave")?;
+                }
+                self.lock().clients.remove(&peer);
+            }
+            (purpose @ ("client" | "probe"), _) => {
+                // Closing before the request was read would reset the connection, answer and all.
+                if lines.next().is_some() {
+                    let answer = if purpose == "probe" { self.beat() } else { "leave".to_owned() };
+                    writeln!(out, "{answer}")?;
                 }
             }
-            ("probe", _) => writeln!(out, "{}", self.beat())?,
             ("producer", _) => {
                 for line in lines {
                     line?;

@@ -12,7 +12,7 @@ fn demo(file: &str) -> PathBuf {
 #[test]
 fn the_demo_procedure_names_the_sum_of_its_package() {
     let package = fs::read(demo("service-2")).unwrap();
-    let sum: String = Sha256::digest(&package).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum = Sha256::digest(&package).iter().fold(String::new(), |sum, byte| format!("{sum}{byte:02x}"));
     let procedure = fs::read_to_string(demo("procedure.yaml")).unwrap();
     assert!(procedure.contains(&sum), "procedure.yaml must say sha256: {sum}");
 }

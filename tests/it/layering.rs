@@ -262,7 +262,7 @@ fn sources(dir: &Path, prefix: &str, into: &mut Vec<(String, String)>) {
         let name = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
         if path.is_dir() {
             sources(&path, &format!("{name}/"), into);
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|end| end == "rs") {
             into.push((name, fs::read_to_string(&path).unwrap()));
         }
     }

@@ -196,8 +196,9 @@ fn end_of(raw: &[u8], text: &str) -> Option<usize> {
     let mut visible = Vec::new();
     let mut ends = Vec::new();
     let mut from = 0;
-    let controls = CONTROLS.find_iter(raw).map(|found| found.range());
-    for control in controls.chain([raw.len()..raw.len()]) {
+    let mut controls = CONTROLS.find_iter(raw).map(|found| found.range());
+    while from < raw.len() {
+        let control = controls.next().unwrap_or(raw.len()..raw.len());
         visible.extend_from_slice(&raw[from..control.start]);
         ends.extend(from + 1..=control.start);
         from = control.end;

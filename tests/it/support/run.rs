@@ -93,7 +93,7 @@ impl Invocation {
         }
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());
-        Running { child, line, root: self.root, limit: self.limit, streams: Some((stdout, stderr)) }
+        Running { child, line, root: self.root, limit: self.limit, streams: Some([stdout, stderr]) }
     }
 
     /// The bare command and the directory, for a terminal.
@@ -135,7 +135,7 @@ pub(crate) struct Running {
     line: String,
     root: PathBuf,
     limit: Duration,
-    streams: Option<(JoinHandle<Vec<u8>>, JoinHandle<Vec<u8>>)>,
+    streams: Option<[JoinHandle<Vec<u8>>; 2]>,
 }
 
 impl Running {
@@ -150,7 +150,7 @@ impl Running {
     #[track_caller]
     pub(crate) fn wait(mut self) -> Output {
         let status = await_exit(&mut self.child, self.limit);
-        let (stdout, stderr) = self.streams.take().unwrap();
+        let [stdout, stderr] = self.streams.take().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let (stdout, stderr) = (text(stdout.join().unwrap()), text(stderr.join().unwrap()));
         let Some(status) = status else {
