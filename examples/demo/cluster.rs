@@ -99,7 +99,7 @@ fn without_ssh(text: &str) -> String {
         in_ssh = line.starts_with("ssh:") || in_ssh && line.starts_with(' ');
         if line == "    host: 127.0.0.1" {
             lines.push("    connection: local");
-        } else if !in_ssh && !line.starts_with("    ssh:") {
+        } else if !in_ssh && !line.starts_with("    port:") {
             lines.push(line);
         }
     }

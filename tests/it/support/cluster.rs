@@ -229,7 +229,7 @@ impl Cluster {
             let name = &node.name;
             writeln!(yaml, "  - name: {name}").unwrap();
             if let Some(sshd) = self.sshds.get(name) {
-                writeln!(yaml, "    host: 127.0.0.1\n    ssh: {{ port: {} }}", sshd.port()).unwrap();
+                writeln!(yaml, "    host: 127.0.0.1\n    port: {}", sshd.port()).unwrap();
             } else {
                 writeln!(yaml, "    connection: local").unwrap();
             }
