@@ -1,0 +1,18 @@
+//! The files under `examples/` are what they say they are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+fn demo(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo").join(file)
+}
+
+#[test]
+fn the_demo_procedure_names_the_sum_of_its_package() {
+    let package = fs::read(demo("service-2")).unwrap();
+    let sum = Sha256::digest(&package).iter().fold(String::new(), |sum, byte| format!("{sum}{byte:02x}"));
+    let procedure = fs::read_to_string(demo("procedure.yaml")).unwrap();
+    assert!(procedure.contains(&sum), "procedure.yaml must say sha256: {sum}");
+}

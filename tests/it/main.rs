@@ -1,0 +1,12 @@
+//! The one integration binary: rollgate from outside, against real sshd processes on loopback.
+
+#[cfg(test)]
+mod complete;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod layering;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,19 @@
+//! What makes a test read like a sentence: a cluster of throw-away nodes, a way to run rollgate
+//! against it, a terminal, and eyes for what it left behind.
+
+mod cluster;
+mod pty;
+mod redact;
+mod run;
+#[path = "../../../examples/demo/sshd.rs"]
+mod sshd;
+mod tree;
+
+pub(crate) use cluster::{Cluster, NodeSpec};
+pub(crate) use pty::{Pty, Size};
+pub(crate) use redact::redact;
+pub(crate) use run::{Invocation, rollgate};
+pub(crate) use sshd::{descendants, end, sshd_program};
+
+/// How long a test waits for something that takes a moment before it says what is missing.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -1,0 +1,53 @@
+#!/bin/bash
+# Installs what the tests need, runs all of them and the demo, and says how many passed.
+set -eu
+set -o pipefail
+cd "$(dirname "$0")/.."
+
+missing=
+need() { # PROGRAM PACKAGE
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || missing="$missing $2"
+}
+need sshd openssh-server
+need ssh openssh-client
+need ssh-keygen openssh-client
+need dash dash
+need cc gcc
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        # shellcheck disable=SC2086
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing
+    else
+        echo "tests: missing:$missing; install it: sudo apt-get install$missing" >&2
+        exit 1
+    fi
+fi
+command -v cargo >/dev/null || {
+    echo "tests: cargo is missing; see https://rustup.rs" >&2
+    exit 1
+}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+passed=0 failed=0
+
+# Every test binary is run, also after one that failed.
+status=0
+cargo test --locked --no-fail-fast 2>&1 | tee "$log" || status=1
+while read -r ok bad; do
+    passed=$((passed + ok)) failed=$((failed + bad))
+done <<END
+$(sed -n 's/^test result: .* \([0-9][0-9]*\) passed; \([0-9][0-9]*\) failed;.*/\1 \2/p' "$log")
+END
+# What does not compile counts as well.
+if [ "$status" != 0 ] && [ "$failed" = 0 ]; then failed=1; fi
+
+if cargo run --release --locked --example demo -- --yes </dev/null; then
+    passed=$((passed + 1))
+else
+    failed=$((failed + 1))
+    echo "tests: the demo failed" >&2
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
