@@ -11,7 +11,7 @@ const AFTER: usize = 1;
 /// Characters of one source line that are shown.
 const SHOWN: usize = 100;
 /// Mistakes that are printed in full; a file with more is the wrong file.
-const PRINTED: usize = 20;
+pub(crate) const PRINTED: usize = 20;
 /// Allowed words that are listed; a cluster may have thousands of nodes.
 const LISTED: usize = 24;
 
@@ -137,29 +137,48 @@ fn is_invisible(c: char) -> bool {
 
 /// Everything wrong with the operator's files, in the order in which it stands there; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Mistakes {
+    found: Vec<Mistake>,
+    /// How many more there are, whose places were not looked up.
+    more: usize,
+}
 
 impl Mistakes {
     /// Collects mistakes; `None` when there are none.
     pub(crate) fn collect(found: Vec<Mistake>) -> Option<Self> {
-        (!found.is_empty()).then_some(Self(found))
+        Self::collect_with(found, 0)
+    }
+
+    /// Collects mistakes of which `more` are only counted.
+    pub(crate) fn collect_with(found: Vec<Mistake>, more: usize) -> Option<Self> {
+        (!found.is_empty()).then_some(Self { found, more })
+    }
+
+    /// These and those of another file.
+    pub(crate) fn and(mut self, other: Option<Self>) -> Self {
+        if let Some(other) = other {
+            self.found.extend(other.found);
+            self.more += other.more;
+        }
+        self
     }
 
     /// Every mistake, by itself.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.0.iter()
+        self.found.iter()
     }
 
     /// The text for the operator: each mistake with its place and help, an empty line between them, and
     /// `next:` at the end. With `ascii` no other byte is written (pipes, `TERM=dumb`).
     pub fn render(&self, ascii: bool) -> String {
         let mut out = String::new();
-        for mistake in self.0.iter().take(PRINTED) {
+        for mistake in self.found.iter().take(PRINTED) {
             mistake.render(&mut out, ascii).expect("writing to a String never fails");
             out.push('\n');
         }
-        if let Some(more) = self.0.len().checked_sub(PRINTED).filter(|more| *more > 0) {
-            let _ = writeln!(out, "... and {more} more of these\n");
+        let more = self.found.len().saturating_sub(PRINTED) + self.more;
+        if more > 0 {
+            let _ = writeln!(out, "... and {more} more\n");
         }
         out.truncate(out.trim_end().len());
         let _ = write!(out, "\nnext: {}", visible(&self.next(), ascii));
@@ -168,24 +187,18 @@ impl Mistakes {
 
     /// What to do and type once the file is right.
     pub fn next(&self) -> String {
-        let lines: Vec<usize> =
-            self.0.iter().filter_map(|mistake| mistake.place.as_ref()).map(|place| place.line).collect();
-        let one_file = self.0.iter().all(|mistake| mistake.file == self.0[0].file);
+        let mut lines: Vec<usize> =
+            self.found.iter().filter_map(|mistake| mistake.place.as_ref()).map(|place| place.line).collect();
+        lines.dedup();
+        let one_file = self.found.iter().all(|mistake| mistake.file == self.found[0].file);
         let what = match lines.as_slice() {
             [] => "correct this".to_owned(),
             [line] => format!("fix line {line}"),
-            [first, rest @ ..] if rest.len() < 6 && one_file => {
-                let mut shown = vec![*first];
-                shown.extend(rest.iter().filter(|line| **line != *first));
-                shown.dedup();
-                let numbers: Vec<String> = shown.iter().map(ToString::to_string).collect();
-                match numbers.split_last() {
-                    Some((last, [])) => format!("fix line {last}"),
-                    Some((last, others)) => format!("fix lines {} and {last}", others.join(", ")),
-                    None => "correct this".to_owned(),
-                }
+            [others @ .., last] if lines.len() < 6 && self.more == 0 && one_file => {
+                let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+                format!("fix lines {} and {last}", others.join(", "))
             }
-            _ => format!("fix these {}", self.0.len()),
+            _ => format!("fix these {}", self.found.len() + self.more),
         };
         format!("{what}, then rollgate check --syntax-only")
     }
@@ -199,13 +212,7 @@ impl fmt::Display for Mistakes {
 
 impl From<Mistake> for Mistakes {
     fn from(mistake: Mistake) -> Self {
-        Self(vec![mistake])
-    }
-}
-
-impl From<Mistakes> for Vec<Mistake> {
-    fn from(mistakes: Mistakes) -> Self {
-        mistakes.0
+        Self { found: vec![mistake], more: 0 }
     }
 }
 

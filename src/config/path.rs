@@ -31,18 +31,6 @@ impl Path {
         &self.0
     }
 
-    /// The last key on the way, or nothing at the top.
-    pub(crate) fn last_key(&self) -> &str {
-        self.0
-            .iter()
-            .rev()
-            .find_map(|segment| match segment {
-                Segment::Key(key) => Some(key.as_str()),
-                Segment::Index(_) => None,
-            })
-            .unwrap_or_default()
-    }
-
     fn with(&self, segment: Segment) -> Self {
         let mut segments = self.0.clone();
         segments.push(segment);
@@ -71,6 +59,5 @@ mod tests {
     fn reads_as_written() {
         let path = Path::default().key("phases").index(0).key("drain").index(1);
         assert_eq!(path.to_string(), "phases[0].drain[1]");
-        assert_eq!(path.last_key(), "drain");
     }
 }

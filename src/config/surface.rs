@@ -10,6 +10,7 @@ pub(crate) fn inspect(source: &Source) -> Vec<Mistake> {
     for line in lines(source.text()).filter(|line| !line.in_block) {
         found.extend(conflict(source, &line).or_else(|| hard_space(source, &line)));
         found.extend(typographic_quote(source, &line));
+        found.extend(odd_value(source, &line));
     }
     found
 }
@@ -121,6 +122,33 @@ fn typographic_quote(source: &Source, line: &Line<'_>) -> Option<Mistake> {
     ))
 }
 
+/// Values that YAML reads and does not keep as they are written: `0x1F` would become 31, `True` true.
+fn odd_value(source: &Source, line: &Line<'_>) -> Option<Mistake> {
+    let text = line.text;
+    let odd = |word: &str| {
+        let digits = |rest: &str| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric());
+        matches!(word, "True" | "TRUE" | "False" | "FALSE")
+            || ["0x", "0o", "0b"].iter().any(|base| word.strip_prefix(base).is_some_and(digits))
+            || word.strip_prefix('+').is_some_and(|rest| rest.parse::<f64>().is_ok())
+    };
+    let mut at = 0;
+    for word in text.split_inclusive([' ', ',', '[', ']', '{', '}']) {
+        let bare = word.trim_end_matches([' ', ',', '[', ']', '{', '}']);
+        let before = &text[..at];
+        let after = text[at + bare.len()..].trim_start();
+        let whole = before.trim_end().ends_with([':', '-', ',', '['])
+            && (after.is_empty() || after.starts_with([',', ']', '}', '#']));
+        if whole && odd(bare) && !["\"", "'", "#"].iter().any(|mark| before.contains(mark)) {
+            let column = before.chars().count() + 1;
+            let what = format!("YAML does not keep {bare} as it is written");
+            let help = format!("write it in quotes, \"{bare}\", or as a plain number, true or false");
+            return Some(source.mistake((line.number, column), bare.len(), what, "this value", &[&help]));
+        }
+        at += word.len();
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -141,6 +169,12 @@ mod tests {
         assert_eq!(places("a:\n \u{a0}b: 1\n"), [(2, 2)]);
         assert_eq!(places("a: “x”\nb: [‘y’]\n"), [(1, 4), (2, 5)]);
         assert_eq!(places("<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> b\n"), [(1, 1), (5, 1)]);
+    }
+
+    #[test]
+    fn values_that_would_change_are_found() {
+        assert_eq!(places("a: 0x1F\nb: [1, +5]\n- True\nc: { d: 0o17 }\n"), [(1, 4), (2, 8), (3, 3), (4, 9)]);
+        assert_eq!(places("a: \"0x1F\"\nb: is 0x1F here\nc: 10\nd: true # True\ne: x0x1\n"), []);
     }
 
     #[test]

@@ -141,9 +141,8 @@ fn syntax(
     context: Option<(&str, Option<Spot>)>,
 ) -> Option<Mistake> {
     let (context, opened) = context.unwrap_or_default();
-    let one = |spot: Spot, what: &str, note: &str, help: &str| {
-        Some(source.mistake(spot, 1, what, note, &[help]))
-    };
+    let one =
+        |spot: Spot, what: &str, note: &str, help: &str| Some(source.mistake(spot, 1, what, note, &[help]));
     match message {
         "repetition limit exceeded" => {
             let spot = first_alias(source.text());
