@@ -7,5 +7,6 @@
 //! model ← { config, journal, transport, ui, cli, exit } ← engine ← command ← main
 //! ```
 
+pub mod config;
 pub mod model;
 pub mod transport;
