@@ -3,8 +3,12 @@
 //! Builders of text (`gate`, `status`, `plan`, `summary`, `error`) are pure; only `write` and `prompt` touch
 //! the terminal, and only `terminal` decides what it can do.
 
+pub mod error;
 pub mod escape;
+pub mod gate;
 pub mod ink;
+pub mod moment;
+pub mod next;
 pub mod prompt;
 pub mod table;
 pub mod terminal;

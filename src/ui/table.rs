@@ -94,9 +94,10 @@ impl Table {
             .collect()
     }
 
-    /// The columns that there is room for.
+    /// The columns that have something in them and that there is room for.
     fn kept(&self, face: &Face, rows: &[Vec<(Tone, String)>]) -> Vec<usize> {
-        let mut kept: Vec<usize> = (0..self.columns.len()).collect();
+        let mut kept: Vec<usize> =
+            (0..self.columns.len()).filter(|&column| widest(rows, column) > 0).collect();
         let Some(columns) = face.width else { return kept };
         loop {
             let (last, most) = kept.split_last().map_or((0, &[][..]), |(last, most)| (*last, most));
@@ -104,7 +105,7 @@ impl Table {
             if self.indent + fixed + widest(rows, last).min(LAST_AT_LEAST) <= columns {
                 return kept;
             }
-            let weakest = most
+            let weakest = kept
                 .iter()
                 .filter_map(|&column| match self.columns[column].keep {
                     Keep::Always => None,
