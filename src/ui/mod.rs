@@ -1,0 +1,16 @@
+//! Everything that an operator sees and types: reads records and readings, emits controls.
+//!
+//! Builders of text (`gate`, `status`, `plan`, `summary`, `error`) are pure; only `write` and `prompt` touch
+//! the terminal, and only `terminal` decides what it can do.
+
+pub mod error;
+pub mod escape;
+pub mod gate;
+pub mod ink;
+pub mod moment;
+pub mod next;
+pub mod prompt;
+pub mod table;
+pub mod terminal;
+pub mod words;
+pub mod write;

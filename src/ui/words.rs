@@ -1,0 +1,198 @@
+//! The one place that words counts, lists, durations, ages, numbers and sizes.
+
+use std::time::Duration;
+
+/// Words a count: `1 node`, `5 nodes`.
+pub fn count(n: usize, noun: &str) -> String {
+    let plural = match noun {
+        word if n == 1 => word.to_owned(),
+        word if word.ends_with('y') && !word.ends_with("ay") => format!("{}ies", &word[..word.len() - 1]),
+        word if word.ends_with('s') || word.ends_with("ch") => format!("{word}es"),
+        word => format!("{word}s"),
+    };
+    format!("{n} {plural}")
+}
+
+/// Words a list: `a`, `a and b`, `a, b and c`.
+pub fn list<S: AsRef<str>>(items: &[S]) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.as_ref().to_owned(),
+        [most @ .., last] => {
+            let most: Vec<&str> = most.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", most.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// Words a list that may be long: at most `most` of its items, then how many there are besides.
+pub fn list_some<S: AsRef<str>>(items: &[S], most: usize) -> String {
+    if items.len() <= most {
+        return list(items);
+    }
+    let shown: Vec<&str> = items[..most].iter().map(AsRef::as_ref).collect();
+    format!("{} and {} more", shown.join(", "), items.len() - most)
+}
+
+/// Words what a clock shows: `48s`, `4m12`, `1h12m`.
+pub fn elapsed(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// Words a limit or an interval as somebody would write it in a file: `500ms`, `5s`, `90s`, `30m`, `1h30m`.
+pub fn limit(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    if millis != 0 {
+        return format!("{}ms", u128::from(seconds) * 1000 + u128::from(millis));
+    }
+    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+    match (hours, minutes, rest) {
+        (0, 0, rest) => format!("{rest}s"),
+        (0, minutes, 0) => format!("{minutes}m"),
+        (0, 1, rest) => format!("{}s", 60 + rest),
+        (0, minutes, rest) => format!("{minutes}m{rest}s"),
+        (hours, 0, 0) => format!("{hours}h"),
+        (hours, minutes, 0) => format!("{hours}h{minutes}m"),
+        (hours, minutes, rest) => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+/// Words how long something took on the whole: `30 s`, `51 min`, `1 h 12 m`, `2 d 3 h`.
+pub fn total(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let minutes = (seconds + 30) / 60;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60.. if minutes < 60 => format!("{minutes} min"),
+        60.. if minutes < 48 * 60 => format!("{} h {} m", minutes / 60, minutes % 60),
+        _ => format!("{} d {} h", minutes / 1440, minutes % 1440 / 60),
+    }
+}
+
+/// Words how old a reading is: `just now`, `4 s ago`, `12 min ago`.
+pub fn age(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => "just now".to_owned(),
+        1..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// Words a number for eyes: digits in groups of three, at most two places after the point.
+pub fn number(value: f64) -> String {
+    let plain = plain_number(value);
+    let (sign, digits) = plain.strip_prefix('-').map_or(("", plain.as_str()), |digits| ("-", digits));
+    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(w, f)| (w, Some(f)));
+    if !whole.bytes().all(|b| b.is_ascii_digit()) || whole.len() < 4 {
+        return plain;
+    }
+    let mut grouped = String::with_capacity(plain.len() + whole.len() / 3);
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place) % 3 == 0 {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    match fraction {
+        Some(fraction) => format!("{sign}{grouped}.{fraction}"),
+        None => format!("{sign}{grouped}"),
+    }
+}
+
+/// Words a number for programs: no groups, at most two places after the point, none when they are zero.
+pub fn plain_number(value: f64) -> String {
+    if !value.is_finite() {
+        return "?".to_owned();
+    }
+    let text = format!("{value:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+/// Words a number of bytes: `800 B`, `1.1 GiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(count(1, "node"), "1 node");
+        assert_eq!(count(0, "node"), "0 nodes");
+        assert_eq!(count(2, "try"), "2 tries");
+        assert_eq!(count(2, "day"), "2 days");
+        assert_eq!(count(3, "batch"), "3 batches");
+    }
+
+    #[test]
+    fn lists() {
+        assert_eq!(list::<&str>(&[]), "");
+        assert_eq!(list(&["a"]), "a");
+        assert_eq!(list(&["a", "b"]), "a and b");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(list_some(&["a", "b", "c"], 2), "a, b and 1 more");
+        assert_eq!(list_some(&["a", "b"], 2), "a and b");
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!([elapsed(s(48)), elapsed(s(252)), elapsed(s(4320))], ["48s", "4m12", "1h12m"]);
+        assert_eq!(
+            [0, 5, 90, 120, 150, 1800, 3600, 5400, 3661].map(|n| limit(s(n))),
+            ["0s", "5s", "90s", "2m", "2m30s", "30m", "1h", "1h30m", "1h1m1s"]
+        );
+        assert_eq!(limit(Duration::from_millis(1500)), "1500ms");
+        assert_eq!(
+            [30, 3060, 3590, 4320, 180_000].map(|n| total(s(n))),
+            ["30 s", "51 min", "1 h 0 m", "1 h 12 m", "2 d 2 h"]
+        );
+        assert_eq!(
+            [0, 4, 119, 130, 9000, 400_000].map(|n| age(s(n))),
+            ["just now", "4 s ago", "119 s ago", "2 min ago", "2 h ago", "4 days ago"]
+        );
+    }
+
+    #[test]
+    fn numbers() {
+        for (value, shown, plain) in [
+            (0.0, "0", "0"),
+            (94.0, "94", "94"),
+            (4930.0, "4 930", "4930"),
+            (-1_234_567.0, "-1 234 567", "-1234567"),
+            (1234.5, "1 234.5", "1234.5"),
+            (0.126, "0.13", "0.13"),
+            (-0.001, "0", "0"),
+            (f64::NAN, "?", "?"),
+        ] {
+            assert_eq!((number(value).as_str(), plain_number(value).as_str()), (shown, plain));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!([0, 800, 1024, 1_181_116_006].map(size), ["0 B", "800 B", "1.0 KiB", "1.1 GiB"]);
+        assert_eq!(size(1_048_575), "1.0 MiB");
+    }
+}
