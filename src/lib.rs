@@ -7,4 +7,5 @@
 //! model ← { config, journal, transport, ui, cli, exit } ← engine ← command ← main
 //! ```
 
+pub mod journal;
 pub mod model;
