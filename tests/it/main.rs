@@ -1,6 +1,7 @@
 //! The one integration binary: rollgate from outside, against real sshd processes on loopback.
 
 #[cfg(test)]
+<<<<<<< HEAD
 mod complete;
 #[cfg(test)]
 mod examples;
@@ -10,3 +11,6 @@ mod harness;
 mod layering;
 #[cfg(test)]
 mod support;
+=======
+mod journal;
+>>>>>>> journal
