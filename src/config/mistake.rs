@@ -13,7 +13,7 @@ const SHOWN: usize = 100;
 /// Mistakes that are printed in full; a file with more is the wrong file.
 pub(crate) const PRINTED: usize = 20;
 /// Allowed words that are listed; a cluster may have thousands of nodes.
-const LISTED: usize = 24;
+const LISTED: usize = 48;
 
 /// One mistake in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,10 +73,7 @@ impl Mistake {
         writeln!(out, "error: {}", visible(&self.what, ascii))?;
         let Some(place) = &self.place else {
             writeln!(out, " --> {}", visible(&self.file.display().to_string(), ascii))?;
-            for help in &self.help {
-                writeln!(out, "  = help: {}", visible(help, ascii))?;
-            }
-            return Ok(());
+            return self.render_help(out, 1, ascii);
         };
         let last = place.lines.last().map_or(place.line, |(number, _)| *number).max(place.line);
         let gutter = last.to_string().len();
@@ -100,8 +97,27 @@ impl Mistake {
                 writeln!(out, "{}", mark.trim_end())?;
             }
         }
+        self.render_help(out, gutter, ascii)
+    }
+
+    /// The remarks, broken into lines where they are long.
+    fn render_help(&self, out: &mut String, gutter: usize, ascii: bool) -> fmt::Result {
         for help in &self.help {
-            writeln!(out, "{:gutter$}  = help: {}", "", visible(help, ascii))?;
+            let mut head = "= help: ";
+            let mut line = String::new();
+            let help = visible(help, ascii);
+            for word in help.split(' ') {
+                if !line.is_empty() && line.chars().count() + word.chars().count() > SHOWN - head.len() {
+                    writeln!(out, "{:gutter$} {head}{line}", "")?;
+                    head = "        ";
+                    line.clear();
+                }
+                if !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            writeln!(out, "{:gutter$} {head}{line}", "")?;
         }
         Ok(())
     }

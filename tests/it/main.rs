@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The one integration binary: rollgate from outside, against real sshd processes on loopback.
 
 #[cfg(test)]
@@ -14,3 +15,8 @@ mod support;
 =======
 mod journal;
 >>>>>>> journal
+=======
+//! The integration tests: one binary, so that it links once.
+
+mod config;
+>>>>>>> config

@@ -130,7 +130,7 @@ fn wait(
     let fail_when = raw.fail_when.as_ref().map_or(Some(None), |raw| {
         let at = path.key("fail_when");
         if raw.given().is_empty() {
-            desk.wrong(
+            desk.wrong_key(
                 &at,
                 "`fail_when` says nothing about the value",
                 "needs a condition",

@@ -17,8 +17,23 @@ pub(crate) enum Aim {
     Key,
 }
 
-/// Line and column, from 1, of what stands at a path; `None` where nothing does.
+/// Line and column, from 1, of what stands at a path; `None` where nothing does. The library reads the
+/// whole text before it gives anything, so that a part is tried first where that is long.
 pub(crate) fn locate(text: &str, segments: &[Segment], aim: Aim) -> Option<(usize, usize)> {
+    for part in [1 << 14, 1 << 17] {
+        if let Some(end) = text.get(..part).and_then(|part| part.rfind('\n')) {
+            let lines = text[..end].matches('\n').count();
+            let found = locate_in(&text[..end], segments, aim);
+            // What is cut off may end in the middle of the value that is looked for.
+            if let Some(place) = found.filter(|(line, _)| *line < lines) {
+                return Some(place);
+            }
+        }
+    }
+    locate_in(text, segments, aim)
+}
+
+fn locate_in(text: &str, segments: &[Segment], aim: Aim) -> Option<(usize, usize)> {
     let reached = Cell::new(false);
     let goal = Goal { segments, aim, reached: &reached };
     let error = goal.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;

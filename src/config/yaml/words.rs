@@ -180,6 +180,22 @@ fn syntax(
             "close it on the same line, or drop both quotes",
         );
     }
+    if context.contains("tag") {
+        return one(
+            opened.unwrap_or(spot),
+            "`!` at the start of a value is a YAML tag",
+            "here",
+            "to leave out nodes, put it in quotes: \"!NAME\"",
+        );
+    }
+    if message.contains("did not find expected node content") {
+        return one(
+            spot,
+            "a value is missing here",
+            "a value was expected",
+            "an entry of a list cannot be left out; for nothing write \"\"",
+        );
+    }
     if context.contains("alias") || message.contains("unknown anchor") || context.contains("an anchor") {
         return one(
             opened.unwrap_or(spot),
