@@ -273,9 +273,13 @@ impl Hearing {
     }
 }
 
-/// Whether the node runs a command now.
+/// Whether the node is there now: it opened a new channel, and what was run in that came to an end.
+///
+/// A channel opened after another one fell silent proves that the silence was the shell's own. That a
+/// login without a shell ends the second channel as it ended the first does not matter.
 pub(super) async fn answers(link: &dyn Link) -> bool {
-    matches!(quick(link, ":", Become::None, SIGN_OF_LIFE).await, Some(0))
+    let talk = quick(link, ":", Become::None, SIGN_OF_LIFE).await;
+    matches!(talk, Some((Talk::Whole | Talk::Silent { .. }, _))) && link.gone().is_none()
 }
 
 /// Ends a process group on the node: TERM, a second, KILL. Whether nothing of it runs any more.
@@ -286,22 +290,39 @@ pub(super) async fn stop_group(link: &dyn Link, group: i32, become_with: Become)
         return false;
     }
     let script = format!(
-        "kill -TERM -{group} 2>/dev/null || :
+        // A dead process that nobody has waited for yet still answers to kill -0.
+        "rg_alive() {{
+  kill -0 -{group} 2>/dev/null || return 1
+  list=$(ps -A -o pgid= -o stat= 2>/dev/null) || return 0
+  printf '%s\\n' \"$list\" | (
+    while read -r group state; do
+      case $group.$state in ({group}.Z*) ;; ({group}.*) exit 0 ;; esac
+    done
+    exit 1
+  )
+}}
+kill -TERM -{group} 2>/dev/null || :
 n=0
-while kill -0 -{group} 2>/dev/null; do
+while rg_alive; do
   n=$((n + 1))
   case $n in
-    10) kill -KILL -{group} 2>/dev/null || : ;;
-    15) exit 1 ;;
+    (10) kill -KILL -{group} 2>/dev/null || : ;;
+    (15) exit 1 ;;
   esac
   sleep 0.1 2>/dev/null || sleep 1
 done"
     );
-    matches!(quick(link, &script, become_with, Duration::from_secs(20)).await, Some(0))
+    matches!(quick(link, &script, become_with, Duration::from_secs(20)).await, Some((Talk::Whole, Some(0))))
 }
 
-/// Runs a small script without waiting for a turn; its exit code, if it came to one in time.
-async fn quick(link: &dyn Link, script: &str, become_with: Become, deadline: Duration) -> Option<i32> {
+/// Runs a small script without waiting for a turn; how the call ended, and its exit code. `None` when
+/// nothing could be run.
+async fn quick(
+    link: &dyn Link,
+    script: &str,
+    become_with: Become,
+    deadline: Duration,
+) -> Option<(Talk, Option<i32>)> {
     let nonce = Nonce::draw().ok()?;
     let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
     let body = Body {
@@ -321,6 +342,6 @@ async fn quick(link: &dyn Link, script: &str, become_with: Become, deadline: Dur
             exit = Some(code);
         }
     };
-    talk(link, call, &mut on).await.ok()?;
-    exit
+    let talk = talk(link, call, &mut on).await.ok()?;
+    Some((talk, exit))
 }

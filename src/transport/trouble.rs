@@ -161,7 +161,7 @@ fn denied_help(target: &SshTarget) -> String {
             );
         }
         (None, true) => {
-            help = format!("{help}; add a key to the agent (ssh-add), or name one: `identity_file:`")
+            help = format!("{help}; add a key to the agent (ssh-add), or name one: `identity_file:`");
         }
         (None, false) => {
             help = format!(

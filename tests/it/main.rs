@@ -1,4 +1,5 @@
 <<<<<<< HEAD
+<<<<<<< HEAD
 //! The one integration binary: rollgate from outside, against real sshd processes on loopback.
 
 #[cfg(test)]
@@ -20,3 +21,9 @@ mod journal;
 
 mod config;
 >>>>>>> config
+=======
+//! The one integration binary.
+
+#[cfg(test)]
+mod transport;
+>>>>>>> transport

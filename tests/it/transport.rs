@@ -1,0 +1,8 @@
+//! The transport against real sshd processes on loopback, and the same on this machine.
+
+mod copies;
+mod faults;
+mod jobs;
+mod login;
+mod node;
+mod probes;
