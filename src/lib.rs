@@ -8,6 +8,7 @@
 //! ```
 
 pub mod config;
+pub mod engine;
 pub mod journal;
 pub mod model;
 pub mod transport;

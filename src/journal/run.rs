@@ -118,16 +118,14 @@ impl RunDir {
         private::file(&self.transcript_path(key, attempt))
     }
 
-    /// Creates the file that a `get` step fetches from a node, in `files/NODE/`. A file that is there
-    /// already is never overwritten: that is an error.
-    pub fn create_fetched(&self, node: &NodeName, name: &str) -> Result<(PathBuf, File), JournalError> {
+    /// Where the file that a `get` step fetches from a node stands: in `files/NODE/`, which is made. The
+    /// transport creates the file itself, and never over one that is there.
+    pub fn fetched_path(&self, node: &NodeName, name: &str) -> Result<PathBuf, JournalError> {
         let folder = self.path.join("files");
         private::directory(&folder)?;
         let folder = folder.join(file_word(node.as_str()));
         private::directory(&folder)?;
-        let path = folder.join(file_word(name));
-        let file = private::new_file(&path)?;
-        Ok((path, file))
+        Ok(folder.join(file_word(name)))
     }
 
     fn trusted(&self) -> Result<(), JournalError> {

@@ -386,7 +386,12 @@ impl Plan {
             sum.update(format!("{} {}\n", artifact.sha256, artifact.name));
             any = true;
         }
-        any.then(|| sum.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        any.then(|| {
+            format!(
+                "{:016x}",
+                sum.finalize().iter().take(8).fold(0_u64, |all, byte| all << 8 | u64::from(*byte))
+            )
+        })
     }
 
     /// The nodes of a group in the order of the inventory.

@@ -1,0 +1,103 @@
+//! Artifacts on nodes: copied by `stage`, verified there, removed by `unstage`.
+
+use std::time::Duration;
+
+use super::asking;
+use super::effect::upload_one;
+use super::pool::Opens;
+use super::scene::{failure, staging_dir};
+use super::site::Site;
+use super::worker::{Assignment, Done};
+use crate::model::event::{Failure, FailureKind, Outcome};
+use crate::model::name::NodeName;
+use crate::model::plan::PlannedArtifact;
+use crate::transport::{FileSum, Reader, Upload};
+
+/// Artifacts are readable by whoever installs them.
+const MODE: u32 = 0o644;
+
+/// Where a node's artifacts lie, with their paths there; empty for a node that gets none.
+async fn paths<O: Opens>(
+    site: &Site<O>,
+    node: &NodeName,
+) -> Result<(String, Vec<(PlannedArtifact, String)>), Failure> {
+    let Some(set) = site.plan.staging_set(node) else { return Ok((String::new(), Vec::new())) };
+    let session = site.pool.session(node).await.map_err(|error| asking::unreachable(&error))?;
+    let dir = staging_dir(&session.facts().root, site.plan.cluster.as_str(), &set);
+    let files =
+        site.plan.artifacts_of(node).map(|file| (file.clone(), format!("{dir}/{}", file.name))).collect();
+    Ok((dir, files))
+}
+
+/// The artifacts that are not on the node as they should be, asked in one round trip.
+pub(super) async fn missing<O: Opens>(
+    site: &Site<O>,
+    node: &NodeName,
+) -> Result<Vec<(PlannedArtifact, String)>, Failure> {
+    let (_, files) = paths(site, node).await?;
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = files.iter().map(|(_, path)| path.clone()).collect();
+    let names = &names;
+    let sums = site
+        .pool
+        .with(node, |session| async move { session.sums(names, Duration::from_mins(5)).await })
+        .await
+        .map_err(|error| asking::unreachable(&error))?;
+    Ok(files
+        .into_iter()
+        .zip(sums)
+        .filter(|((file, _), sum)| sum.as_ref().is_none_or(|sum| sum.sha256 != file.sha256))
+        .map(|(file, _)| file)
+        .collect())
+}
+
+/// Copies what is missing. Nothing missing is a no-op of one round trip.
+pub(super) async fn stage(at: &mut Assignment) -> Done {
+    let node = at.lane().clone();
+    let missing = missing(&at.site, &node).await?;
+    if missing.is_empty() {
+        let why = "everything is there already".to_owned();
+        return Err(Outcome::Skipped { why });
+    }
+    for (file, path) in missing {
+        let upload = Upload {
+            from: file.source.clone(),
+            sum: FileSum { size: file.size, sha256: file.sha256.clone() },
+            to: path,
+            mode: MODE,
+            become_with: asking::become_on(&at.site, &node),
+        };
+        upload_one(at, &node, &upload, Duration::from_hours(1)).await?;
+    }
+    Ok(())
+}
+
+/// Right before a node is changed its artifacts must be the ones that were staged: somebody may have
+/// swapped them since.
+pub(super) async fn verify<O: Opens>(site: &Site<O>, node: &NodeName) -> Result<(), Failure> {
+    match missing(site, node).await?.first() {
+        None => Ok(()),
+        Some((file, path)) => Err(Failure {
+            help: Some(format!("copy it again: rollgate stage -l {node}")),
+            ..failure(FailureKind::Check, format!("{} is not what was staged: {path}", file.name))
+        }),
+    }
+}
+
+/// Removes what was staged.
+pub(super) async fn unstage(at: &mut Assignment) -> Done {
+    let node = at.lane().clone();
+    let (dir, files) = paths(&at.site, &node).await?;
+    if files.is_empty() {
+        return Err(Outcome::Skipped { why: "nothing was staged".to_owned() });
+    }
+    let dir = &dir;
+    at.site
+        .pool
+        .with(&node, |session| async move { session.remove(dir, Duration::from_mins(1)).await })
+        .await
+        .map_err(|error| asking::unreachable(&error))?;
+    Ok(())
+}

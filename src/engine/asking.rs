@@ -1,0 +1,341 @@
+//! Checks put to nodes: all that go to the same node in one round trip, all nodes at the same time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+
+use super::pool::Opens;
+use super::scene;
+use super::site::Site;
+use crate::model::condition::{Answer, Form, Value, Verdict};
+use crate::model::event::{Failure, FailureKind, Reading};
+use crate::model::host::{Become, Shell};
+use crate::model::name::NodeName;
+use crate::model::procedure::{Check, CheckRef, Script};
+use crate::model::state::RunState;
+use crate::model::template::Vars;
+use crate::transport::{Probe, ProbeEnd, ProbeReply, Reader, TransportError};
+
+/// Rows of evidence that are kept of a reading.
+const ROWS: usize = 20;
+
+/// One check to one machine.
+pub(super) struct Ask<'a> {
+    pub(super) check: &'a Check,
+    pub(super) lane: NodeName,
+    pub(super) on: NodeName,
+}
+
+/// What came back.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// One reading per question, in their order.
+    pub(super) readings: Vec<Reading>,
+    /// The first machine that could not be asked at all.
+    pub(super) unreachable: Option<Failure>,
+}
+
+impl Told {
+    /// Whether everything holds.
+    pub(super) fn holds(&self) -> bool {
+        self.readings.iter().all(|reading| reading.verdict.holds())
+    }
+
+    /// The failure of a check step: of the first reading that does not hold.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let reading = self.readings.iter().find(|reading| !reading.verdict.holds())?;
+        if let Some(failure) = &self.unreachable {
+            return Some(failure.clone());
+        }
+        Some(Failure {
+            kind: FailureKind::Check,
+            message: wording(reading),
+            tail: reading.evidence.clone(),
+            help: reading.remedy.clone(),
+        })
+    }
+}
+
+/// A reading in words: `queue-empty: 4812 messages, needs <= 0`.
+pub(super) fn wording(reading: &Reading) -> String {
+    let unit = reading.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+    let value = reading.value.as_ref().map(|value| {
+        let text = value.to_string();
+        if text.chars().count() > 60 { text.chars().take(59).chain(['…']).collect() } else { text }
+    });
+    match (&reading.verdict, value) {
+        (Verdict::Unreadable { why }, _) => {
+            format!("{} on {}: unreadable: {why}", reading.check, reading.node)
+        }
+        (Verdict::Holds, value) => {
+            format!("{} on {}: {}{unit}", reading.check, reading.node, value.unwrap_or_default())
+        }
+        (Verdict::DoesNotHold { why }, value) => {
+            format!("{} on {}: {}{unit}, {why}", reading.check, reading.node, value.unwrap_or_default())
+        }
+    }
+}
+
+/// Puts the questions of checks to the machines they name, for a lane.
+pub(super) async fn ask_all<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    lane: &NodeName,
+    checks: &[CheckRef],
+) -> Result<Told, Failure> {
+    let mut asks = Vec::new();
+    for reference in checks {
+        let check = site.plan.check(reference);
+        for on in scene::places(site, state, lane, &check.on).await? {
+            asks.push(Ask { check, lane: lane.clone(), on });
+        }
+    }
+    Ok(ask(site, state, &asks).await)
+}
+
+/// Puts questions to machines. Boxed, for a question may need a role, and a role is a question.
+pub(super) fn ask<'a, O: Opens>(
+    site: &'a Site<O>,
+    state: &'a RunState,
+    asks: &'a [Ask<'a>],
+) -> std::pin::Pin<Box<dyn Future<Output = Told> + Send + 'a>> {
+    Box::pin(async move {
+        let mut by_machine: BTreeMap<&NodeName, Vec<usize>> = BTreeMap::new();
+        for (number, question) in asks.iter().enumerate() {
+            by_machine.entry(&question.on).or_default().push(number);
+        }
+        let answers = by_machine.into_iter().map(|(on, numbers)| async move {
+            let batch: Vec<&Ask<'_>> = numbers.iter().map(|number| &asks[*number]).collect();
+            (numbers, ask_machine(site, state, on, &batch).await)
+        });
+        let mut told = Told::default();
+        let mut readings: Vec<Option<Reading>> = asks.iter().map(|_| None).collect();
+        for (numbers, answer) in join_all(answers).await {
+            match answer {
+                Ok(found) => {
+                    for (number, reading) in numbers.into_iter().zip(found) {
+                        readings[number] = Some(reading);
+                    }
+                }
+                Err(failure) => {
+                    for number in numbers {
+                        let why = failure.message.clone();
+                        readings[number] = Some(blank(&asks[number], Verdict::Unreadable { why }));
+                    }
+                    if failure.kind == FailureKind::Unreachable {
+                        told.unreachable.get_or_insert(failure);
+                    }
+                }
+            }
+        }
+        told.readings = readings.into_iter().flatten().collect();
+        told
+    })
+}
+
+fn blank(question: &Ask<'_>, verdict: Verdict) -> Reading {
+    Reading {
+        check: question.check.label.clone(),
+        node: question.on.clone(),
+        value: None,
+        verdict,
+        needs: String::new(),
+        unit: question.check.unit.clone(),
+        evidence: Vec::new(),
+        remedy: None,
+        at: Timestamp::now(),
+    }
+}
+
+async fn ask_machine<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    on: &NodeName,
+    asks: &[&Ask<'_>],
+) -> Result<Vec<Reading>, Failure> {
+    let facts = site.pool.session(on).await.map_err(|error| unreachable(&error))?.facts().clone();
+    let mut batch = Vec::new();
+    let mut surroundings = Vec::new();
+    for question in asks {
+        let vars = surrounding(site, state, question, &facts).await?;
+        batch.push(probe(site, state, question, &question.check.script, &vars).await?);
+        surroundings.push(vars);
+    }
+    let replies = send(site, on, &batch, time_for(asks)).await?;
+    let mut readings: Vec<Reading> = asks
+        .iter()
+        .zip(&surroundings)
+        .zip(&replies)
+        .map(|((question, vars), reply)| read(site, question, vars, reply))
+        .collect();
+    add_evidence(site, state, on, asks, &surroundings, &mut readings).await?;
+    Ok(readings)
+}
+
+async fn surrounding<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    question: &Ask<'_>,
+    facts: &crate::transport::Facts,
+) -> Result<Vars, Failure> {
+    let mut vars = scene::vars(site, state, &question.lane, &question.on, Some(facts));
+    scene::add_live_roles(site, state, &question.check.script.body, &mut vars).await?;
+    Ok(vars)
+}
+
+fn time_for(asks: &[&Ask<'_>]) -> Duration {
+    asks.iter().map(|question| question.check.timeout).sum()
+}
+
+async fn probe<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    question: &Ask<'_>,
+    script: &Script,
+    vars: &Vars,
+) -> Result<Probe, Failure> {
+    let become_with = script.become_with.unwrap_or_else(|| become_on(site, &question.on));
+    Ok(Probe {
+        secrets: scene::secrets(site, state, &question.lane, &script.body).await?,
+        script: script.body.clone(),
+        shell: script.shell,
+        env: vars.clone(),
+        become_with,
+    })
+}
+
+/// How commands gain rights on a machine, where the script does not say.
+pub(super) fn become_on<O: Opens>(site: &Site<O>, on: &NodeName) -> Become {
+    site.plan.node(on).map_or(Become::None, |node| node.become_with)
+}
+
+async fn send<O: Opens>(
+    site: &Site<O>,
+    on: &NodeName,
+    batch: &[Probe],
+    deadline: Duration,
+) -> Result<Vec<ProbeReply>, Failure> {
+    site.pool
+        .with(on, |session| async move { session.probe(batch, deadline).await })
+        .await
+        .map_err(|error| unreachable(&error))
+}
+
+/// An error of the connection as the failure of whatever needed it.
+pub(super) fn unreachable(error: &TransportError) -> Failure {
+    let kind = match error {
+        TransportError::Unreachable { .. } | TransportError::Lost { .. } => FailureKind::Unreachable,
+        TransportError::Refused { .. } => FailureKind::Input,
+        TransportError::Copy { .. } => FailureKind::Script,
+        TransportError::Here { .. } => FailureKind::Local,
+    };
+    let next = error.next().map(|next| format!("; try: {next}")).unwrap_or_default();
+    let help = error.help().map(|help| format!("{help}{next}"));
+    Failure { kind, message: error.to_string(), tail: Vec::new(), help }
+}
+
+fn read<O: Opens>(site: &Site<O>, question: &Ask<'_>, vars: &Vars, reply: &ProbeReply) -> Reading {
+    let check = question.check;
+    let mut reading = blank(question, Verdict::Holds);
+    reading.needs = check.condition.wording(vars);
+    let (stdout, stderr) = (reply.stdout.text(), reply.stderr.text());
+    match &reply.end {
+        ProbeEnd::Exited { code } => {
+            let answer = Answer { exit: *code, stdout: &stdout, stderr: &stderr };
+            let (value, verdict) = check.condition.judge(answer, vars);
+            reading.value = value.map(|value| mask_value(site, value));
+            reading.verdict = verdict;
+        }
+        ProbeEnd::TimedOut => {
+            let why = format!("no answer within {} s", check.timeout.as_secs());
+            reading.verdict = Verdict::Unreadable { why };
+        }
+        ProbeEnd::Died => {
+            reading.verdict = Verdict::Unreadable { why: "its shell was killed".to_owned() };
+        }
+        ProbeEnd::NotRun { why } => reading.verdict = Verdict::Unreadable { why: why.clone() },
+    }
+    if let Verdict::Unreadable { why } = &mut reading.verdict {
+        *why = site.mask(why);
+    }
+    if let Some(Value::Lines(lines)) = &reading.value {
+        reading.evidence = rows(lines, &check.columns);
+    }
+    if !reading.verdict.holds() {
+        reading.remedy = check.remedy.as_ref().map(|remedy| remedy.render_known(vars));
+        if check.condition.form == Form::Exit && reading.evidence.is_empty() {
+            let said: Vec<String> =
+                stdout.lines().chain(stderr.lines()).map(|line| site.mask(line)).collect();
+            reading.evidence = last(&said);
+        }
+    }
+    reading
+}
+
+fn mask_value<O: Opens>(site: &Site<O>, value: Value) -> Value {
+    match value {
+        Value::Text(text) => Value::Text(site.mask(&text)),
+        Value::Lines(lines) => Value::Lines(lines.iter().map(|line| site.mask(line)).collect()),
+        other => other,
+    }
+}
+
+fn last(lines: &[String]) -> Vec<String> {
+    lines[lines.len().saturating_sub(ROWS)..].to_vec()
+}
+
+/// The lines of a value, or only their named columns.
+fn rows(lines: &[String], columns: &[Option<String>]) -> Vec<String> {
+    let shown: Vec<usize> =
+        columns.iter().enumerate().filter(|(_, name)| name.is_some()).map(|(at, _)| at).collect();
+    let rows: Vec<String> = lines
+        .iter()
+        .take(ROWS)
+        .map(|line| {
+            if shown.is_empty() {
+                return line.clone();
+            }
+            let cells: Vec<&str> = line.split_whitespace().collect();
+            shown.iter().filter_map(|at| cells.get(*at).copied()).collect::<Vec<_>>().join("  ")
+        })
+        .collect();
+    rows
+}
+
+/// What does not hold is shown with its evidence, asked in one more round trip.
+async fn add_evidence<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    on: &NodeName,
+    asks: &[&Ask<'_>],
+    surroundings: &[Vars],
+    readings: &mut [Reading],
+) -> Result<(), Failure> {
+    let mut batch = Vec::new();
+    let mut wanted = Vec::new();
+    for (number, question) in asks.iter().enumerate() {
+        if let Some(body) = &question.check.evidence
+            && !readings[number].verdict.holds()
+        {
+            let script = Script {
+                body: body.clone(),
+                shell: Shell::Sh,
+                become_with: question.check.script.become_with,
+            };
+            batch.push(probe(site, state, question, &script, &surroundings[number]).await?);
+            wanted.push(number);
+        }
+    }
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let replies = send(site, on, &batch, Duration::from_secs(30)).await?;
+    for (number, reply) in wanted.into_iter().zip(replies) {
+        let text = reply.stdout.text();
+        let lines: Vec<String> = text.lines().map(|line| site.mask(line)).collect();
+        readings[number].evidence.extend(last(&lines));
+    }
+    Ok(())
+}

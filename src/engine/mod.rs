@@ -1,0 +1,49 @@
+//! Executes a plan: the one loop that moves data between journal, nodes and screen.
+//!
+//! [`drive`](drive::drive) asks the scheduler what comes next, commits what happened through the
+//! [`Ledger`](ledger::Ledger), and hands steps to workers. Nothing but the loop writes the journal.
+
+mod artifacts;
+mod asking;
+mod desk;
+mod driver;
+mod effect;
+mod gate;
+pub mod ledger;
+mod opening;
+pub mod pool;
+mod recovery;
+mod scene;
+pub mod secrets;
+mod signals;
+mod site;
+mod survey;
+mod watching;
+mod worker;
+
+pub use driver::drive;
+pub use opening::open;
+pub use signals::Signals;
+pub use site::Site;
+pub use survey::{NodeSurvey, survey};
+
+use crate::journal::JournalError;
+use crate::model::event::Stop;
+use crate::model::state::Illegal;
+
+/// Why the engine itself gave up. What goes wrong on a node is an outcome, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal could not be written: no new step begins.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An event that cannot have happened: a defect of rollgate.
+    #[error("this is a defect of rollgate: {0}")]
+    Illegal(#[from] Illegal),
+    /// The scheduler has nothing to do and the run is not at its end: a defect of rollgate.
+    #[error("this is a defect of rollgate: nothing comes next, and the run is not at its end")]
+    Stuck,
+    /// Before anything was touched: a guard, a role, a version, an invariant.
+    #[error("{}", .0.why)]
+    Refused(Stop),
+}

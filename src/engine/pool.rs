@@ -1,0 +1,142 @@
+//! One connection per node, opened when first needed or ahead of need, and kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use futures_util::future::join_all;
+use tokio::sync::Mutex;
+
+use crate::model::event::{Notice, Report};
+use crate::model::name::NodeName;
+use crate::model::plan::Plan;
+use crate::transport::{
+    BoxFuture, Connector, Endpoint, Kind, ReadOnlyConnector, Reader, Session, TransportError,
+};
+
+/// Something that opens sessions of one sort: those that only read, or those that change.
+pub trait Opens: Send + Sync {
+    /// The sort.
+    type Session: Reader + ?Sized;
+
+    /// Opens one.
+    fn open<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<Self::Session>, TransportError>>;
+}
+
+impl Opens for ReadOnlyConnector {
+    type Session = dyn Reader;
+
+    fn open<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Reader>, TransportError>> {
+        self.connect(to)
+    }
+}
+
+/// Opens sessions that change nodes.
+pub struct Changing(pub Arc<dyn Connector>);
+
+impl Opens for Changing {
+    type Session = dyn Session;
+
+    fn open<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>> {
+        self.0.connect(to)
+    }
+}
+
+struct Line<S: ?Sized> {
+    endpoint: Endpoint,
+    session: Mutex<Option<Arc<S>>>,
+}
+
+/// The connections of a run.
+pub struct Pool<O: Opens> {
+    opener: O,
+    lines: BTreeMap<NodeName, Line<O::Session>>,
+    screen: Sender<Report>,
+}
+
+impl<O: Opens> Pool<O> {
+    /// Knows the nodes of a plan and the operator's own machine; connects to none of them yet.
+    pub fn new(opener: O, plan: &Plan, screen: Sender<Report>) -> Self {
+        let base = plan.sources.procedure.parent().map(std::path::Path::to_path_buf);
+        let operator = Endpoint {
+            name: NodeName::operator(),
+            connection: crate::model::host::Connection::Local,
+            become_with: crate::model::host::Become::None,
+            state_dir: base,
+        };
+        let nodes = plan.nodes.iter().map(|node| Endpoint {
+            name: node.name.clone(),
+            connection: node.connection.clone(),
+            become_with: node.become_with,
+            state_dir: node.state_dir.clone(),
+        });
+        let lines = nodes
+            .chain([operator])
+            .map(|endpoint| (endpoint.name.clone(), Line { endpoint, session: Mutex::new(None) }))
+            .collect();
+        Self { opener, lines, screen }
+    }
+
+    /// The session to a node, opened if there is none.
+    pub async fn session(&self, node: &NodeName) -> Result<Arc<O::Session>, TransportError> {
+        let line = self.lines.get(node).expect("steps name only nodes of the plan");
+        let mut slot = line.session.lock().await;
+        if let Some(session) = slot.as_ref() {
+            return Ok(Arc::clone(session));
+        }
+        self.notify(Notice::Connecting { node: node.clone() });
+        let session = self.opener.open(&line.endpoint).await?;
+        self.notify(Notice::Connected { node: node.clone() });
+        *slot = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Lets a connection go that turned out to be dead; the next call opens a new one.
+    pub async fn forget(&self, node: &NodeName) {
+        if let Some(line) = self.lines.get(node) {
+            line.session.lock().await.take();
+        }
+    }
+
+    /// Opens connections at the same time; answers with those that cannot be opened.
+    pub async fn open_all(&self, nodes: &[NodeName]) -> Vec<(NodeName, TransportError)> {
+        let tries = nodes.iter().map(|node| async move { (node.clone(), self.session(node).await.err()) });
+        join_all(tries).await.into_iter().filter_map(|(node, error)| Some((node, error?))).collect()
+    }
+
+    /// Tries a call; when its connection turns out to have ended before anything began, tries once
+    /// more on a new one.
+    pub async fn with<T, F, R>(&self, node: &NodeName, call: F) -> Result<T, TransportError>
+    where
+        F: Fn(Arc<O::Session>) -> R,
+        R: Future<Output = Result<T, TransportError>>,
+    {
+        match call(self.session(node).await?).await {
+            Err(TransportError::Unreachable { why, .. }) if why.kind == Kind::Closed => {
+                self.forget(node).await;
+                call(self.session(node).await?).await
+            }
+            Err(error @ TransportError::Lost { .. }) => {
+                self.forget(node).await;
+                Err(error)
+            }
+            other => other,
+        }
+    }
+
+    fn notify(&self, notice: Notice) {
+        // A screen that is gone is noticed by the loop.
+        drop(self.screen.send(Report::Notice(notice)));
+    }
+}
+
+impl Pool<Changing> {
+    /// Ends every connection.
+    pub async fn close(&self) {
+        for line in self.lines.values() {
+            if let Some(session) = line.session.lock().await.take() {
+                session.close().await;
+            }
+        }
+    }
+}

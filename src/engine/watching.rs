@@ -1,0 +1,356 @@
+//! Steps that only read: checks, waits, soaks, invariants, versions. They give up at once when the run
+//! stops, for they leave nothing behind.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::asking::{self, Told, wording};
+use super::pool::Opens;
+use super::scene::{self, failure};
+use super::site::Site;
+use super::worker::{Assignment, Done};
+use crate::model::condition::{Value, Verdict};
+use crate::model::event::{Event, Failure, FailureKind, Notice, Outcome, Reading};
+use crate::model::name::NodeName;
+use crate::model::procedure::{Action, Capture, Check, CheckRef, Soak, Step, Target, Wait};
+use crate::model::state::RunState;
+use crate::transport::{Probe, ProbeEnd, Reader};
+
+/// A check that fails its section when it does not hold.
+pub(super) async fn check(at: &mut Assignment, step: &Step, check: &CheckRef) -> Done {
+    let told =
+        stoppable(at, asking::ask_all(&at.site, &at.state, at.lane(), std::slice::from_ref(check))).await??;
+    if let Some(failure) = told.failure() {
+        return Err(failure.into());
+    }
+    let Some(capture) = &step.capture else {
+        note(at, &told.readings, &mut Vec::new()).await;
+        return Ok(());
+    };
+    let value = captured(capture, told.readings.first().and_then(|reading| reading.value.as_ref()))?;
+    keep(at, capture, value).await;
+    Ok(())
+}
+
+/// Waits for something, unless the run stops first.
+pub(super) async fn stoppable<T>(at: &Assignment, work: impl Future<Output = T>) -> Result<T, Outcome> {
+    let mut stop = at.stop.clone();
+    tokio::select! {
+        done = work => Ok(done),
+        _ = stop.wait_for(|stopping| *stopping) => Err(Outcome::Interrupted),
+    }
+}
+
+/// Journals readings when something in them changed.
+pub(super) async fn note(at: &Assignment, readings: &[Reading], last: &mut Vec<Reading>) {
+    let same = last.len() == readings.len()
+        && last
+            .iter()
+            .zip(readings)
+            .all(|(a, b)| a.value == b.value && a.verdict == b.verdict && a.evidence == b.evidence);
+    if !same && !readings.is_empty() {
+        at.desk.commit(Event::ReadingTaken { key: at.key.clone(), readings: readings.to_vec() }).await;
+        *last = readings.to_vec();
+    }
+}
+
+/// A value as its capture wants it.
+pub(super) fn captured(capture: &Capture, value: Option<&Value>) -> Result<String, Failure> {
+    let wrong = |what: String| failure(FailureKind::Check, format!("capture {}: {what}", capture.name));
+    let value = value.ok_or_else(|| wrong("there is no value".to_owned()))?;
+    let text = value.to_text();
+    let text = text.trim_end_matches('\n');
+    let shown = |text: &str| if capture.secret { "***".to_owned() } else { format!("`{text}`") };
+    if capture.exactly_one {
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+        if lines != 1 {
+            return Err(wrong(format!("exactly one line is wanted, and there are {lines}")));
+        }
+    }
+    let text = capture.map.get(text.trim()).map_or(text, String::as_str);
+    if capture.not_empty && text.trim().is_empty() {
+        return Err(wrong("it is empty".to_owned()));
+    }
+    if !capture.one_of.is_empty() && !capture.one_of.iter().any(|word| word == text.trim()) {
+        return Err(wrong(format!("{} is none of {}", shown(text), capture.one_of.join(", "))));
+    }
+    if text.contains('\0') {
+        return Err(wrong("it has a NUL character".to_owned()));
+    }
+    Ok(if capture.exactly_one { text.trim().to_owned() } else { text.to_owned() })
+}
+
+/// Keeps a captured value: in the journal, or when it is secret in memory alone.
+pub(super) async fn keep(at: &Assignment, capture: &Capture, value: String) {
+    let kept = if capture.secret {
+        at.site.keep_secret(capture.name.as_str(), value);
+        None
+    } else {
+        Some(value)
+    };
+    at.desk.commit(Event::Captured { key: at.key.clone(), name: capture.name.clone(), value: kept }).await;
+}
+
+/// Reads a secret capture of an earlier invocation again.
+pub(super) async fn capture_again<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    lane: &NodeName,
+    name: &str,
+) -> Result<String, Failure> {
+    let step = site
+        .plan
+        .phases
+        .iter()
+        .flat_map(crate::model::plan::PlannedPhase::all_steps)
+        .filter_map(|planned| planned.step())
+        .find(|step| step.capture.as_ref().is_some_and(|capture| capture.name.as_str() == name));
+    let (Some(capture), Some(Action::Check(reference))) =
+        (step.and_then(|step| step.capture.as_ref()), step.map(|step| &step.action))
+    else {
+        let what = format!("secret {name} was captured by a step that cannot be repeated");
+        return Err(failure(FailureKind::Input, what));
+    };
+    let told = asking::ask_all(site, state, lane, std::slice::from_ref(reference)).await?;
+    match told.failure() {
+        Some(failure) => Err(failure),
+        None => captured(capture, told.readings.first().and_then(|reading| reading.value.as_ref())),
+    }
+}
+
+/// A check asked again until it holds steadily.
+pub(super) async fn wait(at: &mut Assignment, step: &Step, wait: &Wait) -> Done {
+    let began = Instant::now();
+    let mut steady = 0;
+    let mut last = Vec::new();
+    let mut seen = BTreeSet::new();
+    loop {
+        let told =
+            stoppable(at, asking::ask_all(&at.site, &at.state, at.lane(), std::slice::from_ref(&wait.check)))
+                .await??;
+        note(at, &told.readings, &mut last).await;
+        steady = if told.holds() { steady + 1 } else { 0 };
+        at.desk.notify(watching(at, &told, (steady, wait.steady), wait.every, began.elapsed(), step.timeout));
+        show(at, wait, &mut seen).await;
+        if steady >= wait.steady {
+            return finish_wait(at, step, &told).await;
+        }
+        if let Some(word) = never(at, wait, &told) {
+            return Err(failure(FailureKind::Check, word).into());
+        }
+        if began.elapsed() + wait.every > step.timeout {
+            return Err(timed_out(&told, step.timeout).into());
+        }
+        stoppable(at, sleep(wait.every)).await?;
+    }
+}
+
+async fn finish_wait(at: &Assignment, step: &Step, told: &Told) -> Done {
+    if let Some(capture) = &step.capture {
+        let value = captured(capture, told.readings.first().and_then(|reading| reading.value.as_ref()))?;
+        keep(at, capture, value).await;
+    }
+    Ok(())
+}
+
+fn timed_out(told: &Told, limit: Duration) -> Failure {
+    let reading = told.readings.iter().find(|reading| !reading.verdict.holds());
+    let seen = reading.map_or_else(|| "it did not hold steadily".to_owned(), wording);
+    Failure {
+        kind: FailureKind::Timeout,
+        message: format!("{seen} after {} s", limit.as_secs()),
+        tail: reading.map(|reading| reading.evidence.clone()).unwrap_or_default(),
+        help: reading.and_then(|reading| reading.remedy.clone()),
+    }
+}
+
+/// A word that means that it never will.
+fn never(at: &Assignment, wait: &Wait, told: &Told) -> Option<String> {
+    let condition = wait.fail_when.as_ref()?;
+    told.readings.iter().find_map(|reading| {
+        let vars = scene::vars(&at.site, &at.state, at.lane(), &reading.node, None);
+        let value = reading.value.as_ref()?;
+        condition.verdict(value, &vars).holds().then(|| {
+            format!("{} on {}: {value}, and that means it never will hold", reading.check, reading.node)
+        })
+    })
+}
+
+/// New lines of the `show` command; what was shown once is not shown again.
+async fn show(at: &Assignment, wait: &Wait, seen: &mut BTreeSet<String>) {
+    let Some(script) = &wait.show else { return };
+    let on = at.site.plan.check(&wait.check).on.clone();
+    let Ok(on) = scene::place(&at.site, &at.state, at.lane(), &on).await else { return };
+    let probe = Probe {
+        script: script.body.clone(),
+        shell: script.shell,
+        env: scene::vars(&at.site, &at.state, at.lane(), &on, None),
+        secrets: at.site.secrets().named_in(&script.body),
+        become_with: script.become_with.unwrap_or_else(|| asking::become_on(&at.site, &on)),
+    };
+    let batch = [probe];
+    let replies = at
+        .site
+        .pool
+        .with(&on, |session| {
+            let batch = &batch;
+            async move { session.probe(batch, Duration::from_secs(30)).await }
+        })
+        .await;
+    let Ok(replies) = replies else { return };
+    for line in
+        replies.iter().flat_map(|reply| reply.stdout.text().lines().map(str::to_owned).collect::<Vec<_>>())
+    {
+        if seen.insert(line.clone()) {
+            let line = at.site.mask(&line).into_bytes();
+            at.desk.notify(Notice::Output { key: at.key.clone(), line });
+        }
+    }
+}
+
+pub(super) fn watching(
+    at: &Assignment,
+    told: &Told,
+    steady: (u32, u32),
+    every: Duration,
+    waited: Duration,
+    limit: Duration,
+) -> Notice {
+    Notice::Watching { key: at.key.clone(), readings: told.readings.clone(), steady, every, waited, limit }
+}
+
+/// Checks must keep holding for a while.
+pub(super) async fn soak(at: &mut Assignment, soak: &Soak) -> Done {
+    let began = Instant::now();
+    let mut last = Vec::new();
+    loop {
+        let told = stoppable(at, asking::ask_all(&at.site, &at.state, at.lane(), &soak.checks)).await??;
+        note(at, &told.readings, &mut last).await;
+        at.desk.notify(watching(at, &told, (0, 0), soak.every, began.elapsed(), soak.length));
+        if let Some(mut failure) = told.failure() {
+            failure.message = format!("{} ({} s into the soak)", failure.message, began.elapsed().as_secs());
+            return Err(failure.into());
+        }
+        let left = soak.length.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        stoppable(at, sleep(left.min(soak.every))).await?;
+    }
+}
+
+/// The machines of an invariant: those of its `on:`, else every node of the plan.
+pub(super) async fn asked_by_invariant<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    check: &Check,
+) -> Result<Vec<NodeName>, Failure> {
+    match &check.on {
+        Target::Itself => Ok(site.plan.nodes.iter().map(|node| node.name.clone()).collect()),
+        target => scene::places(site, state, &NodeName::operator(), target).await,
+    }
+}
+
+/// Every other node must be as well as it was before the run: an old fault is tolerated, a new one is
+/// not (scylladb #8275).
+pub(super) async fn invariants(at: &mut Assignment) -> Done {
+    let mut asks = Vec::new();
+    let mut names = Vec::new();
+    for name in &at.state.plan.invariants {
+        let check = &at.state.plan.checks[name];
+        for node in asked_by_invariant(&at.site, &at.state, check).await? {
+            if node != *at.lane() {
+                asks.push(asking::Ask { check, lane: node.clone(), on: node });
+                names.push(name.clone());
+            }
+        }
+    }
+    let told = stoppable(at, asking::ask(&at.site, &at.state, &asks)).await?;
+    note(at, &told.readings, &mut Vec::new()).await;
+    for (name, reading) in names.iter().zip(&told.readings) {
+        let before = at.state.baseline.get(&(name.clone(), reading.node.clone()));
+        if reading.verdict.holds() || matches!(before, Some(Verdict::DoesNotHold { .. })) {
+            continue;
+        }
+        let message = format!("invariant {}, and it held when the run started", wording(reading));
+        let tail = reading.evidence.clone();
+        return Err(Failure { kind: FailureKind::Check, message, tail, help: reading.remedy.clone() }.into());
+    }
+    Ok(())
+}
+
+/// Reads the installed version of nodes, all at the same time; what cannot be read is left out.
+pub(super) async fn versions<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    nodes: &[NodeName],
+) -> Vec<(NodeName, Result<String, Failure>)> {
+    let Some(script) = &site.plan.version else { return Vec::new() };
+    let reads = nodes.iter().map(|node| async move {
+        let probe = Probe {
+            script: script.body.clone(),
+            shell: script.shell,
+            env: scene::vars(site, state, node, node, None),
+            secrets: site.secrets().named_in(&script.body),
+            become_with: script.become_with.unwrap_or_else(|| asking::become_on(site, node)),
+        };
+        let batch = [probe];
+        let limit = Duration::from_secs(30);
+        let reply = site
+            .pool
+            .with(node, |session| {
+                let batch = &batch;
+                async move { session.probe(batch, limit).await }
+            })
+            .await;
+        let version = match reply.map_err(|error| asking::unreachable(&error)) {
+            Err(failure) => Err(failure),
+            Ok(replies) => version_of(replies.first()),
+        };
+        (node.clone(), version)
+    });
+    futures_util::future::join_all(reads).await
+}
+
+fn version_of(reply: Option<&crate::transport::ProbeReply>) -> Result<String, Failure> {
+    let unreadable =
+        |why: String| failure(FailureKind::Check, format!("the installed version is unreadable: {why}"));
+    let reply = reply.ok_or_else(|| unreadable("no reply".to_owned()))?;
+    let text = reply.stdout.text().trim().to_owned();
+    match &reply.end {
+        ProbeEnd::Exited { code: 0 } if !text.is_empty() && text.lines().count() == 1 => Ok(text),
+        ProbeEnd::Exited { code: 0 } => {
+            Err(unreadable(format!("one line is wanted, and there are {}", text.lines().count())))
+        }
+        other => Err(unreadable(format!("{other:?} {}", reply.stderr.text().trim()))),
+    }
+}
+
+/// After a rollback the node runs what it ran before; asked for a minute, for services need to start.
+pub(super) async fn version_restored(at: &mut Assignment) -> Done {
+    let lane = at.lane().clone();
+    let Some(wanted) = at.state.versions.get(&lane).map(|versions| versions.before.clone()) else {
+        return Err(Outcome::Skipped { why: "the version before the run was never read".to_owned() });
+    };
+    let mut found = String::new();
+    let tries = async {
+        loop {
+            match versions(&at.site, &at.state, std::slice::from_ref(&lane)).await.pop() {
+                Some((_, Ok(version))) if version == wanted => return,
+                Some((_, Ok(version))) => found = format!("it runs {version}"),
+                Some((_, Err(failure))) => found = failure.message,
+                None => return,
+            }
+            sleep(Duration::from_secs(2)).await;
+        }
+    };
+    match stoppable(at, timeout(Duration::from_mins(1), tries)).await? {
+        Ok(()) => {
+            at.desk.commit(Event::VersionRead { node: lane, version: wanted }).await;
+            Ok(())
+        }
+        Err(_) => Err(failure(FailureKind::Check, format!("{found}, and should run {wanted} again")).into()),
+    }
+}
