@@ -1,10 +1,9 @@
 //! What workers put on the loop's desk. The loop alone writes the journal; a worker that has
 //! something to record hands it over and waits until it is durable.
 
-use std::sync::mpsc::Sender;
-
 use tokio::sync::{mpsc, oneshot};
 
+use super::Screen;
 use crate::model::event::{Decision, Event, How, Inquiry, Notice, Outcome, Question, Report};
 use crate::model::name::NodeName;
 use crate::model::plan::StepKey;
@@ -31,13 +30,13 @@ pub(super) enum Message {
 
 /// A worker's side of the desk.
 #[derive(Clone)]
-pub struct Desk {
+pub(super) struct Desk {
     loop_: mpsc::UnboundedSender<Message>,
-    screen: Sender<Report>,
+    screen: Screen,
 }
 
 impl Desk {
-    pub(super) fn new(loop_: mpsc::UnboundedSender<Message>, screen: Sender<Report>) -> Self {
+    pub(super) fn new(loop_: mpsc::UnboundedSender<Message>, screen: Screen) -> Self {
         Self { loop_, screen }
     }
 
@@ -69,7 +68,7 @@ impl Desk {
     }
 
     pub(super) fn report(&self, report: Report) {
-        if self.screen.send(report).is_err() {
+        if !(self.screen)(report) {
             tracing::debug!("the screen is gone");
         }
     }

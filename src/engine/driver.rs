@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::EngineError;
 use super::desk::{Desk, Message};
 use super::ledger::Ledger;
 use super::pool::Changing;
 use super::signals::{Arrived, Signals};
 use super::site::Site;
 use super::worker::{self, Assignment, GateWord};
+use super::{EngineError, Screen};
 use super::{opening, scene};
 use crate::journal::Journal;
 use crate::model::event::{
@@ -37,7 +37,7 @@ enum Errand {
 pub async fn drive<J: Journal>(
     ledger: Ledger<J>,
     site: Arc<Site<Changing>>,
-    screen: std::sync::mpsc::Sender<Report>,
+    screen: Screen,
     controls: mpsc::UnboundedReceiver<Control>,
     signals: Signals,
 ) -> Result<RunEnd, EngineError> {
@@ -293,7 +293,7 @@ impl<J: Journal> Driver<J> {
             Message::Commit { event, durable } => {
                 self.commit(*event)?;
                 // A worker that no longer listens has been given up.
-                drop(durable.send(()));
+                let _ = durable.send(());
             }
             Message::Ask { inquiry, answer } => self.ask(*inquiry, answer)?,
             Message::Withdraw(question) => {
@@ -414,7 +414,7 @@ impl<J: Journal> Driver<J> {
             Control::Stop => self.request_stop(Halt::Interrupted, "stopped by the operator")?,
             Control::Yielded(key) => {
                 if let Some((_, free)) = self.terminal.take_if(|(waiting, _)| *waiting == key) {
-                    drop(free.send(()));
+                    let _ = free.send(());
                 }
             }
         }
@@ -454,12 +454,14 @@ impl<J: Journal> Driver<J> {
     /// offers the choices first.
     fn signalled(&mut self, signal: Arrived) -> Result<Option<RunEnd>, EngineError> {
         let state = self.state();
-        if signal == Arrived::Interrupt && state.stop.is_none() && !self.at_choices {
-            if let Some(key) = self.closed_gate(&state) {
-                self.at_choices = true;
-                self.desk.report(Report::Choices(key));
-                return Ok(None);
-            }
+        if signal == Arrived::Interrupt
+            && state.stop.is_none()
+            && !self.at_choices
+            && let Some(key) = closed_gate(&state)
+        {
+            self.at_choices = true;
+            self.desk.report(Report::Choices(key));
+            return Ok(None);
         }
         if signal != Arrived::HangUp {
             self.interrupts += 1;
@@ -486,17 +488,17 @@ impl<J: Journal> Driver<J> {
         self.desk.notify(Notice::Said { node: None, text });
         Ok(None)
     }
+}
 
-    /// The gate that the run waits at, when it waits at nothing else and somebody is there.
-    fn closed_gate(&self, state: &RunState) -> Option<StepKey> {
-        if !state.request.attended || !state.waiting.is_empty() || state.question.is_some() {
-            return None;
-        }
-        let mut running = state.steps.iter().filter(|(_, step)| step.is_in_flight());
-        let (key, _) = running.next()?;
-        let is_gate = state.plan.find(&key.step).is_some_and(|(_, step)| step.is_gate());
-        (running.next().is_none() && is_gate).then(|| key.clone())
+/// The gate that the run waits at, when it waits at nothing else and somebody is there.
+fn closed_gate(state: &RunState) -> Option<StepKey> {
+    if !state.request.attended || !state.waiting.is_empty() || state.question.is_some() {
+        return None;
     }
+    let mut running = state.steps.iter().filter(|(_, step)| step.is_in_flight());
+    let (key, _) = running.next()?;
+    let is_gate = state.plan.find(&key.step).is_some_and(|(_, step)| step.is_gate());
+    (running.next().is_none() && is_gate).then(|| key.clone())
 }
 
 fn interrupted(signal: Arrived) -> Stop {

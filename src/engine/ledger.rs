@@ -1,11 +1,10 @@
 //! The only birthplace of an event, in this order: legal → durable → folded → shown.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use jiff::Timestamp;
 
-use super::EngineError;
+use super::{EngineError, Screen};
 use crate::journal::Journal;
 use crate::model::event::{Event, Record, Report};
 use crate::model::state::RunState;
@@ -14,24 +13,20 @@ use crate::model::state::RunState;
 pub struct Ledger<J> {
     journal: J,
     state: Arc<RunState>,
-    screen: Sender<Report>,
+    screen: Screen,
 }
 
 impl<J: Journal> Ledger<J> {
     /// Begins a run with its first event.
-    pub fn begin(mut journal: J, opened: &Event, screen: Sender<Report>) -> Result<Self, EngineError> {
+    pub fn begin(mut journal: J, opened: &Event, screen: Screen) -> Result<Self, EngineError> {
         let record = journal.append(opened, Timestamp::now())?;
         let state = Arc::new(RunState::open(&record)?);
         show(&screen, Report::Record(Box::new(record)));
         Ok(Self { journal, state, screen })
     }
 
-    /// Goes on with a run whose records have been folded. The screen is sent the records first, for it
-    /// folds its own state.
-    pub fn resume(journal: J, records: Vec<Record>, state: RunState, screen: Sender<Report>) -> Self {
-        for record in records {
-            show(&screen, Report::Record(Box::new(record)));
-        }
+    /// Goes on with a run whose records have been folded; the screen has folded them, too.
+    pub fn resume(journal: J, state: RunState, screen: Screen) -> Self {
         Self { journal, state: Arc::new(state), screen }
     }
 
@@ -54,8 +49,8 @@ impl<J: Journal> Ledger<J> {
 }
 
 /// A screen that is gone is no reason to abandon nodes; the loop notices it by its controls.
-fn show(screen: &Sender<Report>, report: Report) {
-    if screen.send(report).is_err() {
+fn show(screen: &Screen, report: Report) {
+    if !screen(report) {
         tracing::debug!("the screen is gone");
     }
 }

@@ -7,6 +7,7 @@ mod artifacts;
 mod asking;
 mod desk;
 mod driver;
+pub mod dry_run;
 mod effect;
 mod gate;
 pub mod ledger;
@@ -27,9 +28,14 @@ pub use signals::Signals;
 pub use site::Site;
 pub use survey::{NodeSurvey, survey};
 
+use std::sync::Arc;
+
 use crate::journal::JournalError;
-use crate::model::event::Stop;
+use crate::model::event::Report;
 use crate::model::state::Illegal;
+
+/// Where reports go. False: the screen is gone.
+pub type Screen = Arc<dyn Fn(Report) -> bool + Send + Sync>;
 
 /// Why the engine itself gave up. What goes wrong on a node is an outcome, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +49,4 @@ pub enum EngineError {
     /// The scheduler has nothing to do and the run is not at its end: a defect of rollgate.
     #[error("this is a defect of rollgate: nothing comes next, and the run is not at its end")]
     Stuck,
-    /// Before anything was touched: a guard, a role, a version, an invariant.
-    #[error("{}", .0.why)]
-    Refused(Stop),
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
+use super::Screen;
 use crate::model::event::{Notice, Report};
 use crate::model::name::NodeName;
 use crate::model::plan::Plan;
@@ -51,12 +51,12 @@ struct Line<S: ?Sized> {
 pub struct Pool<O: Opens> {
     opener: O,
     lines: BTreeMap<NodeName, Line<O::Session>>,
-    screen: Sender<Report>,
+    screen: Screen,
 }
 
 impl<O: Opens> Pool<O> {
     /// Knows the nodes of a plan and the operator's own machine; connects to none of them yet.
-    pub fn new(opener: O, plan: &Plan, screen: Sender<Report>) -> Self {
+    pub fn new(opener: O, plan: &Plan, screen: Screen) -> Self {
         let base = plan.sources.procedure.parent().map(std::path::Path::to_path_buf);
         let operator = Endpoint {
             name: NodeName::operator(),
@@ -125,8 +125,9 @@ impl<O: Opens> Pool<O> {
     }
 
     fn notify(&self, notice: Notice) {
-        // A screen that is gone is noticed by the loop.
-        drop(self.screen.send(Report::Notice(notice)));
+        if !(self.screen)(Report::Notice(notice)) {
+            tracing::debug!("the screen is gone");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod event;
+pub mod forecast;
 pub mod host;
 pub mod inventory;
 pub mod name;

@@ -1,0 +1,336 @@
+//! The dry run: everything that can be read is read, nothing is changed. It is handed a pool that opens
+//! readers, so that it cannot.
+
+use std::collections::BTreeSet;
+
+use super::artifacts;
+use super::asking::{self, Ask, Told};
+use super::opening;
+use super::pool::Opens;
+use super::scene;
+use super::site::Site;
+use super::watching::asked_by_invariant;
+use super::worker::holds;
+use crate::model::condition::Verdict;
+use crate::model::event::{Event, Failure, FailureKind, Reading, Record, Turn};
+use crate::model::forecast::{Forecast, Outlook, StepForecast, TurnForecast};
+use crate::model::name::NodeName;
+use crate::model::plan::{PhaseKind, PlannedStep, Section, Work};
+use crate::model::procedure::{Action, CheckRef};
+use crate::model::schedule::choose_batch;
+use crate::model::state::{Illegal, RunState};
+
+/// Reads everything that a run would read before it changes something. `opened` is the state of a run
+/// that exists only in memory.
+pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Forecast, Illegal> {
+    let mut state = opened;
+    let events = match opening::open(site, &state).await {
+        Ok(events) => events,
+        Err(stop) => return Ok(Forecast { refused: Some(stop), turns: Vec::new() }),
+    };
+    for event in events {
+        imagine(&mut state, event)?;
+    }
+    let mut turns = Vec::new();
+    for phase in 0..state.plan.phases.len() {
+        match order_of(site, &mut state, phase).await? {
+            Ok(order) => turns.extend(order),
+            Err(failure) => {
+                let stop = crate::model::event::Stop {
+                    halt: crate::model::event::Halt::CheckFailed,
+                    why: failure.message,
+                    key: None,
+                };
+                return Ok(Forecast { refused: Some(stop), turns: Vec::new() });
+            }
+        }
+    }
+    let questions = questions(site, &state, &turns).await;
+    let asks: Vec<Ask<'_>> = questions.iter().flat_map(|question| question.asks(site)).collect();
+    let told = asking::ask(site, &state, &asks).await;
+    let mut readings = told.readings.into_iter();
+    let mut answered = questions.into_iter().map(|question| {
+        let count = question.on.iter().map(|(_, machines)| machines.len()).sum();
+        let told =
+            Told { readings: readings.by_ref().take(count).collect(), unreachable: told.unreachable.clone() };
+        (question, told)
+    });
+    let mut forecasts = Vec::new();
+    for turn in &turns {
+        let mut steps = Vec::new();
+        for planned in state.steps_of(turn) {
+            let (question, told) = answered.next().expect("there is a question for every step of every turn");
+            let outlook = outlook(site, &state, turn, planned, &question, &told).await;
+            steps.push(StepForecast {
+                key: turn.key(&planned.id),
+                label: planned.label.clone(),
+                section: planned.section,
+                outlook,
+                readings: told.readings,
+            });
+        }
+        forecasts.push(TurnForecast {
+            phase: state.plan.phases[turn.phase].name.clone(),
+            node: turn.node.clone(),
+            version: state.versions.get(&turn.node).map(|versions| versions.now.clone()),
+            steps,
+        });
+    }
+    Ok(Forecast { refused: None, turns: forecasts })
+}
+
+fn imagine(state: &mut RunState, event: Event) -> Result<(), Illegal> {
+    let record = Record { seq: state.latest_seq + 1, at: state.latest_at, event };
+    state.apply(&record)
+}
+
+/// The turns of a phase in the order in which they would come.
+async fn order_of<O: Opens>(
+    site: &Site<O>,
+    state: &mut RunState,
+    phase: usize,
+) -> Result<Result<Vec<Turn>, Failure>, Illegal> {
+    let planned = state.plan.phases[phase].clone();
+    if let Some(when) = &planned.when
+        && let Ok(Some(_)) = holds(when, &state.vars_of(&NodeName::operator()))
+    {
+        return Ok(Ok(Vec::new()));
+    }
+    imagine(state, Event::PhaseStarted { phase })?;
+    let last = match &planned.last {
+        None => Vec::new(),
+        Some(role) => match scene::holders(site, state, role).await {
+            Ok(last) => last,
+            Err(failure) => return Ok(Err(failure)),
+        },
+    };
+    let mut order: Vec<Turn> = state.turns.keys().filter(|turn| turn.phase == phase).cloned().collect();
+    let turns_before = order.len();
+    loop {
+        let nodes = choose_batch(state, phase, &last);
+        if nodes.is_empty() {
+            break;
+        }
+        order.extend(nodes.iter().map(|node| Turn { phase, node: node.clone() }));
+        let batch = order.len() - turns_before;
+        imagine(state, Event::BatchFormed { phase, batch, nodes, last: last.clone() })?;
+    }
+    Ok(Ok(order))
+}
+
+/// The checks of one step with the machines that are asked.
+struct Question {
+    lane: NodeName,
+    on: Vec<(CheckRef, Vec<NodeName>)>,
+    unanswerable: Option<Failure>,
+}
+
+impl Question {
+    fn asks<'a, O: Opens>(&'a self, site: &'a Site<O>) -> Vec<Ask<'a>> {
+        self.on
+            .iter()
+            .flat_map(|(reference, machines)| {
+                machines.iter().map(|on| Ask {
+                    check: site.plan.check(reference),
+                    lane: self.lane.clone(),
+                    on: on.clone(),
+                })
+            })
+            .collect()
+    }
+}
+
+async fn questions<O: Opens>(site: &Site<O>, state: &RunState, turns: &[Turn]) -> Vec<Question> {
+    let mut questions = Vec::new();
+    for turn in turns {
+        for planned in state.steps_of(turn) {
+            questions.push(question_of(site, state, turn, planned).await);
+        }
+    }
+    questions
+}
+
+async fn question_of<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    turn: &Turn,
+    planned: &PlannedStep,
+) -> Question {
+    let mut question = Question { lane: turn.node.clone(), on: Vec::new(), unanswerable: None };
+    if planned.work == Work::Invariants {
+        for name in &state.plan.invariants {
+            let check = &state.plan.checks[name];
+            match asked_by_invariant(site, state, check).await {
+                Ok(mut machines) => {
+                    machines.retain(|node| *node != turn.node);
+                    question.on.push((CheckRef::Named(name.clone()), machines));
+                }
+                Err(failure) => question.unanswerable = Some(failure),
+            }
+        }
+        return question;
+    }
+    for reference in readable_now(planned) {
+        match scene::places(site, state, &turn.node, &site.plan.check(&reference).on).await {
+            Ok(machines) => question.on.push((reference, machines)),
+            Err(failure) => question.unanswerable = Some(failure),
+        }
+    }
+    question
+}
+
+/// The checks of a step whose answer today says something about the run: pre-checks, gates, and
+/// whether a step is done already. What verifies a change has nothing to verify yet.
+fn readable_now(planned: &PlannedStep) -> Vec<CheckRef> {
+    let Some(step) = planned.step() else { return Vec::new() };
+    if let Some(check) = &step.skip_if {
+        return vec![check.clone()];
+    }
+    let is_after_the_change = matches!(planned.section, Section::Verify | Section::Undrain | Section::Soak);
+    match &step.action {
+        Action::Gate(gate) if !is_after_the_change => gate.checks.clone(),
+        Action::Check(check) if matches!(planned.section, Section::Precheck | Section::Steps) => {
+            vec![check.clone()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+async fn outlook<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    turn: &Turn,
+    planned: &PlannedStep,
+    question: &Question,
+    told: &Told,
+) -> Outlook {
+    if let Some(failure) = &question.unanswerable {
+        return Outlook::CannotKnow { why: failure.message.clone() };
+    }
+    if let Some(early) = before_its_checks(site, state, turn, planned).await {
+        return early;
+    }
+    let step = planned.step();
+    if step.is_some_and(|step| step.skip_if.is_some()) {
+        return match told.failure() {
+            None => Outlook::NotNeeded { why: words(&told.readings) },
+            Some(failure) if told.readings.iter().any(is_unreadable) => Outlook::WouldStop(failure),
+            Some(_) => Outlook::WouldRun,
+        };
+    }
+    let is_gate = planned.is_gate();
+    if planned.work == Work::Invariants {
+        return invariants(state, told).map_or(Outlook::Holds, Outlook::WouldStop);
+    }
+    if question.on.is_empty() {
+        return match (is_gate, planned.is_effect()) {
+            (true, _) => Outlook::WouldAsk,
+            (false, true) => Outlook::WouldRun,
+            (false, false) => {
+                Outlook::CannotKnow { why: "it verifies what has not been changed yet".to_owned() }
+            }
+        };
+    }
+    match (told.failure(), is_gate) {
+        (None, true) => Outlook::WouldAsk,
+        (None, false) => Outlook::Holds,
+        (Some(failure), true) => Outlook::WouldWait(failure),
+        (Some(failure), false) => Outlook::WouldStop(failure),
+    }
+}
+
+fn is_unreadable(reading: &Reading) -> bool {
+    matches!(reading.verdict, Verdict::Unreadable { .. })
+}
+
+fn words(readings: &[Reading]) -> String {
+    readings.iter().map(asking::wording).collect::<Vec<_>>().join("; ")
+}
+
+/// What can be said of a step without its checks: its `when`, captures that do not exist yet, copies.
+async fn before_its_checks<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    turn: &Turn,
+    planned: &PlannedStep,
+) -> Option<Outlook> {
+    if planned.work == Work::Stage {
+        return Some(match artifacts::missing(site, &turn.node).await {
+            Ok(missing) if missing.is_empty() => {
+                Outlook::NotNeeded { why: "everything is there already".to_owned() }
+            }
+            Ok(_) => Outlook::WouldRun,
+            Err(failure) => Outlook::WouldStop(failure),
+        });
+    }
+    let vars = state.vars_of(&turn.node);
+    if let Some(when) = planned.step().and_then(|step| step.when.as_ref()) {
+        match holds(when, &vars) {
+            Ok(None) => {}
+            Ok(Some(why)) => return Some(Outlook::NotNeeded { why }),
+            Err(_) if captured_names(state).contains(when.var.as_str()) => {
+                return Some(Outlook::CannotKnow {
+                    why: format!("{} is captured by an earlier step", when.var),
+                });
+            }
+            Err(why) => {
+                return Some(Outlook::WouldStop(scene::failure(FailureKind::Input, why)));
+            }
+        }
+    }
+    let scripts: Vec<&str> = readable_now(planned)
+        .iter()
+        .map(|reference| match reference {
+            CheckRef::Named(name) => state.plan.checks[name].script.body.as_str(),
+            CheckRef::Inline(_) => "",
+        })
+        .collect();
+    let inline: Vec<String> = readable_now(planned)
+        .into_iter()
+        .filter_map(|reference| match reference {
+            CheckRef::Inline(check) => Some(check.script.body),
+            CheckRef::Named(_) => None,
+        })
+        .collect();
+    captured_names(state)
+        .into_iter()
+        .find(|name| {
+            !vars.contains_key(*name)
+                && (scripts.iter().any(|body| names(body, name))
+                    || inline.iter().any(|body| names(body, name)))
+        })
+        .map(|name| Outlook::CannotKnow { why: format!("{name} is captured by an earlier step") })
+}
+
+fn names(body: &str, variable: &str) -> bool {
+    body.contains(&format!("${variable}")) || body.contains(&format!("${{{variable}"))
+}
+
+fn captured_names(state: &RunState) -> BTreeSet<&str> {
+    state
+        .plan
+        .phases
+        .iter()
+        .filter(|phase| phase.kind != PhaseKind::Staging)
+        .flat_map(|phase| &phase.steps)
+        .filter_map(|planned| Some(planned.step()?.capture.as_ref()?.name.as_str()))
+        .collect()
+}
+
+fn invariants(state: &RunState, told: &Told) -> Option<Failure> {
+    let reading = told.readings.iter().find(|reading| {
+        let before = state
+            .plan
+            .invariants
+            .iter()
+            .filter(|name| state.plan.checks[*name].label == reading.check)
+            .find_map(|name| state.baseline.get(&(name.clone(), reading.node.clone())));
+        !reading.verdict.holds() && !matches!(before, Some(Verdict::DoesNotHold { .. }))
+    })?;
+    Some(Failure {
+        kind: FailureKind::Check,
+        message: asking::wording(reading),
+        tail: reading.evidence.clone(),
+        help: reading.remedy.clone(),
+    })
+}

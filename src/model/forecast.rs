@@ -1,0 +1,90 @@
+//! What a dry run found: of every step whether it would run, is done already, or cannot be known.
+
+use super::event::{Failure, Halt, Reading, Stop};
+use super::name::NodeName;
+use super::plan::{Section, StepKey};
+
+/// A dry run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forecast {
+    /// Why a run would not even begin: a guard, a role, a node that does not answer.
+    pub refused: Option<Stop>,
+    /// Turns in the order in which they would come, by the roles as they are now.
+    pub turns: Vec<TurnForecast>,
+}
+
+/// One node's way through one phase.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnForecast {
+    /// The phase's name.
+    pub phase: String,
+    /// The node.
+    pub node: NodeName,
+    /// Its version now, where it can be read.
+    pub version: Option<String>,
+    /// Its steps in order.
+    pub steps: Vec<StepForecast>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepForecast {
+    /// Which.
+    pub key: StepKey,
+    /// What it is called.
+    pub label: String,
+    /// Where it stands.
+    pub section: Section,
+    /// What would become of it.
+    pub outlook: Outlook,
+    /// What its checks read today.
+    pub readings: Vec<Reading>,
+}
+
+/// What would become of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outlook {
+    /// It would run; a dry run changes nothing.
+    WouldRun,
+    /// It is done already, or its `when` does not hold.
+    NotNeeded {
+        /// Why.
+        why: String,
+    },
+    /// Its checks hold now.
+    Holds,
+    /// A check does not hold now, or cannot be read: the run would stop here.
+    WouldStop(Failure),
+    /// A gate that is open now; the operator would be asked.
+    WouldAsk,
+    /// A gate that is closed now; the run would wait.
+    WouldWait(Failure),
+    /// It rests on something that an earlier step brings about.
+    CannotKnow {
+        /// On what.
+        why: String,
+    },
+}
+
+impl Forecast {
+    /// What would stop the run, the gravest class first to decide the exit code; `None` when nothing would.
+    pub fn halt(&self) -> Option<Halt> {
+        let steps = self.turns.iter().flat_map(|turn| &turn.steps).filter_map(|step| match &step.outlook {
+            Outlook::WouldStop(failure) if failure.kind == super::event::FailureKind::Unreachable => {
+                Some(Halt::Unreachable)
+            }
+            Outlook::WouldStop(_) => Some(Halt::CheckFailed),
+            Outlook::WouldWait(_) => Some(Halt::GateClosed),
+            _ => None,
+        });
+        self.refused.iter().map(|stop| stop.halt).chain(steps).max()
+    }
+
+    /// Whether anything is to be done.
+    pub fn is_pending(&self) -> bool {
+        self.turns
+            .iter()
+            .flat_map(|turn| &turn.steps)
+            .any(|step| matches!(step.outlook, Outlook::WouldRun | Outlook::CannotKnow { .. }))
+    }
+}
