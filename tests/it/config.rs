@@ -60,7 +60,8 @@ fn every_mistake_has_its_exact_message() {
     for case in cases.split("\n=== ") {
         let (title, body) = case.split_once('\n').expect("a title and a body");
         let text = body.split("\n-->\n").next().unwrap_or_default().trim_end_matches('\n');
-        fresh.push_str(&format!("\n=== {title}\n{text}\n-->\n{}\n", shown(&format!("{text}\n"))));
+        let message = shown(&format!("{text}\n"));
+        fresh.extend(["\n=== ", title, "\n", text, "\n-->\n", &message, "\n"]);
     }
     golden("config_mistakes.txt", &fresh);
     assert!(cases.split("\n=== ").count() >= 20);
@@ -88,6 +89,10 @@ fn within_a_second(what: &str, work: impl FnOnce() -> String) -> String {
     text
 }
 
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).map(line).collect::<Vec<_>>().concat()
+}
+
 fn refused(what: &str, text: String) -> String {
     let text = text.into_bytes();
     within_a_second(what, || {
@@ -104,11 +109,7 @@ fn hostile_files_are_refused_at_once() {
         ("nested brackets", format!("a: {}", "[".repeat(100_000)), "more than 256 brackets are open here"),
         ("nested braces", format!("a: {}", "{a: ".repeat(100_000)), "more than 256 brackets are open here"),
         ("nested entries", format!("a:\n  {}x", "- ".repeat(100_000)), "nest more than 64 deep"),
-        (
-            "a deep document",
-            (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect(),
-            "nest more than 64 deep",
-        ),
+        ("a deep document", lines(100, |n| format!("{}a:\n", " ".repeat(n))), "nest more than 64 deep"),
         ("a document in itself", "a: &a [*a]\n".to_owned(), "nest more than 64 deep"),
         (
             "many mistakes",
@@ -116,10 +117,10 @@ fn hostile_files_are_refused_at_once() {
             "more",
         ),
         ("a long line", format!("cluster: {}\n", "x".repeat(1_000_000)), "at most 64 characters"),
-        ("many keys", (0..60_000).map(|n| format!("k{n}: 1\n")).collect(), "unknown key `k0`"),
+        ("many keys", lines(60_000, |n| format!("k{n}: 1\n")), "unknown key `k0`"),
         ("many quotes", "\"".repeat(1_000_000), "error: "),
         ("many colons", ": ".repeat(500_000), "error: "),
-        ("many anchors", (0..50_000).map(|n| format!("k{n}: &a{n} x\n")).collect(), "unknown key"),
+        ("many anchors", lines(50_000, |n| format!("k{n}: &a{n} x\n")), "unknown key"),
     ] {
         let shown = refused(what, text);
         assert!(shown.contains(says), "{what}: {}", &shown[..shown.len().min(600)]);
