@@ -1,5 +1,6 @@
 //! The text of one file, read with a limit and known to be plain before any parser sees it.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::FileTypeExt as _;
@@ -53,7 +54,7 @@ impl Source {
                 "an inventory or procedure is a few kilobytes; is this the right file?",
             );
         }
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(&bytes));
         if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
             return refuse("this file is UTF-16", "save it as UTF-8");
         }
@@ -151,12 +152,11 @@ impl Source {
             for (column, c) in text.chars().enumerate() {
                 match (quote, c) {
                     (Some(mark), _) if mark == c => quote = None,
-                    (Some(_), _) => {}
                     (None, '"' | '\'') if " \t[{,:(=".contains(before) => quote = Some(c),
                     (None, '#') if before == ' ' || before == '\t' => break,
                     (None, '[' | '{') => open += 1,
                     (None, ']' | '}') => open = open.saturating_sub(1),
-                    (None, _) => {}
+                    _ => {}
                 }
                 before = c;
                 if open > MOST_OPEN {
@@ -175,6 +175,13 @@ impl Source {
         }
         Ok(())
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String never fails");
+        text
+    })
 }
 
 /// A mistake right after a part of a text.

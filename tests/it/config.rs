@@ -38,35 +38,46 @@ fn shown(text: &str) -> String {
     }
 }
 
+/// Compares with a file beside this one; `ROLLGATE_BLESS=1` writes it anew, to be read in the diff.
+fn golden(name: &str, fresh: &str) {
+    let file = root().join("tests/it").join(name);
+    if std::env::var_os("ROLLGATE_BLESS").is_some() {
+        fs::write(&file, fresh).expect("written");
+    }
+    let golden = fs::read_to_string(&file).expect("the golden file");
+    for (line, (is, was)) in fresh.lines().zip(golden.lines()).enumerate() {
+        assert_eq!(is, was, "line {} of {name}", line + 1);
+    }
+    assert_eq!(fresh.lines().count(), golden.lines().count(), "lines of {name}");
+}
+
 #[test]
 fn every_mistake_has_its_exact_message() {
     let file = root().join("tests/it/config_mistakes.txt");
-    let golden = fs::read_to_string(&file).expect("the golden file");
-    let (head, cases) = golden.split_once("\n=== ").expect("at least one case");
+    let written = fs::read_to_string(&file).expect("the golden file");
+    let (head, cases) = written.split_once("\n=== ").expect("at least one case");
     let mut fresh = head.to_owned();
     for case in cases.split("\n=== ") {
         let (title, body) = case.split_once('\n').expect("a title and a body");
         let text = body.split("\n-->\n").next().unwrap_or_default().trim_end_matches('\n');
-        fresh.push_str(&format!("\n=== {title}\n{text}\n-->\n{}\n", shown(&format!("{text}\n"))));
+        let message = shown(&format!("{text}\n"));
+        fresh.extend(["\n=== ", title, "\n", text, "\n-->\n", &message, "\n"]);
     }
-    if std::env::var_os("ROLLGATE_BLESS").is_some() {
-        fs::write(&file, &fresh).expect("written");
-    }
-    for (line, (is, was)) in fresh.lines().zip(golden.lines()).enumerate() {
-        assert_eq!(is, was, "line {} of config_mistakes.txt", line + 1);
-    }
-    assert_eq!(fresh.lines().count(), golden.lines().count());
+    golden("config_mistakes.txt", &fresh);
     assert!(cases.split("\n=== ").count() >= 20);
 }
 
 #[test]
-fn the_starter_loads() {
-    let loaded =
-        config::load(&root().join("examples/starter/inventory.yaml")).map_err(|found| found.render(true));
-    let loaded = loaded.unwrap_or_else(|text| panic!("{text}"));
-    assert_eq!(loaded.inventory.nodes.len(), 4);
-    assert_eq!(loaded.procedure.phases.len(), 1);
-    assert_eq!(loaded.procedure_source.sha256().len(), 64);
+fn every_example_loads() {
+    let mut loaded = 0;
+    for entry in fs::read_dir(root().join("examples")).expect("examples") {
+        let inventory = entry.expect("an entry").path().join("inventory.yaml");
+        if inventory.exists() {
+            config::load(&inventory).unwrap_or_else(|found| panic!("{}", found.render(true)));
+            loaded += 1;
+        }
+    }
+    assert!(loaded >= 2, "the demo and the starter");
 }
 
 fn within_a_second(what: &str, work: impl FnOnce() -> String) -> String {
@@ -76,6 +87,10 @@ fn within_a_second(what: &str, work: impl FnOnce() -> String) -> String {
     let limit = Duration::from_secs(if cfg!(debug_assertions) { 4 } else { 1 });
     assert!(begun.elapsed() < limit, "{what} took {:?}", begun.elapsed());
     text
+}
+
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).map(line).collect::<Vec<_>>().concat()
 }
 
 fn refused(what: &str, text: String) -> String {
@@ -94,11 +109,7 @@ fn hostile_files_are_refused_at_once() {
         ("nested brackets", format!("a: {}", "[".repeat(100_000)), "more than 256 brackets are open here"),
         ("nested braces", format!("a: {}", "{a: ".repeat(100_000)), "more than 256 brackets are open here"),
         ("nested entries", format!("a:\n  {}x", "- ".repeat(100_000)), "nest more than 64 deep"),
-        (
-            "a deep document",
-            (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect(),
-            "nest more than 64 deep",
-        ),
+        ("a deep document", lines(100, |n| format!("{}a:\n", " ".repeat(n))), "nest more than 64 deep"),
         ("a document in itself", "a: &a [*a]\n".to_owned(), "nest more than 64 deep"),
         (
             "many mistakes",
@@ -106,10 +117,10 @@ fn hostile_files_are_refused_at_once() {
             "more",
         ),
         ("a long line", format!("cluster: {}\n", "x".repeat(1_000_000)), "at most 64 characters"),
-        ("many keys", (0..60_000).map(|n| format!("k{n}: 1\n")).collect(), "unknown key `k0`"),
+        ("many keys", lines(60_000, |n| format!("k{n}: 1\n")), "unknown key `k0`"),
         ("many quotes", "\"".repeat(1_000_000), "error: "),
         ("many colons", ": ".repeat(500_000), "error: "),
-        ("many anchors", (0..50_000).map(|n| format!("k{n}: &a{n} x\n")).collect(), "unknown key"),
+        ("many anchors", lines(50_000, |n| format!("k{n}: &a{n} x\n")), "unknown key"),
     ] {
         let shown = refused(what, text);
         assert!(shown.contains(says), "{what}: {}", &shown[..shown.len().min(600)]);
@@ -150,7 +161,7 @@ fn all_of_the_syntax_loads() {
     let shown = format!("{:#?}\n{:#?}", loaded.inventory, loaded.procedure)
         .replace(root().to_str().expect("UTF-8"), "ROOT")
         .replace(home.to_str().expect("UTF-8"), "HOME");
-    insta::assert_snapshot!(shown);
+    golden("config_whole.txt", &shown);
 }
 
 /// Reads a text as an inventory; what comes of it does not matter, only that something does.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::path::Path;
-use super::super::raw::procedure::{RawDuring, RawGet, RawPut, RawStep};
-use super::super::raw::{Given as _, Scalar};
+use super::super::raw::procedure::{RawCheck, RawDuring, RawGet, RawPut, RawStep};
+use super::super::raw::{Given as _, Or, Scalar};
 use super::check::{references, short_script, surroundings, tests};
 use super::desk::Desk;
 use super::known::Known;
@@ -47,7 +47,7 @@ pub(super) fn action(
 fn script(desk: &Desk<'_>, path: &Path, key: &str, body: Option<&Scalar>, raw: &RawStep) -> Option<Script> {
     let body = desk.text(&path.key(key), body?);
     let (shell, become_with) = surroundings(desk, path, raw.shell.as_ref(), raw.r#become.as_ref());
-    Some(Script { body: body?, shell: shell?, become_with: become_with? })
+    Some(Script { body: body?, shell, become_with })
 }
 
 fn run(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep) -> Option<Run> {
@@ -87,9 +87,8 @@ fn run(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep) -> Option
     if let Some(index) = ok_codes.iter().position(|code| !(0..=255).contains(code)) {
         desk.wrong(&at.index(index), "an exit status is a number from 0 to 255", "this value", "");
     }
-    let during =
-        raw.during.as_ref().map_or(Some(None), |raw| during(desk, known, &path.key("during"), raw).map(Some));
-    Some(Run { script: script?, stdin: stdin?, cwd: cwd?, env, ok_codes, interactive, during: during? })
+    let during = raw.during.as_ref().and_then(|raw| during(desk, known, &path.key("during"), raw));
+    Some(Run { script: script?, stdin, cwd, env, ok_codes, interactive, during })
 }
 
 fn during(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawDuring) -> Option<During> {
@@ -103,7 +102,7 @@ pub(super) fn some_checks(
     desk: &Desk<'_>,
     known: &Known<'_>,
     path: &Path,
-    raw: Option<&Vec<super::super::raw::Or<super::super::raw::procedure::RawCheck>>>,
+    raw: Option<&Vec<Or<RawCheck>>>,
 ) -> Option<Vec<CheckRef>> {
     if raw.is_none_or(Vec::is_empty) {
         desk.missing(path, "checks", "the checks that must keep holding: [NAME, ...]");
@@ -127,7 +126,7 @@ fn wait(
         Some(CheckRef::Named(name)) => known.form(name),
         None => None,
     };
-    let fail_when = raw.fail_when.as_ref().map_or(Some(None), |raw| {
+    let fail_when = raw.fail_when.as_ref().and_then(|raw| {
         let at = path.key("fail_when");
         if raw.given().is_empty() {
             desk.wrong_key(
@@ -139,11 +138,10 @@ fn wait(
             return None;
         }
         let tests = tests(desk, known, &at, raw, form.as_ref())?;
-        Some(Some(Condition { form: form.clone()?, tests }))
+        Some(Condition { form: form.clone()?, tests })
     });
-    let show =
-        raw.show.as_ref().map_or(Some(None), |raw| short_script(desk, &path.key("show"), raw).map(Some));
-    Some(Wait { check: check?, every: every?, steady: steady?, fail_when: fail_when?, show: show? })
+    let show = raw.show.as_ref().and_then(|raw| short_script(desk, &path.key("show"), raw));
+    Some(Wait { check: check?, every: every?, steady: steady?, fail_when, show })
 }
 
 fn gate(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep) -> Option<Gate> {
@@ -153,7 +151,7 @@ fn gate(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep) -> Optio
     let every = desk.duration_or(&path.key("every"), raw.every.as_ref(), EVERY);
     Some(Gate {
         checks: checks?,
-        question: question?,
+        question,
         steady: steady?,
         every: every?,
         typed: raw.typed.unwrap_or(false),
@@ -168,11 +166,8 @@ fn manual(
     name: Option<&StepName>,
 ) -> Option<Manual> {
     let text = known.template(desk, &path.key("manual"), raw.manual.as_ref()?);
-    let check = match &raw.check {
-        None => Some(None),
-        check => own_check(desk, known, &path.key("check"), check.as_ref(), name).map(Some),
-    };
-    Some(Manual { text: text?, check: check? })
+    let check = own_check(desk, known, &path.key("check"), raw.check.as_ref(), name);
+    Some(Manual { text: text?, check })
 }
 
 fn put(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawPut) -> Option<Put> {
@@ -212,10 +207,7 @@ fn required(
     value: Option<&Scalar>,
     help: &str,
 ) -> Option<Template> {
-    let Some(value) = value else {
-        desk.missing(path, key, help);
-        return None;
-    };
+    let value = desk.needed(path, key, value, help)?;
     known.template(desk, &path.key(key), value)
 }
 

@@ -25,29 +25,23 @@ pub(super) fn script(
     shell: Option<&Scalar>,
     become_with: Option<&Scalar>,
 ) -> Option<Script> {
-    let body = match run {
-        Some(run) => desk.text(&path.key("run"), run),
-        None => {
-            desk.missing(path, "run", "a command, or a script of several lines behind `|`");
-            None
-        }
-    };
+    let help = "a command, or a script of several lines behind `|`";
+    let body = desk.needed(path, "run", run, help).and_then(|run| desk.text(&path.key("run"), run));
     let (shell, become_with) = surroundings(desk, path, shell, become_with);
-    Some(Script { body: body?, shell: shell?, become_with: become_with? })
+    Some(Script { body: body?, shell, become_with })
 }
 
-/// The shell of a script and the rights it takes, each where it is right.
+/// The shell of a script and the rights it takes.
 pub(super) fn surroundings(
     desk: &Desk<'_>,
     path: &Path,
     shell: Option<&Scalar>,
     become_with: Option<&Scalar>,
-) -> (Option<Shell>, Option<Option<Become>>) {
-    let shell = shell.map_or(Some(Shell::Sh), |value| {
-        desk.choice(&path.key("shell"), value, &[("sh", Shell::Sh), ("bash", Shell::Bash)])
-    });
-    let become_with = become_with.map_or(Some(None), |value| self::become_with(desk, path, value).map(Some));
-    (shell, become_with)
+) -> (Shell, Option<Become>) {
+    let shells = [("sh", Shell::Sh), ("bash", Shell::Bash)];
+    let shell = shell.and_then(|value| desk.choice(&path.key("shell"), value, &shells));
+    let become_with = become_with.and_then(|value| self::become_with(desk, path, value));
+    (shell.unwrap_or_default(), become_with)
 }
 
 /// How commands gain rights.
@@ -142,9 +136,9 @@ pub(super) fn lower(
     let tests = raw.condition();
     let form = form(desk, path, raw.value.as_ref(), raw.at.as_ref(), &tests);
     let tests = self::tests(desk, known, path, &tests, form.as_ref());
-    let unit = raw.unit.as_ref().map(|unit| desk.line(&path.key("unit"), unit));
-    let evidence = raw.evidence.as_ref().map(|run| desk.text(&path.key("evidence"), run));
-    let remedy = raw.remedy.as_ref().map(|text| known.template(desk, &path.key("remedy"), text));
+    let unit = raw.unit.as_ref().and_then(|unit| desk.line(&path.key("unit"), unit));
+    let evidence = raw.evidence.as_ref().and_then(|run| desk.text(&path.key("evidence"), run));
+    let remedy = raw.remedy.as_ref().and_then(|text| known.template(desk, &path.key("remedy"), text));
     let timeout = desk.duration_or(&path.key("timeout"), raw.timeout.as_ref(), READING);
     if raw.columns.is_some() && form.as_ref().is_some_and(|form| *form != Form::Lines) {
         let what = "`columns` applies to a value of lines only";
@@ -156,9 +150,9 @@ pub(super) fn lower(
         script: script?,
         on: on?,
         condition: Condition { form: form?, tests: tests? },
-        unit: unit.map_or(Some(None), |unit| unit.map(Some))?,
-        evidence: evidence.map_or(Some(None), |run| run.map(Some))?,
-        remedy: remedy.map_or(Some(None), |text| text.map(Some))?,
+        unit,
+        evidence,
+        remedy,
         columns: columns?,
         timeout: timeout?,
     })

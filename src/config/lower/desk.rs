@@ -71,11 +71,15 @@ impl<'s> Desk<'s> {
     }
 
     fn note(&self, aim: Aim, path: &Path, what: &dyn Display, note: &dyn Display, help: &dyn Display) {
-        let help = help.to_string();
-        self.findings.borrow_mut().push(Finding {
+        let (what, help) = (what.to_string(), help.to_string());
+        let mut findings = self.findings.borrow_mut();
+        if findings.iter().rev().take(8).any(|found| found.what == what && found.path == *path) {
+            return;
+        }
+        findings.push(Finding {
             path: path.clone(),
             aim,
-            what: what.to_string(),
+            what,
             note: note.to_string(),
             help: if help.is_empty() { Vec::new() } else { vec![help] },
         });
@@ -88,6 +92,20 @@ impl<'s> Desk<'s> {
             _ => format!("`{key}:` is missing in {path}"),
         };
         self.wrong(path, what, format!("needs `{key}:`"), help);
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn needed<'v, T>(
+        &self,
+        path: &Path,
+        key: &str,
+        value: Option<&'v T>,
+        help: &str,
+    ) -> Option<&'v T> {
+        if value.is_none() {
+            self.missing(path, key, help);
+        }
+        value
     }
 
     /// Notes a word that is none of those that are known, with the one that was probably meant.
@@ -257,21 +275,14 @@ impl<'s> Desk<'s> {
     /// A time with its unit.
     pub(super) fn duration(&self, path: &Path, value: &Scalar) -> Option<Duration> {
         let help = "a number and its unit: 500ms, 10s, 30m, 1h30m, 2d";
-        match value {
-            Scalar::Text(text) => match duration::parse(text) {
-                Ok(length) => Some(length),
-                Err(why) => {
-                    self.wrong(path, format!("`{text}` is not a value of {path}"), why, help);
-                    None
-                }
-            },
-            _ => {
-                let written = self.written(path);
-                let what = format!("`{path}` needs a unit");
-                self.wrong(path, what, format!("{written} what?"), help);
-                None
-            }
-        }
+        let Scalar::Text(text) = value else {
+            let written = self.written(path);
+            self.wrong(path, format!("`{path}` needs a unit"), format!("{written} what?"), help);
+            return None;
+        };
+        duration::parse(text)
+            .map_err(|why| self.wrong(path, format!("`{text}` is not a value of {path}"), why, help))
+            .ok()
     }
 
     /// A time, or what holds when none is written.

@@ -34,13 +34,9 @@ pub(super) struct Defaults {
 /// Lowers an inventory; `None` means that mistakes were noted.
 pub(crate) fn lower(desk: &Desk<'_>, raw: &RawInventory) -> Option<Inventory> {
     let top = Path::default();
-    let cluster = match &raw.cluster {
-        Some(cluster) => desk.name(&top.key("cluster"), cluster, ClusterName::parse),
-        None => {
-            desk.missing(&top, "cluster", "the cluster's name; `start` asks for it before it begins");
-            None
-        }
-    };
+    let help = "the cluster's name; `start` asks for it before it begins";
+    let cluster = desk.needed(&top, "cluster", raw.cluster.as_ref(), help);
+    let cluster = cluster.and_then(|cluster| desk.name(&top.key("cluster"), cluster, ClusterName::parse));
     let defaults = defaults(desk, raw);
     let vars = desk.vars(&top.key("vars"), raw.vars.as_ref());
     let secrets = secrets(desk, &top.key("secrets"), raw.secrets.as_ref(), &vars);

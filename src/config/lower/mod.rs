@@ -1,7 +1,9 @@
 //! Gives a meaning to what is written. Every function notes what is wrong at its place and goes on, so
-//! that an operator corrects all of it in one go; nothing is returned unless nothing was noted.
+//! that an operator corrects all of it in one go. What comes of a file counts only if nothing was noted: a
+//! key that is wrong may leave the same as one that is absent.
 
 mod action;
+mod capture;
 mod check;
 mod desk;
 mod duration;
@@ -12,5 +14,6 @@ mod phase;
 pub(crate) mod procedure;
 mod range;
 mod step;
+mod when;
 
 pub(crate) use desk::Desk;

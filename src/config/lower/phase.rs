@@ -9,7 +9,8 @@ use super::super::raw::{Given as _, OneOrMany, Scalar};
 use super::action::some_checks;
 use super::desk::Desk;
 use super::known::Known;
-use super::step::{Turn, point, steps, when};
+use super::step::{Turn, steps};
+use super::when::{point, when};
 use crate::model::name::PhaseName;
 use crate::model::procedure::{BatchSize, Phase, PhaseBody, Rolling, Soak, Step};
 
@@ -46,15 +47,11 @@ pub(super) fn phases(
 }
 
 fn phase(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawPhase) -> Option<Phase> {
-    let name = match &raw.name {
-        Some(name) => desk.name(&path.key("name"), name, PhaseName::parse),
-        None => {
-            desk.missing(path, "name", "what the phase is called on screens");
-            None
-        }
-    };
+    let name = desk.needed(path, "name", raw.name.as_ref(), "what the phase is called on screens");
+    let name = name.and_then(|name| desk.name(&path.key("name"), name, PhaseName::parse));
     let when = when(desk, known, &path.key("when"), raw.when.as_ref());
-    let point = point(desk, known, &path.key("point_of_no_return"), raw.point_of_no_return.as_ref());
+    let point_of_no_return =
+        point(desk, known, &path.key("point_of_no_return"), raw.point_of_no_return.as_ref());
     refuse_equal_names(desk, path, raw);
     let (turn, body) = if let Some(single) = &raw.steps {
         for key in raw.given().into_iter().filter(|key| !SHARED.contains(key)) {
@@ -71,31 +68,22 @@ fn phase(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawPhase) -> Opt
         (Turn::Node, rolling(desk, known, path, raw).map(|rolling| PhaseBody::Rolling(Box::new(rolling))))
     };
     let rollback = steps(desk, known, &path.key("rollback"), raw.rollback.as_ref(), turn);
-    Some(Phase { name: name?, when: when?, point_of_no_return: point?, body: body?, rollback: rollback? })
+    Some(Phase { name: name?, when, point_of_no_return, body: body?, rollback: rollback? })
 }
 
 fn rolling(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawPhase) -> Option<Rolling> {
-    let nodes = match &raw.nodes {
-        Some(nodes) => known.selector(desk, &path.key("nodes"), nodes),
-        None => {
-            desk.missing(
-                path,
-                "nodes",
-                "the nodes it takes through its sections; a phase that runs once has `steps:`",
-            );
-            None
-        }
-    };
+    let help = "the nodes it takes through its sections; a phase that runs once has `steps:`";
+    let nodes = desk.needed(path, "nodes", raw.nodes.as_ref(), help);
+    let nodes = nodes.and_then(|nodes| known.selector(desk, &path.key("nodes"), nodes));
     let batch = match &raw.batch {
         Some(batch) => self::batch(desk, &path.key("batch"), batch),
         None => Some(vec![BatchSize::Nodes(1)]),
     };
-    let last = raw.last.as_ref().map_or(Some(None), |role| {
+    let last = raw.last.as_ref().and_then(|role| {
         let at = path.key("last");
-        known.role(desk, &at, &desk.text(&at, role)?).map(Some)
+        known.role(desk, &at, &desk.text(&at, role)?)
     });
-    let spread =
-        raw.spread.as_ref().map_or(Some(None), |var| known.var(desk, &path.key("spread"), var).map(Some));
+    let spread = raw.spread.as_ref().and_then(|var| known.var(desk, &path.key("spread"), var));
     let section = |key: &str, raw: &Option<Vec<RawStep>>| -> Option<Vec<Step>> {
         steps(desk, known, &path.key(key), raw.as_ref(), Turn::Node)
     };
@@ -109,20 +97,19 @@ fn rolling(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawPhase) -> O
         let help = "give it steps in precheck, drain, upgrade, verify or undrain; a phase that runs once has `steps:`";
         desk.wrong(path, "this phase does nothing", "no section has a step", help);
     }
-    let soak =
-        raw.soak.as_ref().map_or(Some(None), |raw| soak(desk, known, &path.key("soak"), raw).map(Some));
+    let soak = raw.soak.as_ref().and_then(|raw| soak(desk, known, &path.key("soak"), raw));
     Some(Rolling {
         nodes: nodes?,
         batch: batch?,
-        last: last?,
-        spread: spread?,
+        last,
+        spread,
         max_failures: raw.max_failures.unwrap_or(0),
         precheck: precheck?,
         drain: drain?,
         upgrade: upgrade?,
         verify: verify?,
         undrain: undrain?,
-        soak: soak?,
+        soak,
     })
 }
 
@@ -153,13 +140,9 @@ fn batch(desk: &Desk<'_>, path: &Path, raw: &OneOrMany) -> Option<Vec<BatchSize>
 }
 
 fn soak(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawSoak) -> Option<Soak> {
-    let length = match &raw.r#for {
-        Some(length) => desk.duration(&path.key("for"), length),
-        None => {
-            desk.missing(path, "for", "how long the checks must keep holding: 2m");
-            None
-        }
-    };
+    let help = "how long the checks must keep holding: 2m";
+    let length = desk.needed(path, "for", raw.r#for.as_ref(), help);
+    let length = length.and_then(|length| desk.duration(&path.key("for"), length));
     let every = desk.duration_or(&path.key("every"), raw.every.as_ref(), SOAK_EVERY);
     let checks = some_checks(desk, known, path, raw.checks.as_ref());
     Some(Soak { length: length?, every: every?, checks: checks? })

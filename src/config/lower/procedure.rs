@@ -34,10 +34,7 @@ pub(crate) fn lower(
         }
     };
     let required_tools = tools(desk, &path.key("requires").key("tools"), raw);
-    let version = raw
-        .version
-        .as_ref()
-        .map_or(Some(None), |raw| short_script(desk, &path.key("version"), raw).map(Some));
+    let version = raw.version.as_ref().and_then(|raw| short_script(desk, &path.key("version"), raw));
     let to = maybe(desk, known, &path.key("to"), raw.to.as_ref());
     let artifacts =
         artifacts(desk, known, &path.key("artifacts"), raw.artifacts.as_deref().unwrap_or_default());
@@ -66,8 +63,8 @@ pub(crate) fn lower(
     Some(Procedure {
         name: name?,
         required_tools: required_tools?,
-        version: version?,
-        to: to?,
+        version,
+        to,
         artifacts: artifacts?,
         checks: checks?,
         roles: roles?,
@@ -109,28 +106,21 @@ fn artifacts(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &[RawArtifact
 }
 
 fn artifact(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawArtifact) -> Option<Artifact> {
-    let Some(source) = &raw.source else {
-        desk.missing(path, "source", "the file on this machine that `stage` copies");
-        return None;
-    };
-    let source = known.template(desk, &path.key("source"), source);
-    let sha256 = match &raw.sha256 {
-        None => Some(None),
-        Some(sum) => {
-            let at = path.key("sha256");
-            let sum = known.template(desk, &at, sum)?;
-            let is_sum = sum.as_str().len() == 64 && sum.as_str().chars().all(|c| c.is_ascii_hexdigit());
-            if sum.is_literal() && !is_sum {
-                let help = "64 hexadecimal digits, as sha256sum prints them; without the key the file's own sum holds";
-                desk.wrong(&at, "this is no SHA-256 sum", "this value", help);
-                None
-            } else {
-                Some(Some(sum))
-            }
+    let help = "the file on this machine that `stage` copies";
+    let source = desk.needed(path, "source", raw.source.as_ref(), help);
+    let source = source.and_then(|source| known.template(desk, &path.key("source"), source));
+    let at = path.key("sha256");
+    let sha256 = raw.sha256.as_ref().and_then(|sum| known.template(desk, &at, sum));
+    if let Some(sum) = &sha256 {
+        let is_sum = sum.as_str().len() == 64 && sum.as_str().chars().all(|c| c.is_ascii_hexdigit());
+        if sum.is_literal() && !is_sum {
+            let help =
+                "64 hexadecimal digits, as sha256sum prints them; without the key the file's own sum holds";
+            desk.wrong(&at, "this is no SHA-256 sum", "this value", help);
         }
-    };
+    }
     let nodes = nodes(desk, known, &path.key("nodes"), raw.nodes.as_ref());
-    Some(Artifact { source: source?, sha256: sha256?, nodes: nodes?, base: desk.directory() })
+    Some(Artifact { source: source?, sha256, nodes: nodes?, base: desk.directory() })
 }
 
 /// Some nodes, or all when nothing is said.
@@ -193,19 +183,9 @@ fn roles(
 }
 
 fn guard(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawGuard) -> Option<Guard> {
-    let check = match &raw.check {
-        Some(check) => reference(desk, known, &path.key("check"), check, None),
-        None => {
-            desk.missing(path, "check", "the check that must not hold");
-            None
-        }
-    };
-    let because = match &raw.because {
-        Some(because) => known.template(desk, &path.key("because"), because),
-        None => {
-            desk.missing(path, "because", "why there is no run when it holds");
-            None
-        }
-    };
+    let check = desk.needed(path, "check", raw.check.as_ref(), "the check that must not hold");
+    let check = check.and_then(|check| reference(desk, known, &path.key("check"), check, None));
+    let because = desk.needed(path, "because", raw.because.as_ref(), "why there is no run when it holds");
+    let because = because.and_then(|because| known.template(desk, &path.key("because"), because));
     Some(Guard { check: check?, because: because? })
 }

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use super::super::mistake::listed;
 use super::super::path::Path;
-use super::super::raw::procedure::{RawCapture, RawCheck, RawPoint, RawStep, RawUndo, RawWhen};
+use super::super::raw::procedure::{RawCheck, RawStep, RawUndo};
 use super::super::raw::{Given as _, Or, Scalar};
 use super::action;
-use super::check::{self, form, reference, surroundings, target, tests};
+use super::capture::capture;
+use super::check::{self, reference, surroundings, target};
 use super::desk::Desk;
 use super::known::Known;
-use crate::model::condition::{Condition, Form};
+use super::when::{point, when};
 use crate::model::name::StepName;
-use crate::model::procedure::{
-    Action, Capture, CheckRef, PointOfNoReturn, Scope, Script, Step, Target, Undo, When,
-};
+use crate::model::procedure::{Action, CheckRef, Scope, Script, Step, Undo};
+use crate::model::template::Template;
 
 /// The kinds, by the key that says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,40 +116,31 @@ fn step(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep, turn: Tu
     let kind = kind(desk, path, raw)?;
     refuse_other_keys(desk, path, raw, kind);
     let name = name(desk, path, raw, kind);
-    let on =
-        raw.on.as_ref().map_or(Some(Target::Itself), |on| target(desk, known, &path.key("on"), on, false));
-    let skip_if = raw
-        .skip_if
-        .as_ref()
-        .map_or(Some(None), |raw| reference(desk, known, &path.key("skip_if"), raw, None).map(Some));
-    let undo = raw
-        .undo
-        .as_ref()
-        .map_or(Some(None), |undo| self::undo(desk, known, &path.key("undo"), undo, raw, kind).map(Some));
+    let at = |key: &str| path.key(key);
+    let on = raw.on.as_ref().and_then(|on| target(desk, known, &at("on"), on, false));
+    let skip_if = raw.skip_if.as_ref().and_then(|raw| reference(desk, known, &at("skip_if"), raw, None));
+    let undo = raw.undo.as_ref().and_then(|undo| self::undo(desk, known, path, undo, raw, kind));
     let temporary = temporary(desk, path, raw, turn);
-    let when = when(desk, known, &path.key("when"), raw.when.as_ref());
-    let point = point(desk, known, &path.key("point_of_no_return"), raw.point_of_no_return.as_ref());
-    let capture = raw
-        .capture
-        .as_ref()
-        .map_or(Some(None), |raw| capture(desk, known, &path.key("capture"), raw, kind).map(Some));
-    let action = action::action(desk, known, path, raw, kind, name.as_ref().and_then(Option::as_ref));
+    let when = when(desk, known, &at("when"), raw.when.as_ref());
+    let point_of_no_return = point(desk, known, &at("point_of_no_return"), raw.point_of_no_return.as_ref());
+    let capture = raw.capture.as_ref().and_then(|raw| capture(desk, known, &at("capture"), raw, kind));
+    let action = action::action(desk, known, path, raw, kind, name.as_ref());
     let default = match &action {
         Some(Action::Check(CheckRef::Inline(check))) => check.timeout,
         _ => kind.timeout(),
     };
-    let timeout = desk.duration_or(&path.key("timeout"), raw.timeout.as_ref(), default);
+    let timeout = desk.duration_or(&at("timeout"), raw.timeout.as_ref(), default);
     Some(Step {
-        name: name?,
-        when: when?,
-        on: on?,
+        name,
+        when,
+        on: on.unwrap_or_default(),
         timeout: timeout?,
         retries: raw.retries.unwrap_or(0),
-        skip_if: skip_if?,
-        undo: undo?,
-        temporary: temporary?,
-        capture: capture?,
-        point_of_no_return: point?,
+        skip_if,
+        undo,
+        temporary,
+        capture,
+        point_of_no_return,
         action: action?,
     })
 }
@@ -204,23 +195,23 @@ fn refuse_other_keys(desk: &Desk<'_>, path: &Path, raw: &RawStep, kind: Kind) {
 }
 
 /// A step's name. That of a gate is the gate's; a human's task without one is called after its place.
-fn name(desk: &Desk<'_>, path: &Path, raw: &RawStep, kind: Kind) -> Option<Option<StepName>> {
+fn name(desk: &Desk<'_>, path: &Path, raw: &RawStep, kind: Kind) -> Option<StepName> {
     let (key, value) = match kind {
         Kind::Gate => ("gate", raw.gate.as_ref()),
         _ => ("name", raw.name.as_ref()),
     };
     match value {
-        Some(value) => desk.name(&path.key(key), value, StepName::parse).map(Some),
+        Some(value) => desk.name(&path.key(key), value, StepName::parse),
         None if kind == Kind::Manual => {
             let place = path.to_string().replace(['[', '.'], " ").replace(']', "");
-            Some(StepName::parse(&format!("manual step of {place}")).ok())
+            StepName::parse(&format!("manual step of {place}")).ok()
         }
-        None => Some(None),
+        None => None,
     }
 }
 
-fn temporary(desk: &Desk<'_>, path: &Path, raw: &RawStep, turn: Turn) -> Option<Option<Scope>> {
-    let Some(value) = &raw.temporary else { return Some(None) };
+fn temporary(desk: &Desk<'_>, path: &Path, raw: &RawStep, turn: Turn) -> Option<Scope> {
+    let value = raw.temporary.as_ref()?;
     let at = path.key("temporary");
     let words = [("node", Scope::Node), ("phase", Scope::Phase), ("run", Scope::Run)];
     let scope = desk.choice(&at, value, &words)?;
@@ -234,9 +225,10 @@ fn temporary(desk: &Desk<'_>, path: &Path, raw: &RawStep, turn: Turn) -> Option<
         desk.wrong(&at, what, "no such scope here", "allowed: phase, run");
         return None;
     }
-    Some(Some(scope))
+    Some(scope)
 }
 
+/// How a step is undone: in its own shell and with its own rights, unless it says otherwise.
 fn undo(
     desk: &Desk<'_>,
     known: &Known<'_>,
@@ -245,146 +237,33 @@ fn undo(
     step: &RawStep,
     kind: Kind,
 ) -> Option<Undo> {
-    let inherited = || surroundings(desk, path, step.shell.as_ref(), step.r#become.as_ref());
+    let at = path.key("undo");
     match raw {
-        Or::Short(text) if kind == Kind::Manual => known.template(desk, path, text).map(Undo::Manual),
+        Or::Short(text) if kind == Kind::Manual => known.template(desk, &at, text).map(Undo::Manual),
         Or::Short(body) => {
-            let body = desk.text(path, body)?;
-            let (shell, become_with) = inherited();
-            Some(Undo::Run(Script { body, shell: shell?, become_with: become_with? }))
+            let body = desk.text(&at, body)?;
+            let (shell, become_with) = surroundings(desk, path, step.shell.as_ref(), step.r#become.as_ref());
+            Some(Undo::Run(Script { body, shell, become_with }))
         }
         Or::Full(raw) => match (&raw.run, &raw.manual) {
             (Some(_), Some(_)) => {
                 let what = "a step is undone either by a script or by a human";
-                desk.wrong_key(&path.key("manual"), what, "second way here", "");
+                desk.wrong_key(&at.key("manual"), what, "second way here", "");
                 None
             }
             (None, Some(text)) => {
                 for key in raw.given().into_iter().filter(|key| *key != "manual") {
-                    desk.wrong_key(&path.key(key), format!("`{key}` needs a script"), "not here", "");
+                    desk.wrong_key(&at.key(key), format!("`{key}` needs a script"), "not here", "");
                 }
-                known.template(desk, &path.key("manual"), text).map(Undo::Manual)
+                known.template(desk, &at.key("manual"), text).map(Undo::Manual)
             }
             (run, None) => {
                 let shell = raw.shell.as_ref().or(step.shell.as_ref());
                 let become_with = raw.r#become.as_ref().or(step.r#become.as_ref());
-                check::script(desk, path, run.as_ref(), shell, become_with).map(Undo::Run)
+                check::script(desk, &at, run.as_ref(), shell, become_with).map(Undo::Run)
             }
         },
     }
-}
-
-/// Whether a step or phase is done.
-pub(super) fn when(
-    desk: &Desk<'_>,
-    known: &Known<'_>,
-    path: &Path,
-    raw: Option<&RawWhen>,
-) -> Option<Option<When>> {
-    let Some(raw) = raw else { return Some(None) };
-    let var = match &raw.var {
-        Some(var) => known.var(desk, &path.key("var"), var),
-        None => {
-            desk.missing(path, "var", "the variable that decides: { var: database, equals: oracle }");
-            None
-        }
-    };
-    let condition = raw.condition();
-    if condition.given().is_empty() {
-        let help = "such as equals, not_equals, one_of, matches, empty";
-        desk.wrong(path, format!("`{path}` says nothing about the value"), "needs a condition", help);
-    }
-    let tests = tests(desk, known, path, &condition, Some(&Form::Text));
-    Some(Some(When { var: var?, condition: Condition { form: Form::Text, tests: tests? } }))
-}
-
-/// A mark after which there is no way back.
-pub(super) fn point(
-    desk: &Desk<'_>,
-    known: &Known<'_>,
-    path: &Path,
-    raw: Option<&Or<RawPoint>>,
-) -> Option<Option<PointOfNoReturn>> {
-    let (at, text, rollback_possible) = match raw {
-        None => return Some(None),
-        Some(Or::Short(text)) => (path.clone(), Some(text), false),
-        Some(Or::Full(raw)) => (path.key("text"), raw.text.as_ref(), raw.rollback_possible.unwrap_or(false)),
-    };
-    let Some(text) = text else {
-        desk.missing(path, "text", "what it means to go past this point");
-        return None;
-    };
-    let text = known.template(desk, &at, text)?;
-    Some(Some(PointOfNoReturn { text, rollback_possible }))
-}
-
-fn capture(
-    desk: &Desk<'_>,
-    known: &Known<'_>,
-    path: &Path,
-    raw: &Or<RawCapture>,
-    kind: Kind,
-) -> Option<Capture> {
-    let short;
-    let (at, raw) = match raw {
-        Or::Short(name) => {
-            short = RawCapture { name: Some(name.clone()), ..RawCapture::default() };
-            (path.clone(), &short)
-        }
-        Or::Full(raw) => (path.key("name"), &**raw),
-    };
-    let Some(name) = &raw.name else {
-        desk.missing(path, "name", "the variable that later steps read");
-        return None;
-    };
-    let name = desk.text(&at, name).and_then(|name| desk.own_var_at(&at, &name));
-    if let Some(name) = &name
-        && known.is_secret(name)
-    {
-        desk.wrong(&at, format!("`{name}` is a secret of the inventory"), "this name", "choose another name");
-    }
-    let form = if kind == Kind::Run {
-        capture_form(desk, path, raw)
-    } else {
-        for key in ["value", "at"].into_iter().filter(|key| raw.given().contains(key)) {
-            let what = format!("how a check is read stands in the check, not in `capture.{key}`");
-            desk.wrong_key(&path.key(key), what, "not here", "");
-        }
-        Some(Form::Text)
-    };
-    let secret = raw.secret.unwrap_or(false);
-    if secret && kind == Kind::Run {
-        let what = "only a check's value can be kept secret: after a resume it is read again";
-        desk.wrong_key(&path.key("secret"), what, "not in a `run` step", "read it in a `check` step");
-    }
-    let one_of = raw.one_of.as_deref().unwrap_or_default();
-    let one_of: Vec<_> = one_of
-        .iter()
-        .enumerate()
-        .map(|(index, word)| desk.value(&path.key("one_of").index(index), word))
-        .collect();
-    let map = raw.map.as_ref().map(|map| map.0.as_slice()).unwrap_or_default();
-    let map: Vec<_> = map
-        .iter()
-        .map(|(from, to)| Some((from.clone(), desk.value(&path.key("map").key(from), to)?)))
-        .collect();
-    Some(Capture {
-        name: name?,
-        form: form?,
-        exactly_one: raw.exactly_one.unwrap_or(false),
-        not_empty: raw.not_empty.unwrap_or(false),
-        one_of: one_of.into_iter().collect::<Option<_>>()?,
-        map: map.into_iter().collect::<Option<_>>()?,
-        secret,
-    })
-}
-
-/// A script's output is text unless it says otherwise.
-fn capture_form(desk: &Desk<'_>, path: &Path, raw: &RawCapture) -> Option<Form> {
-    if raw.value.is_none() && raw.at.is_none() {
-        return Some(Form::Text);
-    }
-    form(desk, path, raw.value.as_ref(), raw.at.as_ref(), &super::super::raw::RawCondition::default())
 }
 
 /// A check of a step: called after the step when it has no name of its own.
@@ -415,6 +294,6 @@ pub(super) fn maybe(
     known: &Known<'_>,
     path: &Path,
     raw: Option<&Scalar>,
-) -> Option<Option<crate::model::template::Template>> {
-    raw.map_or(Some(None), |raw| known.template(desk, path, raw).map(Some))
+) -> Option<Template> {
+    raw.and_then(|raw| known.template(desk, path, raw))
 }

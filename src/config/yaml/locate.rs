@@ -56,7 +56,7 @@ pub(crate) fn token(line: &str, column: usize) -> usize {
                 })
                 .map_or(rest.len(), |at| at + 2)
         }
-        Some('[' | '{' | '|' | '>') => 1,
+        None | Some('[' | '{' | '|' | '>') => 1,
         Some(_) => {
             let in_flow = line.chars().take(column - 1).any(|c| c == '[' || c == '{');
             (0..rest.len())
@@ -71,7 +71,6 @@ pub(crate) fn token(line: &str, column: usize) -> usize {
                 })
                 .unwrap_or(rest.len())
         }
-        None => 1,
     };
     let end = rest.iter().take(length).rposition(|c| !c.is_whitespace()).map_or(1, |at| at + 1);
     end.max(1)
@@ -192,7 +191,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Key<'_> {
+impl Visitor<'_> for Key<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -133,122 +133,122 @@ fn kind(given: &str) -> &str {
     }
 }
 
+/// What the library was in the middle of, and where that began.
+type Context<'c> = Option<(&'c str, Option<Spot>)>;
+
+/// One sign at fault.
+fn sign(source: &Source, spot: Spot, what: &str, note: &str, help: &str) -> Mistake {
+    source.mistake(spot, 1, what, note, &[help])
+}
+
 /// Errors of the YAML grammar.
-fn syntax(
-    source: &Source,
-    message: &str,
-    spot: Option<Spot>,
-    context: Option<(&str, Option<Spot>)>,
-) -> Option<Mistake> {
-    let (context, opened) = context.unwrap_or_default();
-    let one =
-        |spot: Spot, what: &str, note: &str, help: &str| Some(source.mistake(spot, 1, what, note, &[help]));
-    match message {
-        "repetition limit exceeded" => {
-            let spot = first_alias(source.text());
-            return one(
-                spot,
-                "aliases make this file too large",
-                "an alias here",
-                "write a check or group once under its name and refer to the name",
-            );
-        }
-        "recursion limit exceeded" => {
-            return one(
-                spot.unwrap_or((1, 1)),
-                "values nest more than 64 deep",
-                "too deep here",
-                "is a `]` or `}` missing above?",
-            );
-        }
-        text if text.contains("more than one document") => {
-            return one(
-                second_document(source.text()),
-                "a second document begins in this file",
-                "second document here",
-                "one file holds one inventory or one procedure; delete the `---` or split the file",
-            );
-        }
-        _ => {}
+fn syntax(source: &Source, message: &str, spot: Option<Spot>, context: Context<'_>) -> Option<Mistake> {
+    let whole = document(source, message, spot);
+    if whole.is_some() {
+        return whole;
     }
     let spot = spot?;
+    let (context, opened) = context.unwrap_or_default();
+    value(source, message, spot, context, opened.unwrap_or(spot))
+        .or_else(|| layout(source, message, spot, context, opened))
+}
+
+/// What is wrong with a document as a whole.
+fn document(source: &Source, message: &str, spot: Option<Spot>) -> Option<Mistake> {
+    Some(match message {
+        "repetition limit exceeded" => sign(
+            source,
+            first_alias(source.text()),
+            "aliases make this file too large",
+            "an alias here",
+            "write a check or group once under its name and refer to the name",
+        ),
+        "recursion limit exceeded" => sign(
+            source,
+            spot.unwrap_or((1, 1)),
+            "values nest more than 64 deep",
+            "too deep here",
+            "is a `]` or `}` missing above?",
+        ),
+        text if text.contains("more than one document") => sign(
+            source,
+            second_document(source.text()),
+            "a second document begins in this file",
+            "second document here",
+            "one file holds one inventory or one procedure; delete the `---` or split the file",
+        ),
+        _ => return None,
+    })
+}
+
+/// A value that begins with a sign of YAML's own, or does not end.
+fn value(source: &Source, message: &str, spot: Spot, context: &str, opened: Spot) -> Option<Mistake> {
     if context.contains("quoted scalar") {
-        return one(
-            opened.unwrap_or(spot),
-            "a quote is opened and never closed",
+        let what = "a quote is opened and never closed";
+        return Some(sign(
+            source,
+            opened,
+            what,
             "opened here",
             "close it on the same line, or drop both quotes",
-        );
+        ));
     }
     if context.contains("tag") {
-        return one(
-            opened.unwrap_or(spot),
-            "`!` at the start of a value is a YAML tag",
-            "here",
-            "to leave out nodes, put it in quotes: \"!NAME\"",
-        );
+        let what = "`!` at the start of a value is a YAML tag";
+        return Some(sign(source, opened, what, "here", "to leave out nodes, put it in quotes: \"!NAME\""));
     }
     if message.contains("did not find expected node content") {
-        return one(
-            spot,
-            "a value is missing here",
-            "a value was expected",
-            "an entry of a list cannot be left out; for nothing write \"\"",
-        );
+        let help = "an entry of a list cannot be left out; for nothing write \"\"";
+        return Some(sign(source, spot, "a value is missing here", "a value was expected", help));
     }
     if context.contains("alias") || message.contains("unknown anchor") || context.contains("an anchor") {
-        return one(
-            opened.unwrap_or(spot),
-            "a value that begins with `*` or `&` is an alias or anchor to YAML",
-            "here",
-            "to mean the character itself, such as in a glob, put the value in quotes: \"*\"",
-        );
+        let what = "a value that begins with `*` or `&` is an alias or anchor to YAML";
+        let help = "to mean the character itself, such as in a glob, put the value in quotes: \"*\"";
+        return Some(sign(source, opened, what, "here", help));
     }
     if message.contains("cannot start any token") {
         let c = source.line(spot.0).chars().nth(spot.1 - 1).unwrap_or(' ');
-        return one(spot, &format!("a value cannot begin with `{c}`"), "here", "put the value in quotes");
+        let what = format!("a value cannot begin with `{c}`");
+        return Some(sign(source, spot, &what, "here", "put the value in quotes"));
     }
-    if message.contains("mapping values are not allowed") {
-        return one(
-            spot,
-            "a second `:` on one line, or a key that is indented too far",
-            "not expected here",
-            "put a text that holds `: ` in quotes; keys of one mapping begin in the same column",
-        );
-    }
-    if context.contains("a flow") || context.contains("flow mapping") || context.contains("flow sequence") {
+    if context.contains("flow") {
         let (bracket, close) = if context.contains("mapping") { ('{', '}') } else { ('[', ']') };
+        let what = format!("a `{bracket}` is opened and not closed where YAML expects it");
+        let note = format!("opened here; line {} does not continue it", spot.0);
         let help = format!("close it with `{close}`; entries are separated by commas");
-        return one(
-            opened.unwrap_or(spot),
-            &format!("a `{bracket}` is opened and not closed where YAML expects it"),
-            &format!("opened here; line {} does not continue it", spot.0),
-            &help,
-        );
+        return Some(sign(source, opened, &what, &note, &help));
+    }
+    None
+}
+
+/// Lines that do not fit together.
+fn layout(
+    source: &Source,
+    message: &str,
+    spot: Spot,
+    context: &str,
+    opened: Option<Spot>,
+) -> Option<Mistake> {
+    if message.contains("mapping values are not allowed") {
+        let what = "a second `:` on one line, or a key that is indented too far";
+        let help = "put a text that holds `: ` in quotes; keys of one mapping begin in the same column";
+        return Some(sign(source, spot, what, "not expected here", help));
     }
     if message.contains("could not find expected ':'") {
-        return Some(placed(
-            source,
-            opened.unwrap_or(spot),
-            "this is neither a key with a value nor an entry of a list",
-            "a `:` is missing",
-            &["write `key: value`, or put a text of several lines behind `|`"],
-        ));
+        let what = "this is neither a key with a value nor an entry of a list";
+        let help = "write `key: value`, or put a text of several lines behind `|`";
+        return Some(placed(source, opened.unwrap_or(spot), what, "a `:` is missing", &[help]));
     }
-    if message.contains("did not find expected") || message.contains("block") {
+    if message.contains("did not find expected") || context.contains("block") {
         let help = match opened {
             Some((line, column)) => format!(
                 "the mapping or list above begins in line {line}, column {column}; its entries begin in the same column"
             ),
             None => "entries of one mapping or list begin in the same column".to_owned(),
         };
-        return Some(placed(
-            source,
-            spot,
-            "this line does not fit the lines above it",
-            "not expected here",
-            &[&help, "is a quote or a bracket above it left open?"],
-        ));
+        let what = "this line does not fit the lines above it";
+        let help = [help.as_str(), "is a quote or a bracket above it left open?"];
+        return Some(placed(source, spot, what, "not expected here", &help));
     }
     None
 }
