@@ -16,6 +16,7 @@ use super::master::{Master, NoMaster};
 use super::probe::ask;
 use super::session::{NodeSession, place};
 use super::ssh::Ssh;
+use super::warden::Warden;
 use super::{BoxFuture, Connector, Endpoint, Session, trouble};
 use crate::model::host::{Connection, SshTarget, host_is_safe};
 
@@ -32,6 +33,7 @@ const HELLO: Duration = Duration::from_secs(20);
 pub struct Dialer {
     handshakes: Arc<Semaphore>,
     jumps: Mutex<HashMap<String, Arc<Semaphore>>>,
+    warden: Mutex<Option<Arc<Warden>>>,
 }
 
 impl Default for Dialer {
@@ -43,7 +45,8 @@ impl Default for Dialer {
 impl Dialer {
     /// A dialer; it limits the handshakes of all connections that are made through it.
     pub fn new() -> Self {
-        Self { handshakes: Arc::new(Semaphore::new(HANDSHAKES)), jumps: Mutex::new(HashMap::new()) }
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        Self { handshakes, jumps: Mutex::default(), warden: Mutex::default() }
     }
 
     async fn open(&self, to: &Endpoint) -> Result<Arc<dyn Session>, TransportError> {
@@ -77,13 +80,18 @@ impl Dialer {
             None => None,
         };
         let _turn = Arc::clone(&self.handshakes).acquire_owned().await.ok();
+        let warden = self.warden().map_err(|source| {
+            trouble::no_ssh(target, "making a private directory for sockets, or running sh,", &source)
+        })?;
         let until = Instant::now() + target.connect_timeout;
         let mut wait = Duration::from_millis(100);
         loop {
             // ssh's own timeout comes first: it can say what it waited for.
-            let failure = match Master::open(target, until + Duration::from_secs(2)).await {
+            let failure = match Master::open(target, Arc::clone(&warden), until + Duration::from_secs(2))
+                .await
+            {
                 Ok(master) => return Ok(master),
-                Err(NoMaster::Here { what, source }) => return Err(trouble::no_ssh(target, what, &source)),
+                Err(NoMaster::NoSsh(source)) => return Err(trouble::no_ssh(target, "running ssh", &source)),
                 Err(NoMaster::Ended { said }) => trouble::of_ssh(target, &said, false),
                 Err(NoMaster::Late { said }) => trouble::of_ssh(target, &said, true),
             };
@@ -93,6 +101,15 @@ impl Dialer {
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
+    }
+
+    /// The watch over all connections, from the first one on.
+    fn warden(&self) -> std::io::Result<Arc<Warden>> {
+        let mut warden = self.warden.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(warden) = &*warden {
+            return Ok(Arc::clone(warden));
+        }
+        Ok(Arc::clone(warden.insert(Arc::new(Warden::start()?))))
     }
 
     fn jump(&self, host: &str) -> Arc<Semaphore> {

@@ -1,10 +1,8 @@
 //! The one `ssh` process that holds a node's connection, and its socket.
 
 use std::ffi::OsString;
-use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,16 +14,15 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::frame::Nonce;
+use super::warden::Warden;
 use crate::model::host::SshTarget;
 
-/// A control socket's path may have about 100 bytes, of which ssh needs some for a temporary name.
-const LONGEST_DIRECTORY: usize = 60;
-
-/// A master connection. Dropped, it is ended and its directory removed.
+/// A master connection. Dropped, it is ended.
 pub(super) struct Master {
     child: Mutex<Child>,
-    directory: PathBuf,
+    /// Its process group, until it is known to have ended.
+    group: Mutex<Option<Pid>>,
+    warden: Arc<Warden>,
     socket: PathBuf,
     said: Arc<Mutex<Vec<u8>>>,
 }
@@ -33,8 +30,8 @@ pub(super) struct Master {
 /// Why there is no master connection.
 #[derive(Debug)]
 pub(super) enum NoMaster {
-    /// This machine failed before anything was tried.
-    Here { what: &'static str, source: io::Error },
+    /// ssh could not be run.
+    NoSsh(io::Error),
     /// ssh ended, having said this.
     Ended { said: String },
     /// ssh took longer than it was given, having said this.
@@ -43,22 +40,22 @@ pub(super) enum NoMaster {
 
 impl Master {
     /// Starts ssh and waits for the login to succeed, until `until` at most.
-    pub(super) async fn open(target: &SshTarget, until: Instant) -> Result<Self, NoMaster> {
-        let directory = private_directory()
-            .map_err(|source| NoMaster::Here { what: "making a private directory for sockets", source })?;
-        let socket = directory.join("s");
+    pub(super) async fn open(
+        target: &SshTarget,
+        warden: Arc<Warden>,
+        until: Instant,
+    ) -> Result<Self, NoMaster> {
+        let socket = warden.socket();
         let mut command = std::process::Command::new("ssh");
         command.args(arguments(target, &socket));
         // The terminal's Ctrl-C is rollgate's to act upon; a jump host's ssh must not ask there either.
         command.process_group(0).env("SSH_ASKPASS", "/bin/false").env("SSH_ASKPASS_REQUIRE", "force");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = match Command::from(command).kill_on_drop(true).spawn() {
-            Ok(child) => child,
-            Err(source) => {
-                remove(&directory);
-                return Err(NoMaster::Here { what: "running ssh", source });
-            }
-        };
+        let mut child = Command::from(command).kill_on_drop(true).spawn().map_err(NoMaster::NoSsh)?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(group) = group {
+            warden.watch(group.as_raw_nonzero().get());
+        }
         let said = Arc::new(Mutex::new(Vec::new()));
         let mut listening = None;
         if let Some(mut stderr) = child.stderr.take() {
@@ -73,7 +70,7 @@ impl Master {
                 }
             }));
         }
-        let master = Self { child: Mutex::new(child), directory, socket, said };
+        let master = Self { child: Mutex::new(child), group: Mutex::new(group), warden, socket, said };
         while !master.socket.exists() {
             if master.ended() {
                 if let Some(listening) = listening {
@@ -103,14 +100,19 @@ impl Master {
     /// Whether ssh has ended.
     pub(super) fn ended(&self) -> bool {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        !matches!(child.try_wait(), Ok(None))
+        let ended = !matches!(child.try_wait(), Ok(None));
+        if ended && let Some(group) = self.group.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.warden.forget(group.as_raw_nonzero().get());
+        }
+        ended
     }
 
     /// Ends ssh and the jump host's, frozen or not.
     pub(super) fn kill(&self) {
-        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // `id` is none once the process was reaped, so no other process can be hit.
-        if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+        // As long as the child is held it was not waited for, and its number is no other's.
+        let _child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = *self.group.lock().unwrap_or_else(PoisonError::into_inner) {
+            // It may have ended in this moment.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -119,32 +121,12 @@ impl Master {
 impl Drop for Master {
     fn drop(&mut self) {
         self.kill();
-        remove(&self.directory);
+        if let Some(group) = self.group.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.warden.forget(group.as_raw_nonzero().get());
+        }
+        // A killed ssh leaves its socket behind.
+        let _ = std::fs::remove_file(&self.socket);
     }
-}
-
-fn remove(directory: &Path) {
-    // It holds one socket; if it is gone already, so much the better.
-    let _ = std::fs::remove_dir_all(directory);
-}
-
-/// A new directory that only this user can enter, with a short name.
-fn private_directory() -> io::Result<PathBuf> {
-    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| is_private(path));
-    let base = own.unwrap_or_else(|| PathBuf::from("/tmp"));
-    let nonce = Nonce::draw()?;
-    let directory = base.join(format!("rg-{}", &nonce.hex()[..16]));
-    // Not recursive: fails if anything is there already, a planted link included.
-    DirBuilder::new().mode(0o700).create(&directory)?;
-    Ok(directory)
-}
-
-fn is_private(path: &Path) -> bool {
-    let mine = rustix::process::geteuid().as_raw();
-    path.is_absolute()
-        && path.as_os_str().len() <= LONGEST_DIRECTORY - "/rg-0123456789abcdef".len()
-        && std::fs::metadata(path)
-            .is_ok_and(|meta| meta.is_dir() && meta.uid() == mine && meta.mode() & 0o777 == 0o700)
 }
 
 /// `ssh`'s arguments. Nothing here is a secret, and nothing of it reaches a shell.
@@ -266,17 +248,5 @@ mod tests {
         ] {
             assert!(list.iter().any(|given| given == word), "{word} is not in {list:?}");
         }
-    }
-
-    #[test]
-    fn the_socket_directory_is_fresh_private_and_short() {
-        let (one, two) = (private_directory().unwrap(), private_directory().unwrap());
-        let mode = std::fs::metadata(&one).unwrap().mode() & 0o777;
-        let length = one.as_os_str().len();
-        remove(&one);
-        remove(&two);
-        assert_ne!(one, two);
-        assert_eq!(mode, 0o700);
-        assert!(length <= LONGEST_DIRECTORY, "{}", one.display());
     }
 }

@@ -33,6 +33,7 @@ mod script;
 mod session;
 mod ssh;
 mod trouble;
+mod warden;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;

@@ -84,7 +84,7 @@ async fn an_empty_file_is_a_file() {
 #[tokio::test]
 async fn a_copy_that_was_cut_goes_on_where_it_was() {
     for node in Node::both().await {
-        let from = file(node.dir.path(), 24 << 20);
+        let from = file(node.dir.path(), 8 << 20);
         let upload = upload(&from, format!("{}/big", node.root())).await;
         cut(&node, &upload).await;
         assert!(!Path::new(&upload.to).exists(), "{}: it appears whole or not at all", node.how);
@@ -100,7 +100,7 @@ async fn a_copy_that_was_cut_goes_on_where_it_was() {
 #[tokio::test]
 async fn a_damaged_part_is_thrown_away_and_copied_anew() {
     for node in Node::both().await {
-        let upload = upload(&file(node.dir.path(), 24 << 20), format!("{}/big", node.root())).await;
+        let upload = upload(&file(node.dir.path(), 8 << 20), format!("{}/big", node.root())).await;
         cut(&node, &upload).await;
         let part = part(Path::new(node.root())).unwrap();
         let mut bytes = fs::read(&part).unwrap();
