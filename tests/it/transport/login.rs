@@ -118,7 +118,8 @@ async fn a_server_that_says_nothing_is_given_up_in_time() {
 async fn an_address_that_ssh_would_take_for_an_option_reaches_no_command_line() {
     let sshd = Sshd::start();
     let canary = sshd.path("canary");
-    for host in ["-oProxyCommand=touch$IFS/tmp/x", "a;b", "$(id)", "a b", "", "a\nb", "`id`"] {
+    let touch = format!("-oProxyCommand=touch {}", canary.display());
+    for host in [touch.as_str(), "a;b", "$(id)", "a b", "", "a\nb", "`id`"] {
         let error = refusal(&aimed(&sshd, |target| target.host = host.to_owned())).await;
         assert!(matches!(error, TransportError::Refused { .. }), "{error:?}");
         let error = refusal(&aimed(&sshd, |target| target.jump = vec![host.to_owned()])).await;
