@@ -7,8 +7,11 @@
 //! model ← { config, journal, transport, ui, cli, exit } ← engine ← command ← main
 //! ```
 
+pub mod cli;
+pub mod command;
 pub mod config;
 pub mod engine;
+pub mod exit;
 pub mod journal;
 pub mod model;
 pub mod transport;

@@ -1,6 +1,7 @@
 //! What things are, and what follows from what. Pure: no clock, no files, no network, no terminal.
 
 pub mod condition;
+pub mod duration;
 pub mod event;
 pub mod forecast;
 pub mod host;

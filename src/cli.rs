@@ -1,0 +1,382 @@
+//! What can be typed: the verbs, their flags and their help. What a verb does stands in `command`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::duration;
+use crate::model::event::RunId;
+use crate::model::name::{NodeName, StepName};
+
+const GLOBAL: &str = "Global options";
+
+/// The command line.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(
+    name = "rollgate",
+    version,
+    about = "Gated rolling upgrades of clustered nodes over SSH",
+    max_term_width = 100,
+    subcommand_value_name = "COMMAND",
+    after_help = "\
+Examples:
+  rollgate check             test the files and reach every node
+  rollgate start --dry-run   show the plan and every gate reading
+  rollgate status --watch    look on from another terminal
+
+Exit codes: 0 done, 2 your input, 1x stopped with the cluster whole, 2x a node needs you.
+See rollgate(1), rollgate-inventory(5), rollgate-procedure(5)."
+)]
+pub struct Cli {
+    /// Flags that every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Global {
+    /// Inventory file (default: ./rollgate.yaml, then the user and system one)
+    #[arg(short, long, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    #[arg(env = "ROLLGATE_INVENTORY", hide_env = true)]
+    pub inventory: Option<PathBuf>,
+
+    /// Output style; auto is human on a terminal, plain elsewhere
+    #[arg(short, long, global = true, value_name = "STYLE", help_heading = GLOBAL)]
+    #[arg(env = "ROLLGATE_OUTPUT", hide_env = true, default_value = "auto", hide_default_value = true)]
+    pub output: Output,
+
+    /// Use colour
+    #[arg(long, global = true, value_name = "WHEN", help_heading = GLOBAL)]
+    #[arg(default_value = "auto", hide_default_value = true)]
+    pub color: Color,
+
+    /// Never ask; stop where an answer would be needed
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    #[arg(env = "ROLLGATE_NO_INPUT", hide_env = true, value_parser = FalseyValueParser::new())]
+    pub no_input: bool,
+
+    /// Say less (errors and the last line only)
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more (-v steps, -vv commands run on nodes, -vvv ssh)
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The styles of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// Human on a terminal, plain elsewhere.
+    #[default]
+    #[value(help = None)]
+    Auto,
+    /// For the eye.
+    #[value(help = None)]
+    Human,
+    /// One fact a line, ASCII: pipes, cron, screen readers.
+    #[value(help = None)]
+    Plain,
+    /// One document, or one event per line.
+    #[value(help = None)]
+    Json,
+}
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, as the environment says.
+    #[default]
+    #[value(help = None)]
+    Auto,
+    /// Everywhere.
+    #[value(help = None)]
+    Always,
+    /// Nowhere.
+    #[value(help = None)]
+    Never,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Verb {
+    /// Copy and verify the new version on every node; nothing restarts
+    #[command(after_help = "\
+Examples:
+  rollgate stage               copy what is missing to every node
+  rollgate stage -l db-3       only to this node
+  rollgate stage --parallel 1  one node after the other
+
+Exit codes: 0, 1, 2, 11, 12, 13, 14, 16, 20, 22, 24; see rollgate(1).")]
+    Stage(Stage),
+
+    /// Upgrade the nodes batch by batch, stopping at every gate
+    #[command(after_help = "\
+Examples:
+  rollgate start --dry-run           show the plan and every gate reading
+  rollgate start --pause-after db-1  the first node, then stop
+  rollgate start --resume            go on with the run that stopped
+  rollgate start --yes --confirm mq-prod
+                                     without a terminal: pass gates that open
+
+Exit codes: 0, 1, 2, 10 to 17, 19 to 24; see rollgate(1).")]
+    Start(Start),
+
+    /// Show what each node runs and where the current run stands
+    #[command(after_help = "\
+Examples:
+  rollgate status                      the latest run, and the version on each node
+  rollgate status --watch              again every 5 seconds until the run ends
+  rollgate status 2026-11-21.1 -o json one run, for a program
+
+Exit codes: 0, 1, 2; with --detailed-exitcode 10 to 24; see rollgate(1).")]
+    Status(Status),
+
+    /// Stop a run safely, undo what is temporary, remove what was staged
+    #[command(after_help = "\
+Examples:
+  rollgate unstage             ask, then stop and clean up
+  rollgate unstage --yes       do not ask
+
+Exit codes: 0, 1, 2, 11, 13, 14, 16, 17, 22, 24; see rollgate(1).")]
+    Unstage(Unstage),
+
+    /// Put nodes back on the version they ran before
+    #[command(after_help = "\
+Examples:
+  rollgate rollback            every node that was changed, the last one first
+  rollgate rollback -l db-2    only this one
+  rollgate start --resume      go on with a rollback that stopped
+
+Exit codes: 0, 1, 2, 10 to 14, 16, 17, 22 to 24; see rollgate(1).")]
+    Rollback(Rollback),
+
+    /// Check the files, SSH access and tools; change nothing
+    #[command(after_help = "\
+Examples:
+  rollgate check                       lint the files, then reach every node
+  rollgate check --syntax-only         the files only: editors, pre-commit, CI
+  rollgate check -i ./mq-prod.yaml     another cluster
+
+Exit codes: 0, 1, 2, 13; see rollgate(1).")]
+    Check(Check),
+
+    /// Print a shell completion script
+    #[command(after_help = "\
+Examples:
+  rollgate completions bash > ~/.local/share/bash-completion/completions/rollgate
+  rollgate completions fish > ~/.config/fish/completions/rollgate.fish
+
+Exit codes: 0, 1, 2; see rollgate(1).")]
+    Completions(Completions),
+
+    /// Print a manual page
+    #[command(after_help = "\
+Examples:
+  rollgate man | man -l -               read rollgate(1)
+  rollgate man rollgate-procedure       the page about procedures, as man source
+
+Exit codes: 0, 1, 2; see rollgate(1).")]
+    Man(Man),
+}
+
+/// Flags of `stage`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Stage {
+    /// Which nodes.
+    #[command(flatten)]
+    pub limit: Limit,
+
+    /// Nodes to copy to at the same time
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: u16,
+
+    /// Ticket or change number for the journal and the report
+    #[arg(long, value_name = "ID", env = "ROLLGATE_CHANGE", hide_env = true)]
+    pub change: Option<String>,
+}
+
+/// Flags of `start`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Start {
+    /// Which nodes.
+    #[command(flatten)]
+    pub limit: Limit,
+
+    /// Run pre-checks and read every gate, change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    /// With --dry-run: exit 19 when an upgrade is pending and could start
+    #[arg(long, requires = "dry_run")]
+    pub detailed_exitcode: bool,
+
+    /// Go on with the run that stopped
+    #[arg(long)]
+    pub resume: bool,
+
+    /// How it is agreed to.
+    #[command(flatten)]
+    pub consent: Consent,
+
+    /// Open one closed gate; the reason goes into the journal (repeatable)
+    #[arg(long = "override", value_name = "GATE=REASON")]
+    pub overrides: Vec<Override>,
+
+    /// Give up waiting for a gate after this long, such as 30m or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = duration_with_unit)]
+    pub gate_timeout: Option<Duration>,
+
+    /// Stop at a safe point after this node
+    #[arg(long, value_name = "NODE", value_parser = NodeName::parse)]
+    pub pause_after: Option<NodeName>,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Status {
+    /// Run to show, such as 2026-11-21.1 (default: the latest)
+    #[arg(value_parser = run_id)]
+    pub run: Option<RunId>,
+
+    /// Show it again every few seconds until the run ends [default: 5]
+    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub watch: Option<u16>,
+
+    /// Use the journal only, do not connect to nodes
+    #[arg(long)]
+    pub offline: bool,
+
+    /// Exit with the state: 0 done, 18 running, 19 pending, else how the run ended
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// Flags of `unstage`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Unstage {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Flags of `rollback`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Rollback {
+    /// Which nodes.
+    #[command(flatten)]
+    pub limit: Limit,
+
+    /// How it is agreed to.
+    #[command(flatten)]
+    pub consent: Consent,
+}
+
+/// Flags of `check`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Check {
+    /// Read the files only, do not connect
+    #[arg(long)]
+    pub syntax_only: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// Shells for which there is a completion script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU bash.
+    #[value(help = None)]
+    Bash,
+    /// The Z shell.
+    #[value(help = None)]
+    Zsh,
+    /// fish.
+    #[value(help = None)]
+    Fish,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Man {
+    /// The page, such as rollgate-start or rollgate-inventory
+    #[arg(default_value = "rollgate")]
+    pub page: String,
+}
+
+/// Which nodes are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(skip)]
+pub struct Limit {
+    /// Only these nodes: names, groups or globs, comma-separated; ! leaves out
+    #[arg(short, long = "limit", value_name = "NODES", value_delimiter = ',')]
+    pub limit: Vec<String>,
+}
+
+/// How a run is agreed to.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(skip)]
+pub struct Consent {
+    /// Answer yes at gates whose checks hold (never opens a closed gate)
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Agree to begin without the typed answer; must equal the cluster's name
+    #[arg(long, value_name = "CLUSTER")]
+    pub confirm: Option<String>,
+
+    /// Ticket or change number for the journal and the report
+    #[arg(long, value_name = "ID", env = "ROLLGATE_CHANGE", hide_env = true)]
+    pub change: Option<String>,
+}
+
+/// A closed gate that is to be passed, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The gate.
+    pub gate: StepName,
+    /// Why, for the journal.
+    pub reason: String,
+}
+
+impl FromStr for Override {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (gate, reason) =
+            text.split_once('=').ok_or("the reason is missing: write GATE=REASON, in quotes")?;
+        if reason.trim().is_empty() {
+            return Err("the reason is empty: it is what the journal and the report will say".to_owned());
+        }
+        let gate = StepName::parse(gate.trim()).map_err(|error| error.to_string())?;
+        Ok(Self { gate, reason: reason.trim().to_owned() })
+    }
+}
+
+fn duration_with_unit(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|why| format!("{why}; a number and its unit: 500ms, 10s, 30m, 1h30m, 2d"))
+}
+
+/// Run names are looked up, never built into a path; an option or control character is a slip.
+fn run_id(text: &str) -> Result<RunId, String> {
+    let fits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || ".-".contains(c));
+    if fits {
+        Ok(RunId(text.to_owned()))
+    } else {
+        Err("a run is named by its date and number, such as 2026-11-21.1".to_owned())
+    }
+}

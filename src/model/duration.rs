@@ -1,0 +1,56 @@
+//! `10s`, `30m`, `1h30m`: a time always has its unit.
+
+use std::time::Duration;
+
+/// The longest time that can be said: a run that waits longer has been forgotten.
+const LONGEST: Duration = Duration::from_hours(24 * 30);
+
+/// Reads a time, or says what is wrong with it.
+pub fn parse(text: &str) -> Result<Duration, &'static str> {
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    let mut above = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or("the unit is missing")?;
+        let count: u64 = rest[..digits].parse().map_err(|_| "this is no time")?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let millis = match &rest[..unit] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err("this is no time"),
+        };
+        if millis >= above {
+            return Err("larger units come first, each once");
+        }
+        above = millis;
+        rest = &rest[unit..];
+        total = count
+            .checked_mul(millis)
+            .and_then(|millis| total.checked_add(Duration::from_millis(millis)))
+            .filter(|total| *total <= LONGEST)
+            .ok_or("this is longer than 30 days")?;
+    }
+    if total.is_zero() { Err("this is no time at all") } else { Ok(total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in [("10s", 10), ("30m", 1800), ("1h30m", 5400), ("2d", 172_800), ("1m5s", 65)] {
+            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
+        for text in
+            ["", "10", "s", "1.5h", "-3s", "5m1h", "1s1s", "10 s", "31d", "0s", "99999999999999999999s"]
+        {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}
