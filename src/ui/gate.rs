@@ -58,17 +58,12 @@ impl Watch {
         for reading in readings {
             let Some(value) = reading.value.as_ref().and_then(Value::number) else { continue };
             let known = self.series.iter().position(|s| s.check == reading.check && s.node == reading.node);
-            let series = match known {
-                Some(place) => &mut self.series[place],
-                None => {
-                    self.series.push(Series {
-                        check: reading.check.clone(),
-                        node: reading.node.clone(),
-                        points: Vec::new(),
-                    });
-                    self.series.last_mut().expect("a series has just been pushed")
-                }
-            };
+            let place = known.unwrap_or_else(|| {
+                let (check, node) = (reading.check.clone(), reading.node.clone());
+                self.series.push(Series { check, node, points: Vec::new() });
+                self.series.len() - 1
+            });
+            let series = &mut self.series[place];
             if series.points.last().is_none_or(|(at, _)| *at < reading.at) {
                 series.points.push((reading.at, value));
             }
@@ -111,10 +106,10 @@ pub enum GateState {
         /// After so long, where that is known.
         after: Option<Duration>,
     },
-    /// It was open and is closed again.
-    ClosedAgain,
-    /// It has stopped the run.
+    /// A check does not hold.
     Closed,
+    /// It has no checks: it is a question and nothing else.
+    Asked,
 }
 
 /// A gate as it is shown.
@@ -177,8 +172,8 @@ impl GateView<'_> {
                 (Tone::Good, format!("open after {}", words::elapsed(after)))
             }
             GateState::Open { after: None } => (Tone::Good, "open".to_owned()),
-            GateState::ClosedAgain => (Tone::Bad, "closed again".to_owned()),
             GateState::Closed => (Tone::Bad, "closed".to_owned()),
+            GateState::Asked => (Tone::Wait, "waits for you".to_owned()),
         };
         let whole = head.clone().at_edge(face, tone, &state);
         if whole.width() > head.width() {
@@ -342,13 +337,12 @@ pub fn one_line(readings: &[Reading], home: &NodeName) -> String {
                 Some(Value::Lines(lines)) => lines.len().to_string(),
                 _ => value(reading),
             };
-            let mut part = format!("{} {value}", label(reading, home));
+            let said = format!("{} {value}", label(reading, home));
             match &reading.verdict {
-                Verdict::Holds => {}
-                Verdict::DoesNotHold { .. } => part.push_str(&format!(", needs {}", reading.needs)),
-                Verdict::Unreadable { why } => part.push_str(&format!(": {why}")),
+                Verdict::Holds => said,
+                Verdict::DoesNotHold { .. } => format!("{said}, needs {}", reading.needs),
+                Verdict::Unreadable { why } => format!("{said}: {why}"),
             }
-            part
         })
         .collect();
     parts.join("; ")
@@ -417,7 +411,7 @@ pub(super) mod tests {
     }
 
     const WAITING: GateState =
-        GateState::Waiting { waited: Duration::from_secs(252), limit: Duration::from_secs(1800) };
+        GateState::Waiting { waited: Duration::from_secs(252), limit: Duration::from_mins(30) };
 
     #[test]
     fn a_waiting_gate_shows_everything() {

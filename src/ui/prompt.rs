@@ -180,13 +180,13 @@ pub fn stdin() -> io::Result<OwnedFd> {
 }
 
 /// Shows a list on a terminal that can be redrawn; arrows and Enter choose. Esc, Ctrl-C and an error choose
-/// nothing. The first item has to be the harmless one: it is what Enter takes.
+/// nothing. The harmless item is the one that Enter takes.
 ///
 /// Blocks; the cursor is shown again on every way out.
-pub fn select(items: &[String]) -> Option<usize> {
+pub fn select(items: &[String], harmless: usize) -> Option<usize> {
     forget_type_ahead(io::stdin());
     let term = console::Term::stderr();
-    let chosen = dialoguer::Select::new().items(items).default(0).report(false).interact_on_opt(&term);
+    let chosen = dialoguer::Select::new().items(items).default(harmless).report(false).interact_on_opt(&term);
     // dialoguer leaves the cursor hidden when it ends with an error, and Ctrl-C is one.
     let _ = term.show_cursor();
     chosen.ok().flatten()

@@ -1,0 +1,232 @@
+//! One sentence for each record: what both renderers print and keep.
+
+use crate::model::condition::Verdict;
+use crate::model::event::{Decision, Event, How, Outcome, Question, Record, RunEnd, TurnEnd};
+use crate::model::name::NodeName;
+use crate::model::plan::StepKey;
+use crate::model::state::RunState;
+
+use super::gate;
+use super::ink::Sign;
+use super::moment::between;
+use super::run;
+use super::words;
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Loudness {
+    /// Errors and the last line only.
+    Quiet,
+    /// Every change of state.
+    #[default]
+    Normal,
+    /// Everything.
+    Verbose,
+}
+
+/// A sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// About whom; the run when absent.
+    pub node: Option<NodeName>,
+    /// Its sign.
+    pub sign: Sign,
+    /// The sentence.
+    pub text: String,
+    /// Lines below it: the last output of what failed, help.
+    pub below: Vec<String>,
+    /// From which loudness on it is said.
+    pub from: Loudness,
+}
+
+fn told(node: Option<&NodeName>, sign: Sign, text: String) -> Told {
+    let node = node.filter(|node| !node.is_operator()).cloned();
+    Told { node, sign, text, below: Vec::new(), from: Loudness::Normal }
+}
+
+fn verbose(told: Told) -> Told {
+    Told { from: Loudness::Verbose, ..told }
+}
+
+fn quietly(told: Told) -> Told {
+    Told { from: Loudness::Quiet, ..told }
+}
+
+/// Words a record; `state` is the fold with the record in it. Nothing is said of a record that a prompt or
+/// another record tells of.
+pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
+    Some(match &record.event {
+        Event::RunOpened { run, .. } => told(None, Sign::Working, opened(state, run.0.as_str())),
+        Event::RunResumed { request } => told(
+            None,
+            Sign::Working,
+            format!("run {} goes on, by {}@{}", state.run, request.by.user, request.by.host),
+        ),
+        Event::BaselineTaken { check, node, verdict } => {
+            let was = match verdict {
+                Verdict::Holds => "holds".to_owned(),
+                Verdict::DoesNotHold { why } => format!("does not hold ({why})"),
+                Verdict::Unreadable { why } => format!("cannot be read ({why})"),
+            };
+            verbose(told(Some(node), Sign::Done, format!("before the run, {check} {was}")))
+        }
+        Event::RolePinned { role, nodes } => {
+            told(None, Sign::Done, format!("{role} is {}", words::list(&names(nodes))))
+        }
+        Event::VersionRead { node, version } => {
+            verbose(told(Some(node), Sign::Done, format!("runs {version}")))
+        }
+        Event::PhaseStarted { phase } => {
+            told(None, Sign::Working, format!("{} begins", phase_title(state, *phase)))
+        }
+        Event::PhaseSkipped { phase, why } => {
+            told(None, Sign::Skipped, format!("{} is left out: {why}", phase_title(state, *phase)))
+        }
+        Event::PhaseEnded { phase } => {
+            told(None, Sign::Done, format!("{} is done", phase_title(state, *phase)))
+        }
+        Event::BatchFormed { phase, nodes, last, .. } => batch(state, *phase, nodes, last)?,
+        Event::StepStarted { key, attempt, on } => step_started(state, key, *attempt, on),
+        Event::StepEnded { key, outcome, .. } => {
+            let took = state.step(key).map(|step| between(step.started_at, record.at)).unwrap_or_default();
+            ended(&key.node, &run::title_of(state, key), outcome, Some(took))
+        }
+        Event::UndoStarted { key, .. } => {
+            told(Some(&key.node), Sign::Working, format!("undo of {} begins", run::title_of(state, key)))
+        }
+        Event::UndoEnded { key, outcome, .. } => {
+            ended(&key.node, &format!("undo of {}", run::title_of(state, key)), outcome, None)
+        }
+        Event::Captured { key, name, value } => verbose(told(
+            Some(&key.node),
+            Sign::Done,
+            format!("{name} is {}", value.as_deref().unwrap_or("kept secret")),
+        )),
+        Event::ReadingTaken { key, readings } => {
+            let open = readings.iter().all(|reading| reading.verdict.holds());
+            let (sign, word) = if open { (Sign::Done, "open") } else { (Sign::Waiting, "closed") };
+            let readings = gate::one_line(readings, &key.node);
+            told(Some(&key.node), sign, format!("{} {word}: {readings}", run::title_of(state, key)))
+        }
+        Event::Asked { .. } => return None,
+        Event::Answered { question, decision, how, by, .. } => {
+            let (sign, text) = answered(state, question, decision, *how, &by.user);
+            told(Some(&question.key().node), sign, text)
+        }
+        Event::PointPassed { key } => {
+            told(Some(&key.node), Sign::Done, "the point of no return is passed".to_owned())
+        }
+        Event::TurnEnded { turn, end } => {
+            let (sign, text) = match end {
+                TurnEnd::Done => (Sign::Done, "done".to_owned()),
+                TurnEnd::Failed => (Sign::Failed, "failed; the phase goes on without it".to_owned()),
+                TurnEnd::Skipped { reason } => (Sign::Skipped, format!("left as it is: {reason}")),
+                TurnEnd::RolledBack => (Sign::Done, "rolled back".to_owned()),
+            };
+            let text = format!("{text} ({})", phase_title(state, turn.phase));
+            let told = told(Some(&turn.node), sign, text);
+            if turn.node.is_operator() { verbose(told) } else { told }
+        }
+        Event::StopRequested { stop } => {
+            quietly(told(None, Sign::Waiting, format!("stopping: {}", stop.why)))
+        }
+        Event::RunClosed { verdict } => closed(state, verdict),
+    })
+}
+
+fn names(nodes: &[NodeName]) -> Vec<&str> {
+    nodes.iter().map(NodeName::as_str).collect()
+}
+
+fn opened(state: &RunState, run: &str) -> String {
+    let nodes = words::count(run::nodes_of(state).len(), "node");
+    let to = state.plan.to.as_ref().map(|to| format!(", to {to}")).unwrap_or_default();
+    format!("run {run} on {} begins: {nodes}{to}", state.plan.cluster)
+}
+
+fn phase_title(state: &RunState, number: usize) -> String {
+    let phase = &state.plan.phases[number];
+    format!("phase \"{}\"", phase.name)
+}
+
+fn batch(state: &RunState, phase: usize, nodes: &[NodeName], last: &[NodeName]) -> Option<Told> {
+    let tally = run::phase_tally(state, phase);
+    if nodes.iter().all(NodeName::is_operator) {
+        return None;
+    }
+    let next = words::list(&names(nodes));
+    let role = state.plan.phases[phase].last.as_ref().filter(|_| !last.is_empty());
+    let last = role.map(|role| format!("; last: {}, the {role}", words::list(&names(last))));
+    let text = format!("next: {next} ({} of {} done){}", tally.done, tally.total, last.unwrap_or_default());
+    Some(told(None, Sign::Working, text))
+}
+
+fn step_started(state: &RunState, key: &StepKey, attempt: u32, on: &[NodeName]) -> Told {
+    let elsewhere: Vec<&str> =
+        on.iter().filter(|node| **node != key.node && !node.is_operator()).map(NodeName::as_str).collect();
+    let place = if elsewhere.is_empty() { String::new() } else { format!(" on {}", words::list(&elsewhere)) };
+    let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+    let text = format!("{} begins{place}{again}", run::title_of(state, key));
+    told(Some(&key.node), Sign::Working, text)
+}
+
+fn ended(node: &NodeName, title: &str, outcome: &Outcome, took: Option<std::time::Duration>) -> Told {
+    let took = took.filter(|took| took.as_secs() > 0).map(|took| format!(" in {}", words::elapsed(took)));
+    let took = took.unwrap_or_default();
+    match outcome {
+        Outcome::Done => told(Some(node), Sign::Done, format!("{title} done{took}")),
+        Outcome::Skipped { why } => told(Some(node), Sign::Skipped, format!("{title} left out: {why}")),
+        Outcome::Interrupted => {
+            told(Some(node), Sign::Waiting, format!("{title} given up, because the run stops"))
+        }
+        Outcome::Unknown { why } => {
+            quietly(told(Some(node), Sign::Failed, format!("{title}: nobody knows how it ended: {why}")))
+        }
+        Outcome::Failed(failure) => {
+            let mut told =
+                quietly(told(Some(node), Sign::Failed, format!("{title} failed{took}: {}", failure.message)));
+            told.below = failure.tail.iter().map(|line| format!("| {line}")).collect();
+            told.below.extend(failure.help.iter().map(|help| format!("= help: {help}")));
+            told
+        }
+    }
+}
+
+fn answered(
+    state: &RunState,
+    question: &Question,
+    decision: &Decision,
+    how: How,
+    user: &str,
+) -> (Sign, String) {
+    let title = run::title_of(state, question.key());
+    let who = match how {
+        How::Terminal => user.to_owned(),
+        How::YesFlag => "--yes".to_owned(),
+        How::OverrideFlag => "--override".to_owned(),
+        How::ConfirmFlag => "--confirm".to_owned(),
+        How::Nobody => {
+            return (Sign::Waiting, format!("stopped: {title} needs an answer and there is no terminal"));
+        }
+    };
+    match decision {
+        Decision::Yes => (Sign::Done, format!("{title}: yes, by {who}")),
+        Decision::No => (Sign::Waiting, format!("{title}: no, by {who}")),
+        Decision::Override { reason } => (Sign::Waiting, format!("{title} opened by {who}: {reason}")),
+        Decision::Retry => (Sign::Working, format!("{title} is tried again, by {who}")),
+        Decision::MarkDone { reason } => (Sign::Waiting, format!("{title} taken as done by {who}: {reason}")),
+        Decision::SkipNode { reason } => (Sign::Skipped, format!("the node is left out by {who}: {reason}")),
+        Decision::RollBack => (Sign::Waiting, format!("the node is rolled back, by {who}")),
+    }
+}
+
+fn closed(state: &RunState, verdict: &RunEnd) -> Told {
+    let (sign, text) = match verdict {
+        RunEnd::Staged => (Sign::Done, "everything is staged; nothing was restarted".to_owned()),
+        RunEnd::Finished => (Sign::Done, format!("run {} is finished", state.run)),
+        RunEnd::Stopped(stop) => (Sign::Waiting, format!("stopped: {}", stop.why)),
+        RunEnd::Unstaged => (Sign::Done, "what was staged is removed".to_owned()),
+        RunEnd::RolledBack => (Sign::Done, "rolled back".to_owned()),
+    };
+    quietly(told(None, sign, text))
+}
