@@ -74,8 +74,8 @@ pub enum Then {
     Ask(Dialog),
     /// This is the answer.
     Send(Control),
-    /// Nothing was decided; with words on why.
-    Leave(&'static str),
+    /// Nothing was decided at this gate; with words on why.
+    Leave(StepKey, &'static str),
 }
 
 #[derive(Clone, Copy)]
@@ -172,15 +172,15 @@ impl Dialog {
                 Reply::Chosen(Some(1)) => Then::Send(Control::ReadNow { key: closed.key }),
                 Reply::Chosen(Some(2)) => Then::Ask(Self::OpenName(closed)),
                 Reply::Chosen(Some(3)) => Then::Send(Control::Stop),
-                _ => Then::Leave("waiting on"),
+                _ => Then::Leave(closed.key, "waiting on"),
             },
             Self::OpenName(closed) => match reply {
                 Reply::Typed(typed) if typed.is_name(&closed.word) => Then::Ask(Self::OpenReason(closed)),
-                _ => Then::Leave("not opened; waiting on"),
+                _ => Then::Leave(closed.key, "not opened; waiting on"),
             },
             Self::OpenReason(closed) => match reason(reply) {
                 Some(reason) => Then::Send(Control::Open { key: closed.key, reason }),
-                None => Then::Leave("a gate is not opened without a reason; waiting on"),
+                None => Then::Leave(closed.key, "a gate is not opened without a reason; waiting on"),
             },
         }
     }
@@ -334,14 +334,14 @@ mod tests {
     fn a_closed_gate_opens_for_its_name_and_a_reason() {
         let closed = Closed { key: key(), word: "mq-03".into(), so_far: "mq-03 is untouched".into() };
         let menu = || Dialog::GateMenu(closed.clone());
-        assert_eq!(menu().answer(&Reply::Chosen(None)), Then::Leave("waiting on"));
+        assert_eq!(menu().answer(&Reply::Chosen(None)), Then::Leave(key(), "waiting on"));
         assert_eq!(menu().answer(&Reply::Chosen(Some(3))), Then::Send(Control::Stop));
         assert_eq!(menu().answer(&Reply::Gone), Then::Send(Control::Stop));
         assert_eq!(menu().answer(&Reply::Chosen(Some(1))), Then::Send(Control::ReadNow { key: key() }));
         let Then::Ask(named) = menu().answer(&Reply::Chosen(Some(2))) else { panic!() };
-        assert!(matches!(named.clone().answer(&line("yes")), Then::Leave(_)));
+        assert!(matches!(named.clone().answer(&line("yes")), Then::Leave(..)));
         let Then::Ask(reason) = named.answer(&line("mq-03")) else { panic!() };
-        assert!(matches!(reason.clone().answer(&line(" ")), Then::Leave(_)));
+        assert!(matches!(reason.clone().answer(&line(" ")), Then::Leave(..)));
         assert_eq!(
             reason.answer(&line("vendor said so")),
             Then::Send(Control::Open { key: key(), reason: "vendor said so".into() })

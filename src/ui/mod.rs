@@ -3,6 +3,7 @@
 //! Builders of text (`gate`, `status`, `plan`, `summary`, `error`) are pure; only `write` and `prompt` touch
 //! the terminal, and only `terminal` decides what it can do.
 
+pub mod after;
 pub mod block;
 pub mod desk;
 pub mod dialog;
@@ -14,8 +15,11 @@ pub mod moment;
 pub mod narrate;
 pub mod next;
 pub mod prompt;
+pub mod question;
 pub mod run;
 pub mod screen;
+pub mod status;
+pub mod summary;
 pub mod table;
 pub mod terminal;
 pub mod words;

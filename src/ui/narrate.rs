@@ -104,7 +104,12 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
         )),
         Event::ReadingTaken { key, readings } => {
             let open = readings.iter().all(|reading| reading.verdict.holds());
-            let (sign, word) = if open { (Sign::Done, "open") } else { (Sign::Waiting, "closed") };
+            let is_gate = state.plan.find(&key.step).is_some_and(|(_, step)| step.is_gate());
+            let (sign, word) = match (open, is_gate) {
+                (true, _) => (Sign::Done, "holds"),
+                (false, true) => (Sign::Waiting, "closed"),
+                (false, false) => (Sign::Waiting, "not yet"),
+            };
             let readings = gate::one_line(readings, &key.node);
             told(Some(&key.node), sign, format!("{} {word}: {readings}", run::title_of(state, key)))
         }

@@ -1,0 +1,247 @@
+//! What follows from how an invocation ended: the commands to type next, what is still in force, and what
+//! giving up now would mean.
+
+use crate::model::event::{Goal, Halt, RunEnd};
+use crate::model::name::NodeName;
+use crate::model::state::{RunState, RunStatus, TurnStatus};
+
+use super::next::Next;
+use super::run;
+use super::words;
+
+/// Nodes that are named one by one.
+const NAMED: usize = 6;
+
+/// The commands that make sense now. `program` is how this one was called: `rollgate`, and the global flags that
+/// every command needs again.
+pub fn next(state: &RunState, program: &[&str]) -> Vec<Next> {
+    let command = |words: &[&str], note: &str| Next::new(&[program, words].concat(), note);
+    let status = || command(&["status"], "where everything stands");
+    match state.status() {
+        RunStatus::Staged => vec![
+            command(&["start"], "upgrade, stopping at every gate"),
+            command(&["unstage"], "remove what was staged"),
+        ],
+        RunStatus::Finished | RunStatus::RolledBack => vec![status()],
+        RunStatus::Unstaged => vec![command(&["stage"], "begin anew")],
+        RunStatus::Working | RunStatus::Waiting | RunStatus::RollingBack => {
+            vec![command(&["status", "--watch"], "look on")]
+        }
+        RunStatus::Stopped | RunStatus::Failed => stopped(state, program),
+    }
+}
+
+fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
+    let command = |words: &[&str], note: &str| Next::new(&[program, words].concat(), note);
+    let Some(RunEnd::Stopped(stop)) = &state.end else { return Vec::new() };
+    let node = stop.key.as_ref().map(|key| &key.node).filter(|node| !node.is_operator());
+    let cluster = state.plan.cluster.as_str();
+    let mut resume = match state.request.goal {
+        Goal::Staged => vec!["stage"],
+        Goal::Finished => vec!["start", "--resume"],
+        Goal::Unstaged => vec!["unstage"],
+        Goal::RolledBack(_) => vec!["rollback", "--resume"],
+    };
+    let forward = state.request.goal == Goal::Finished;
+    if !state.request.attended && !matches!(state.request.goal, Goal::Staged) {
+        resume.extend(["--yes", "--confirm", cluster]);
+    }
+    let on = |note: &str| command(&resume, note);
+    let mut next = match stop.halt {
+        Halt::GateClosed => vec![
+            on("wait for the gate again"),
+            command(&[&resume[..], &["--gate-timeout", "2h"]].concat(), "wait longer"),
+        ],
+        Halt::NoAnswer if forward && state.request.attended => vec![on("ask again")],
+        Halt::NoAnswer => vec![on("pass gates as they open")],
+        Halt::LimitReached => vec![on("go on with the other nodes")],
+        Halt::CheckFailed => vec![on("go on, once the check holds")],
+        Halt::Unreachable => vec![command(&["check"], "reach every node"), on("go on")],
+        Halt::Input => vec![command(&["check"], "look for mistakes"), on("go on")],
+        Halt::UndoFailed | Halt::RollbackFailed => {
+            vec![on("try it again"), command(&["status"], "what is still in force")]
+        }
+        Halt::Unknown | Halt::Killed => {
+            vec![on("find out what became of the step, then go on"), command(&["status"], "what is known")]
+        }
+        Halt::UpgradeFailed | Halt::VerifyFailed => vec![on("try the step again, then go on")],
+        Halt::Local | Halt::DrainFailed | Halt::Interrupted => vec![on("go on")],
+    };
+    let way_back = state.has_started() && state.no_return().is_none();
+    if way_back && !matches!(state.request.goal, Goal::RolledBack(_)) {
+        if let Some(node) = node.filter(|_| stop.halt >= Halt::UpgradeFailed) {
+            next.push(command(&["rollback", "-l", node.as_str()], &before(state, node)));
+        }
+        let done = changed_nodes(state);
+        if !done.is_empty() && stop.halt < Halt::UpgradeFailed {
+            next.push(command(&["rollback"], &format!("take {} back", words::list_some(&done, NAMED))));
+        }
+    }
+    if !state.has_started() && forward {
+        next.push(command(&["unstage"], "remove what was staged"));
+    }
+    next
+}
+
+fn before(state: &RunState, node: &NodeName) -> String {
+    state
+        .versions
+        .get(node)
+        .map_or_else(|| format!("take {node} back"), |versions| format!("back to {}", versions.before))
+}
+
+fn changed_nodes(state: &RunState) -> Vec<&str> {
+    run::nodes_of(state)
+        .into_iter()
+        .filter(|node| {
+            state.turns.iter().any(|(turn, turn_state)| {
+                turn.node == **node && turn_state.status == TurnStatus::Done && state.has_changed(turn)
+            })
+        })
+        .map(NodeName::as_str)
+        .collect()
+}
+
+/// Temporary changes that are in force, the latest first: `mq-03: drain "stop the receiver"`.
+pub fn outstanding(state: &RunState) -> Vec<String> {
+    let keys = state.outstanding().into_iter();
+    keys.map(|key| format!("{}: {}", key.node, run::title_of(state, key))).collect()
+}
+
+/// What giving up now would mean, one sentence for each fact.
+pub fn aborting(state: &RunState) -> Vec<String> {
+    if !state.is_open() {
+        return Vec::new();
+    }
+    if !state.has_started() {
+        return vec!["no node was changed; unstage removes what was staged".to_owned()];
+    }
+    let mut facts = Vec::new();
+    let (mut done, mut midway, mut untouched) = (Vec::new(), Vec::new(), Vec::new());
+    for node in run::nodes_of(state) {
+        let touched = state.turns.keys().any(|turn| turn.node == *node && state.has_changed(turn));
+        match (run::is_done(state, node), touched) {
+            (true, _) => done.push(node.as_str()),
+            (false, true) => midway.push(node.as_str()),
+            (false, false) => untouched.push(node.as_str()),
+        }
+    }
+    let verb = |nodes: &[&str], one: &str, many: &str| {
+        let word = if nodes.len() == 1 { one } else { many };
+        format!("{} {word}", words::list_some(nodes, NAMED))
+    };
+    if !done.is_empty() {
+        let version = state.plan.to.as_deref().map(|to| format!(" on {to}")).unwrap_or_default();
+        facts.push(format!("{}{version}", verb(&done, "stays", "stay")));
+    }
+    if !midway.is_empty() {
+        facts.push(verb(
+            &midway,
+            "is left in the middle of its turn",
+            "are left in the middle of their turns",
+        ));
+    }
+    if !untouched.is_empty() {
+        facts.push(verb(&untouched, "is untouched", "are untouched"));
+    }
+    let changes = outstanding(state);
+    if !changes.is_empty() {
+        facts.push(format!("undone first: {}", words::list(&changes)));
+    }
+    match state.no_return() {
+        Some(text) => facts.push(format!("no rollback: the point of no return is passed ({text})")),
+        None if !(done.is_empty() && midway.is_empty()) => {
+            facts.push("rollback leads back to the versions before".to_owned());
+        }
+        None => {}
+    }
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::model::event::{Event, Outcome, Stop};
+    use crate::model::plan::Section;
+
+    fn stopped_with(halt: Halt) -> RunState {
+        let mut events = sample::events();
+        let key = sample::key("mq-02", Section::Drain, 2);
+        let stop = Stop { halt, why: "mq-02: queue depth: stayed closed".into(), key: Some(key.clone()) };
+        events.push((500, Event::StepEnded { key, attempt: 1, outcome: Outcome::Interrupted }));
+        events.push((500, Event::RunClosed { verdict: RunEnd::Stopped(stop) }));
+        sample::state(events)
+    }
+
+    fn commands(state: &RunState) -> Vec<String> {
+        next(state, &["rollgate", "-i", "a b.yaml"]).iter().map(Next::command).collect()
+    }
+
+    #[test]
+    fn every_stop_has_a_way_out() {
+        for halt in [
+            Halt::LimitReached,
+            Halt::Local,
+            Halt::Input,
+            Halt::GateClosed,
+            Halt::NoAnswer,
+            Halt::CheckFailed,
+            Halt::Unreachable,
+            Halt::DrainFailed,
+            Halt::Interrupted,
+            Halt::UndoFailed,
+            Halt::UpgradeFailed,
+            Halt::VerifyFailed,
+            Halt::Unknown,
+            Halt::RollbackFailed,
+            Halt::Killed,
+        ] {
+            let commands = commands(&stopped_with(halt));
+            assert!(
+                commands.iter().any(|command| command.contains("start --resume")),
+                "{halt:?}: {commands:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_closed_gate_can_be_waited_for_longer() {
+        assert_eq!(
+            commands(&stopped_with(Halt::GateClosed)),
+            [
+                "rollgate -i 'a b.yaml' start --resume",
+                "rollgate -i 'a b.yaml' start --resume --gate-timeout 2h",
+                "rollgate -i 'a b.yaml' rollback",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_failed_node_can_be_taken_back_alone() {
+        let next = next(&stopped_with(Halt::UpgradeFailed), &["rollgate"]);
+        assert_eq!(next[1].command(), "rollgate rollback -l mq-02");
+        assert_eq!(next[1].note, "back to 3.13.6");
+    }
+
+    #[test]
+    fn without_a_terminal_the_flags_are_named() {
+        let mut state = stopped_with(Halt::NoAnswer);
+        state.request.attended = false;
+        assert_eq!(commands(&state)[0], "rollgate -i 'a b.yaml' start --resume --yes --confirm mq-prod");
+    }
+
+    #[test]
+    fn giving_up_is_spelled_out() {
+        assert_eq!(
+            aborting(&stopped_with(Halt::GateClosed)),
+            [
+                "mq-01 stays on 3.13.7",
+                "mq-02 is left in the middle of its turn",
+                "mq-03 is untouched",
+                "undone first: mq-02: drain \"stop the receiver\"",
+                "rollback leads back to the versions before",
+            ]
+        );
+    }
+}

@@ -1,0 +1,460 @@
+//! Who works at the desk: one thread that takes reports and replies in turn.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::model::event::{Control, Decision, Event, Inquiry, Notice, Question, Record, Report};
+use crate::model::plan::StepKey;
+use crate::model::state::RunState;
+
+use super::super::block::{self, Passing};
+use super::super::dialog::{Closed, Dialog, Reply, Then, Want};
+use super::super::gate;
+use super::super::ink::{Line, Sign, Tone, wrap};
+use super::super::moment::Moment;
+use super::super::narrate::{Loudness, Told, narrate};
+use super::super::prompt::{self, Standing};
+use super::super::question;
+use super::super::run;
+use super::super::words;
+use super::Place;
+
+/// How long an answer may lie there before it is taken up.
+const PAUSE: Duration = Duration::from_millis(40);
+/// How often what is drawn is brought up to date.
+const TICK: Duration = Duration::from_millis(100);
+/// Off a terminal a gate that waits says so at most this often.
+const HEARTBEAT: Duration = Duration::from_mins(1);
+
+/// What was last said of a gate.
+struct Heard {
+    at: Instant,
+    open: bool,
+}
+
+struct Asked {
+    dialog: Dialog,
+    serial: u64,
+    standing: Option<Standing>,
+    /// Whether the lines above the prompt are brought up to date while it stands.
+    is_gate: bool,
+}
+
+/// See the module.
+pub(super) struct Clerk {
+    place: Place,
+    state: Option<RunState>,
+    passing: Passing,
+    controls: Box<dyn Fn(Control) + Send>,
+    replies: (Sender<(u64, Reply)>, Receiver<(u64, Reply)>),
+    inquiries: VecDeque<Inquiry>,
+    dialog: Option<Asked>,
+    serial: u64,
+    /// Steps that want the terminal to themselves; the first one has it once `yielded` is set.
+    yields: VecDeque<StepKey>,
+    yielded: bool,
+    /// What was last said of gates that wait.
+    heard: BTreeMap<StepKey, Heard>,
+}
+
+impl Clerk {
+    pub(super) fn new(place: Place, state: Option<RunState>, controls: Box<dyn Fn(Control) + Send>) -> Self {
+        Self {
+            place,
+            state,
+            passing: Passing::default(),
+            controls,
+            replies: channel(),
+            inquiries: VecDeque::new(),
+            dialog: None,
+            serial: 0,
+            yields: VecDeque::new(),
+            yielded: false,
+            heard: BTreeMap::new(),
+        }
+    }
+
+    /// Works until everything that was reported is shown and the desk is closing, or nobody reports any more.
+    pub(super) fn work(mut self, reports: &Receiver<Report>, closing: &AtomicBool) -> Option<RunState> {
+        let mut drawn = Instant::now();
+        loop {
+            match reports.recv_timeout(PAUSE) {
+                Ok(report) => self.take(report),
+                Err(RecvTimeoutError::Timeout) if !closing.load(Ordering::SeqCst) => {}
+                Err(_) => break,
+            }
+            while let Ok((serial, reply)) = self.replies.1.try_recv() {
+                self.reply(serial, &reply);
+            }
+            self.hand_over();
+            self.ask_next();
+            // Many reports at once are drawn once.
+            if drawn.elapsed() >= TICK {
+                self.draw();
+                drawn = Instant::now();
+            }
+        }
+        self.drop_dialog(|_| true);
+        self.place.screen.draw(&[]);
+        self.state
+    }
+
+    /// Lets a step have the terminal, once no question stands there.
+    fn hand_over(&mut self) {
+        if self.dialog.is_some() || self.yielded {
+            return;
+        }
+        if let Some(key) = self.yields.front() {
+            self.yielded = true;
+            self.place.screen.release();
+            (self.controls)(Control::Yielded(key.clone()));
+        }
+    }
+
+    fn restore(&mut self, key: &StepKey) {
+        if self.yielded && self.yields.front() == Some(key) {
+            self.yielded = false;
+            self.place.screen.resume();
+        }
+        self.yields.retain(|other| other != key);
+    }
+
+    /// Ends the question that stands there, if it is one of these. True when there was one.
+    fn drop_dialog(&mut self, which: impl Fn(&Dialog) -> bool) -> bool {
+        let dropped = self.dialog.take_if(|asked| which(&asked.dialog));
+        if let Some(asked) = dropped {
+            drop(asked.standing);
+            self.place.screen.settle(false);
+            self.place.screen.resume();
+            return true;
+        }
+        false
+    }
+
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Record(record) => self.record(&record),
+            Report::Notice(notice) => self.notice(notice),
+            Report::Ask(inquiry) => self.inquiries.push_back(*inquiry),
+            Report::Withdraw(question) => self.withdraw(&question),
+            Report::Choices(key) => self.offer_choices(key),
+            Report::Yield(key) => self.yields.push_back(key),
+            Report::Restore(key) => self.restore(&key),
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        if let Some(records) = &mut self.place.records {
+            let line = serde_json::to_string(record).expect("a record is made of plain data");
+            // A closed pipe counts as done; a full disk must not stop a run that has its own journal.
+            let _ = writeln!(records, "{line}").and_then(|()| records.flush());
+        }
+        match &mut self.state {
+            None => self.state = RunState::open(record).ok(),
+            Some(state) => {
+                if let Err(illegal) = state.apply(record) {
+                    let text = format!("this screen is behind the journal: {illegal}");
+                    self.tell(&Told {
+                        node: None,
+                        sign: Sign::Failed,
+                        text,
+                        below: Vec::new(),
+                        from: Loudness::Quiet,
+                    });
+                    return;
+                }
+            }
+        }
+        if let Some(key) = record.event.key().filter(|_| {
+            matches!(
+                record.event,
+                Event::StepStarted { .. } | Event::StepEnded { .. } | Event::UndoEnded { .. }
+            )
+        }) {
+            self.passing.waiting.remove(key);
+            self.passing.copying.remove(key);
+            self.heard.remove(key);
+        }
+        self.drop_answered(&record.event);
+        if !self.is_news(&record.event) {
+            return;
+        }
+        let told = self.state.as_ref().and_then(|state| narrate(record, state));
+        if let Some(told) = told.filter(|told| told.from <= self.place.loudness) {
+            let moment = Moment { now: record.at, ..Moment::current() };
+            self.place.screen.tell(&moment, &told);
+        }
+    }
+
+    /// A question about a step that has ended, or in a run that has, is nobody's any more.
+    fn drop_answered(&mut self, event: &Event) {
+        let over = |key: &StepKey| match event {
+            Event::StepEnded { key: ended, .. } => ended == key,
+            Event::RunClosed { .. } => true,
+            _ => false,
+        };
+        self.inquiries.retain(|inquiry| !over(inquiry.question.key()));
+        self.drop_dialog(|dialog| over(dialog.key()));
+    }
+
+    /// Whether a record changes what is known. A queue that falls by ten is none; nor is a step's beginning
+    /// where the block shows it.
+    fn is_news(&mut self, event: &Event) -> bool {
+        match event {
+            Event::ReadingTaken { key, readings } => {
+                let open = readings.iter().all(|reading| reading.verdict.holds());
+                let known = self.heard.get(key);
+                let news = known.is_none_or(|heard| heard.open != open || heard.at.elapsed() >= HEARTBEAT);
+                if news {
+                    self.heard.insert(key.clone(), Heard { at: Instant::now(), open });
+                }
+                news
+            }
+            Event::StepStarted { .. } | Event::UndoStarted { .. } => {
+                !self.place.screen.is_live() || self.place.loudness == Loudness::Verbose
+            }
+            _ => true,
+        }
+    }
+
+    fn tell(&mut self, told: &Told) {
+        if told.from <= self.place.loudness {
+            self.place.screen.tell(&Moment::current(), told);
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Connecting { node } => self.passing.connecting.push(node),
+            Notice::Connected { node } => self.passing.connecting.retain(|other| *other != node),
+            Notice::Output { key, line } => {
+                if self.place.loudness > Loudness::Quiet {
+                    self.place.screen.output(&key.node, &line);
+                }
+            }
+            Notice::Watching { key, readings, steady, every, waited, limit } => {
+                let waiting = self.passing.waiting.entry(key.clone()).or_default();
+                waiting.watch.take(&readings, steady, every);
+                waiting.waited = waited;
+                waiting.limit = limit;
+                self.heartbeat(&key);
+            }
+            Notice::GateMoved { key, open } => {
+                let word = if open { "is open" } else { "is closed again" };
+                self.say(&key, if open { Sign::Done } else { Sign::Waiting }, word);
+            }
+            Notice::Copying { key, done, total } => {
+                self.passing.copying.insert(key, (done, total));
+            }
+            Notice::Said { node, text } => self.tell(&Told {
+                node,
+                sign: Sign::Working,
+                text,
+                below: Vec::new(),
+                from: Loudness::Normal,
+            }),
+            Notice::Transcript { key, path } => {
+                let mut told = self.about(&key, Sign::Working, "");
+                told.text = format!("output is kept in {}", path.display());
+                told.from = Loudness::Verbose;
+                self.tell(&told);
+            }
+        }
+    }
+
+    fn about(&self, key: &StepKey, sign: Sign, text: &str) -> Told {
+        let title =
+            self.state.as_ref().map_or_else(|| key.step.to_string(), |state| run::title_of(state, key));
+        Told {
+            node: Some(key.node.clone()).filter(|node| !node.is_operator()),
+            sign,
+            text: format!("{title} {text}"),
+            below: Vec::new(),
+            from: Loudness::Normal,
+        }
+    }
+
+    fn say(&mut self, key: &StepKey, sign: Sign, text: &str) {
+        let told = self.about(key, sign, text);
+        self.tell(&told);
+    }
+
+    /// Where nothing is redrawn, a line a minute shows that the gate is still being read.
+    fn heartbeat(&mut self, key: &StepKey) {
+        let now = Instant::now();
+        let open = self.passing.waiting.get(key).is_some_and(|waiting| waiting.watch.all_hold());
+        let heard = self.heard.entry(key.clone()).or_insert(Heard { at: now, open });
+        if self.place.screen.is_live() || heard.at.elapsed() < HEARTBEAT {
+            return;
+        }
+        heard.at = now;
+        let Some(waiting) = self.passing.waiting.get(key) else { return };
+        let text = format!(
+            "waiting {} of at most {}: {}",
+            words::elapsed(waiting.waited),
+            words::limit(waiting.limit),
+            gate::one_line(waiting.watch.readings(), &key.node)
+        );
+        self.say(key, Sign::Waiting, &text);
+    }
+
+    fn draw(&mut self) {
+        let Some(state) = &self.state else { return };
+        let moment = Moment::current();
+        if let Some(asked) = &self.dialog {
+            if asked.is_gate
+                && let Dialog::Confirm(inquiry) = &asked.dialog
+            {
+                let above = question::lines(self.place.screen.face(), &moment, state, &self.passing, inquiry);
+                self.place.screen.refresh(&above);
+            }
+            return;
+        }
+        if self.place.screen.is_live() {
+            let lines = block::lines(self.place.screen.face(), &moment, state, &self.passing);
+            self.place.screen.draw(&lines);
+        }
+    }
+
+    fn withdraw(&mut self, question: &Question) {
+        self.inquiries.retain(|inquiry| inquiry.question != *question);
+        if self.drop_dialog(|dialog| dialog.question() == Some(question)) {
+            let key = question.key().clone();
+            let readings = self
+                .passing
+                .waiting
+                .get(&key)
+                .filter(|waiting| !waiting.watch.all_hold())
+                .map(|waiting| gate::one_line(waiting.watch.readings(), &key.node));
+            let text = match readings {
+                Some(readings) => format!("is closed again, the question is void: {readings}"),
+                None => "no longer waits for an answer".to_owned(),
+            };
+            self.say(&key, Sign::Waiting, &text);
+        }
+    }
+
+    fn ask_next(&mut self) {
+        while self.dialog.is_none() && !self.yielded {
+            let Some(inquiry) = self.inquiries.pop_front() else { return };
+            if self.place.keyboard.is_none() {
+                let question = inquiry.question;
+                (self.controls)(Control::Answer { question, decision: Decision::No });
+                continue;
+            }
+            let waiting = self.passing.waiting.entry(inquiry.question.key().clone()).or_default();
+            waiting.watch.read(&inquiry.readings);
+            let above = match &self.state {
+                Some(state) => {
+                    let moment = Moment::current();
+                    question::lines(self.place.screen.face(), &moment, state, &self.passing, &inquiry)
+                }
+                None => Vec::new(),
+            };
+            self.put(Dialog::of(inquiry), &above);
+        }
+    }
+
+    /// Puts a dialog's question; what was typed before it stands there is thrown away.
+    fn put(&mut self, dialog: Dialog, above: &[Line]) {
+        self.serial += 1;
+        let serial = self.serial;
+        let is_gate = matches!(dialog, Dialog::Confirm(_));
+        let standing = match dialog.want() {
+            Want::Line(prompt) => {
+                self.place.screen.ask(above, &prompt);
+                self.listen(serial, Reply::Typed)
+            }
+            Want::Choice(items, harmless) if self.place.arrows => {
+                self.place.screen.keep(above);
+                self.place.screen.release();
+                self.choose(serial, items, harmless);
+                None
+            }
+            Want::Choice(items, harmless) => {
+                let face = self.place.screen.face();
+                let mut lines = above.to_vec();
+                for (place, item) in items.iter().enumerate() {
+                    let number = format!("  {} ", place + 1);
+                    lines.extend(wrap(face, Line::of(face, &number), Tone::Text, item));
+                }
+                let prompt = format!("Number, anything else for {}: ", harmless + 1);
+                self.place.screen.ask(&lines, &prompt);
+                let count = items.len();
+                self.listen(serial, move |typed| match typed {
+                    prompt::Typed::End => Reply::Gone,
+                    typed => Reply::Chosen(typed.choice(count)),
+                })
+            }
+        };
+        self.dialog = Some(Asked { dialog, serial, standing, is_gate });
+    }
+
+    fn listen(
+        &mut self,
+        serial: u64,
+        reply: impl FnOnce(prompt::Typed) -> Reply + Send + 'static,
+    ) -> Option<Standing> {
+        let inbox = self.replies.0.clone();
+        let keyboard = self.place.keyboard.as_ref().and_then(|keyboard| keyboard.try_clone().ok());
+        let standing = keyboard.and_then(|keyboard| {
+            let then = move |typed| {
+                // The desk may have closed meanwhile: then the answer is to nobody.
+                let _ = inbox.send((serial, reply(typed)));
+            };
+            Standing::line(keyboard, None, then).ok()
+        });
+        if standing.is_none() {
+            let _ = self.replies.0.send((serial, Reply::Gone));
+        }
+        standing
+    }
+
+    fn choose(&mut self, serial: u64, items: Vec<String>, harmless: usize) {
+        let inbox = self.replies.0.clone();
+        let spawned = std::thread::Builder::new().name("choice".into()).spawn(move || {
+            let chosen = prompt::select(&items, harmless);
+            let _ = inbox.send((serial, Reply::Chosen(chosen)));
+        });
+        if spawned.is_err() {
+            let _ = self.replies.0.send((serial, Reply::Gone));
+        }
+    }
+
+    fn reply(&mut self, serial: u64, reply: &Reply) {
+        let current = self.dialog.as_ref().is_some_and(|asked| asked.serial == serial);
+        let Some(asked) = self.dialog.take_if(|_| current) else { return };
+        drop(asked.standing);
+        let ended_by_enter = matches!(reply, Reply::Typed(prompt::Typed::Line(_)) | Reply::Chosen(_));
+        self.place.screen.settle(ended_by_enter);
+        self.place.screen.resume();
+        match asked.dialog.answer(reply) {
+            Then::Ask(dialog) => self.put(dialog, &[]),
+            Then::Send(control) => (self.controls)(control),
+            Then::Leave(key, words) => {
+                let line = Line::new(self.place.screen.face()).tone(Tone::Dim, words);
+                self.place.screen.keep(&[line]);
+                // Nothing was decided, and the engine may offer the choices again: a reading says so.
+                (self.controls)(Control::ReadNow { key });
+            }
+        }
+    }
+
+    /// Shows the choices at a closed gate. Where nobody can choose, a Ctrl-C means to stop; it is never lost.
+    fn offer_choices(&mut self, key: StepKey) {
+        let turn = self.state.as_ref().and_then(|state| Some((state, run::turn_of(state, &key)?)));
+        let (Some((state, turn)), Some(_), None) = (turn, &self.place.keyboard, &self.dialog) else {
+            (self.controls)(Control::Stop);
+            return;
+        };
+        let node = &key.node;
+        let word = if node.is_operator() { state.plan.cluster.to_string() } else { node.to_string() };
+        let so_far = run::so_far(state, &turn);
+        let face = *self.place.screen.face();
+        let above = question::gate_now(&face, &Moment::current(), state, &self.passing, &key);
+        self.put(Dialog::GateMenu(Closed { key, word, so_far }), &above);
+    }
+}

@@ -1,0 +1,141 @@
+//! `status -o json`: one document. Numbers are numbers, absent is null, enumerations are lower_snake; fields are
+//! added with a minor version and changed with a major one.
+
+use serde_json::{Value as Json, json};
+
+use crate::model::condition::Value;
+use crate::model::event::{Halt, Reading};
+
+use super::super::moment::{Moment, between};
+use super::{NodeView, RunView, Stand, StatusView};
+
+/// Builds the document.
+pub fn document(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Json {
+    let working = view.nodes.iter().find(|node| matches!(node.stand, Stand::Working | Stand::Gate));
+    let run = view.run.as_ref();
+    json!({
+        "format": "rollgate/status",
+        "format_version": "1.0",
+        "rollgate": env!("CARGO_PKG_VERSION"),
+        "read_at": moment.iso(moment.now),
+        "offline": view.offline,
+        "cluster": view.cluster,
+        "inventory": { "path": view.sources.inventory, "sha256": view.sources.inventory_sha256 },
+        "procedure": { "path": view.sources.procedure, "sha256": view.sources.procedure_sha256 },
+        "from": view.from,
+        "to": view.to,
+        "status": run.map_or("none".to_owned(), |run| snake(run.status)),
+        "final_state": run.filter(|run| run.ended).map(|run| snake(run.status)),
+        "transcript": run.and_then(|run| run.directory.as_ref()),
+        "working_node": working.map(|node| &node.name),
+        "working_state": working.map(|node| node.stand.code()),
+        "run": run.map(|run| run_object(moment, view, run, exit_code)),
+        "nodes": view.nodes.iter().map(|node| node_object(moment, view, node)).collect::<Vec<_>>(),
+        "next": view.next.iter().map(|next| &next.argv).collect::<Vec<_>>(),
+    })
+}
+
+fn snake(word: &str) -> String {
+    word.replace('-', "_")
+}
+
+fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: Option<u8>) -> Json {
+    let count = |stands: &[Stand]| view.nodes.iter().filter(|node| stands.contains(&node.stand)).count();
+    json!({
+        "id": run.id,
+        "kind": run.kind,
+        "state": snake(run.status),
+        "change": run.change,
+        "by": { "user": run.by.user, "host": run.by.host, "pid": run.by.pid },
+        "args": run.args,
+        "started_at": moment.iso(run.started_at),
+        "ended_at": run.ended.then(|| moment.iso(run.latest_at)),
+        "seconds": between(run.started_at, if run.ended { run.latest_at } else { moment.now }).as_secs_f64(),
+        "directory": run.directory,
+        "counts": {
+            "total": view.nodes.len(),
+            "done": count(&[Stand::Done]),
+            "failed": count(&[Stand::Failed, Stand::Unknown]),
+            "skipped": count(&[Stand::Skipped]),
+            "rolled_back": count(&[Stand::RolledBack]),
+            "pending": count(&[Stand::ToDo, Stand::Working, Stand::Gate]),
+        },
+        "stop": run.stop.as_ref().map(|stop| json!({
+            "exit_code": exit_code,
+            "reason": reason(stop.halt),
+            "node": stop.key.as_ref().map(|key| &key.node),
+            "step": stop.key.as_ref().map(|key| &key.step),
+            "message": stop.why,
+        })),
+        "outstanding": run.outstanding,
+        "giving_up": run.aborting,
+    })
+}
+
+fn node_object(moment: &Moment, view: &StatusView, node: &NodeView) -> Json {
+    let gates = view
+        .run
+        .iter()
+        .filter_map(|run| run.waiting_at.as_ref())
+        .filter(|(_, at, _)| *at == node.name)
+        .flat_map(|(title, _, readings)| readings.iter().map(|reading| gate_object(moment, title, reading)));
+    json!({
+        "name": node.name,
+        "host": node.host,
+        "groups": node.groups,
+        "roles": node.roles,
+        "reachable": node.observed.reachable,
+        "version": node.version,
+        "staged": node.staged,
+        "state": node.stand.code(),
+        "since": node.since.map(|since| moment.iso(since)),
+        "phases": node.parts.iter().map(|(part, time)| json!({
+            "phase": part,
+            "seconds": time.as_secs_f64(),
+        })).collect::<Vec<_>>(),
+        "gates": gates.collect::<Vec<_>>(),
+        "detail": (!node.detail.is_empty()).then_some(&node.detail),
+        "error": node.observed.error,
+    })
+}
+
+fn gate_object(moment: &Moment, title: &str, reading: &Reading) -> Json {
+    json!({
+        "step": title,
+        "name": reading.check,
+        "node": reading.node,
+        "open": reading.verdict.holds(),
+        "value": reading.value.as_ref().map(|value| match value {
+            Value::Number(number) => json!(number),
+            Value::Lines(lines) => json!(lines.len()),
+            Value::Exit(code) => json!(code),
+            Value::Text(text) => json!(text),
+            Value::Json(value) => value.clone(),
+        }),
+        "needs": reading.needs,
+        "unit": reading.unit,
+        "evidence": reading.evidence,
+        "read_at": moment.iso(reading.at),
+    })
+}
+
+/// The stable word for a class of stops.
+fn reason(halt: Halt) -> &'static str {
+    match halt {
+        Halt::LimitReached => "limit_reached",
+        Halt::Local => "local",
+        Halt::Input => "input",
+        Halt::GateClosed => "gate_timeout",
+        Halt::NoAnswer => "no_answer",
+        Halt::CheckFailed => "check_failed",
+        Halt::Unreachable => "unreachable",
+        Halt::DrainFailed => "drain_failed",
+        Halt::Interrupted => "interrupted",
+        Halt::UndoFailed => "undo_failed",
+        Halt::UpgradeFailed => "upgrade_failed",
+        Halt::VerifyFailed => "verify_failed",
+        Halt::Unknown => "unknown",
+        Halt::RollbackFailed => "rollback_failed",
+        Halt::Killed => "killed",
+    }
+}
