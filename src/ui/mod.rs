@@ -14,6 +14,7 @@ pub mod ink;
 pub mod moment;
 pub mod narrate;
 pub mod next;
+pub mod plan;
 pub mod prompt;
 pub mod question;
 pub mod run;

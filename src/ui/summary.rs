@@ -8,7 +8,7 @@ use crate::model::state::{RunState, TurnStatus, UndoStatus};
 
 use super::after;
 use super::ink::{Line, Sign, Tone, wrap};
-use super::moment::Moment;
+use super::moment::between;
 use super::next;
 use super::run;
 use super::status::Stand;
@@ -17,8 +17,8 @@ use super::terminal::Face;
 use super::words;
 
 /// Builds the closing summary. `exit_code` is what this invocation ends with; `program` as in [`after::next`].
-pub fn lines(face: &Face, moment: &Moment, state: &RunState, exit_code: u8, program: &[&str]) -> Vec<Line> {
-    let mut lines = heading(face, moment, state, exit_code);
+pub fn lines(face: &Face, state: &RunState, exit_code: u8, program: &[&str]) -> Vec<Line> {
+    let mut lines = heading(face, state, exit_code);
     lines.extend(nodes(face, state));
     let changes = after::outstanding(state);
     if !changes.is_empty() {
@@ -31,7 +31,7 @@ pub fn lines(face: &Face, moment: &Moment, state: &RunState, exit_code: u8, prog
     lines
 }
 
-fn heading(face: &Face, moment: &Moment, state: &RunState, exit_code: u8) -> Vec<Line> {
+fn heading(face: &Face, state: &RunState, exit_code: u8) -> Vec<Line> {
     let cluster = state.plan.cluster.as_str();
     let tally = run::tally(state);
     let nodes = format!("{} of {}", tally.done, words::count(tally.total, "node"));
@@ -39,7 +39,7 @@ fn heading(face: &Face, moment: &Moment, state: &RunState, exit_code: u8) -> Vec
     let (sign, text) = match &state.end {
         Some(RunEnd::Finished) => {
             let what = to.map_or_else(|| "is done".to_owned(), |to| format!("is on {to}"));
-            (Sign::Done, format!("{cluster} {what}: {nodes}, {}", took(moment, state)))
+            (Sign::Done, format!("{cluster} {what}: {nodes}, {}", took(state)))
         }
         Some(RunEnd::Staged) => {
             let what = to.map_or_else(|| "is staged".to_owned(), |to| format!("is staged for {to}"));
@@ -57,9 +57,8 @@ fn heading(face: &Face, moment: &Moment, state: &RunState, exit_code: u8) -> Vec
     wrap(face, first, Tone::Strong, &text)
 }
 
-fn took(moment: &Moment, state: &RunState) -> String {
-    let _ = moment;
-    let whole = words::total(super::moment::between(state.opened_at, state.latest_at));
+fn took(state: &RunState) -> String {
+    let whole = words::total(between(state.opened_at, state.latest_at));
     let mut parts: Vec<(&str, Duration)> = Vec::new();
     for node in run::nodes_of(state) {
         for (part, time) in run::time_by_part(state, node) {
@@ -123,4 +122,66 @@ fn remark(state: &RunState, node: &NodeName) -> String {
         }
     }
     remarks.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ink::paint;
+    use super::super::sample;
+    use super::*;
+    use crate::model::event::{Event, Halt, Outcome, Stop};
+    use crate::model::plan::Section;
+
+    fn stopped() -> RunState {
+        let mut events = sample::events();
+        let key = sample::key("mq-02", Section::Drain, 2);
+        let why = "mq-02: queue depth: the gate stayed closed for 30m".to_owned();
+        let stop = Stop { halt: Halt::GateClosed, why, key: Some(key.clone()) };
+        events.push((2100, Event::StepEnded { key, attempt: 1, outcome: Outcome::Interrupted }));
+        events.push((2100, Event::RunClosed { verdict: RunEnd::Stopped(stop) }));
+        sample::state(events)
+    }
+
+    fn shown(face: &Face, state: &RunState, code: u8) -> String {
+        paint(face, &lines(face, state, code, &["rollgate"]))
+    }
+
+    #[test]
+    fn a_stop_says_what_is_in_force_and_what_to_type() {
+        let face = Face { color: false, unicode: true, width: Some(100) };
+        assert_eq!(
+            shown(&face, &stopped(), 10),
+            "\
+✗ mq-prod stopped with 1 of 3 nodes done: mq-02: queue depth: the gate stayed closed for 30m (exit
+  10)
+  mq-01  done     gate  1m36  drain  1m12  upgrade   48s  verify   36s
+  mq-02  at gate  gate 30m00  drain   41s
+  mq-03  to do
+still in force:
+  mq-02: drain \"stop the receiver\"
+next: rollgate start --resume                    # wait for the gate again
+      rollgate start --resume --gate-timeout 2h  # wait longer
+      rollgate rollback                          # take mq-01 back
+"
+        );
+    }
+
+    #[test]
+    fn it_fits_and_is_ascii_where_it_has_to_be() {
+        for width in [40, 80, 100, 200] {
+            let face = Face { color: false, unicode: false, width: Some(width) };
+            for line in shown(&face, &stopped(), 10).lines() {
+                assert!(line.is_ascii() && line.len() <= width, "{width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn colour_says_nothing_that_words_do_not() {
+        let plain = Face { color: false, unicode: true, width: Some(100) };
+        let colored = Face { color: true, ..plain };
+        let text = shown(&colored, &stopped(), 10);
+        assert!(text.contains("\x1b[32m"), "{text}");
+        assert_eq!(console::strip_ansi_codes(&text), shown(&plain, &stopped(), 10));
+    }
 }

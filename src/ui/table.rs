@@ -96,8 +96,14 @@ impl Table {
 
     /// The columns that have something in them and that there is room for.
     fn kept(&self, face: &Face, rows: &[Vec<(Tone, String)>]) -> Vec<usize> {
-        let mut kept: Vec<usize> =
-            (0..self.columns.len()).filter(|&column| widest(rows, column) > 0).collect();
+        // A title over nothing is not worth a column that may be left out.
+        let says = |column: usize| match self.columns[column].keep {
+            Keep::Always => widest(rows, column) > 0,
+            Keep::IfRoom(_) => {
+                self.rows.iter().any(|row| row.get(column).is_some_and(|(_, text)| !text.is_empty()))
+            }
+        };
+        let mut kept: Vec<usize> = (0..self.columns.len()).filter(|&column| says(column)).collect();
         let Some(columns) = face.width else { return kept };
         loop {
             let (last, most) = kept.split_last().map_or((0, &[][..]), |(last, most)| (*last, most));

@@ -29,6 +29,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Off a terminal a gate that waits says so at most this often.
 const HEARTBEAT: Duration = Duration::from_mins(1);
 
+/// A reply to the question of that number: one to an earlier question is nobody's.
+type Numbered = (u64, Reply);
+
 /// What was last said of a gate.
 struct Heard {
     at: Instant,
@@ -49,7 +52,8 @@ pub(super) struct Clerk {
     state: Option<RunState>,
     passing: Passing,
     controls: Box<dyn Fn(Control) + Send>,
-    replies: (Sender<(u64, Reply)>, Receiver<(u64, Reply)>),
+    answer: Sender<Numbered>,
+    answers: Receiver<Numbered>,
     inquiries: VecDeque<Inquiry>,
     dialog: Option<Asked>,
     serial: u64,
@@ -62,12 +66,14 @@ pub(super) struct Clerk {
 
 impl Clerk {
     pub(super) fn new(place: Place, state: Option<RunState>, controls: Box<dyn Fn(Control) + Send>) -> Self {
+        let (answer, answers) = channel();
         Self {
             place,
             state,
             passing: Passing::default(),
             controls,
-            replies: channel(),
+            answer,
+            answers,
             inquiries: VecDeque::new(),
             dialog: None,
             serial: 0,
@@ -86,7 +92,7 @@ impl Clerk {
                 Err(RecvTimeoutError::Timeout) if !closing.load(Ordering::SeqCst) => {}
                 Err(_) => break,
             }
-            while let Ok((serial, reply)) = self.replies.1.try_recv() {
+            while let Ok((serial, reply)) = self.answers.try_recv() {
                 self.reply(serial, &reply);
             }
             self.hand_over();
@@ -398,7 +404,7 @@ impl Clerk {
         serial: u64,
         reply: impl FnOnce(prompt::Typed) -> Reply + Send + 'static,
     ) -> Option<Standing> {
-        let inbox = self.replies.0.clone();
+        let inbox = self.answer.clone();
         let keyboard = self.place.keyboard.as_ref().and_then(|keyboard| keyboard.try_clone().ok());
         let standing = keyboard.and_then(|keyboard| {
             let then = move |typed| {
@@ -408,19 +414,19 @@ impl Clerk {
             Standing::line(keyboard, None, then).ok()
         });
         if standing.is_none() {
-            let _ = self.replies.0.send((serial, Reply::Gone));
+            let _ = self.answer.send((serial, Reply::Gone));
         }
         standing
     }
 
     fn choose(&mut self, serial: u64, items: Vec<String>, harmless: usize) {
-        let inbox = self.replies.0.clone();
+        let inbox = self.answer.clone();
         let spawned = std::thread::Builder::new().name("choice".into()).spawn(move || {
             let chosen = prompt::select(&items, harmless);
             let _ = inbox.send((serial, Reply::Chosen(chosen)));
         });
         if spawned.is_err() {
-            let _ = self.replies.0.send((serial, Reply::Gone));
+            let _ = self.answer.send((serial, Reply::Gone));
         }
     }
 

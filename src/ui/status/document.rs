@@ -1,4 +1,4 @@
-//! `status -o json`: one document. Numbers are numbers, absent is null, enumerations are lower_snake; fields are
+//! `status -o json`: one document. Numbers are numbers, absent is null, words are `lower_snake`; fields are
 //! added with a minor version and changed with a major one.
 
 use serde_json::{Value as Json, json};
