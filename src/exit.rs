@@ -5,6 +5,8 @@
 
 use std::process::{ExitCode, Termination};
 
+use crate::model::event::Halt;
+
 /// The outcome of one invocation. The order is that of gravity: of several the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -73,6 +75,27 @@ impl Exit {
     /// The number that the shell sees.
     pub fn number(self) -> u8 {
         self as u8
+    }
+
+    /// The code of a class of stops.
+    pub fn of(halt: Halt) -> Self {
+        match halt {
+            Halt::LimitReached => Self::Done,
+            Halt::Local => Self::Broken,
+            Halt::Input => Self::Input,
+            Halt::GateClosed => Self::GateClosed,
+            Halt::NoAnswer => Self::NoAnswer,
+            Halt::CheckFailed => Self::CheckFailed,
+            Halt::Unreachable => Self::Unreachable,
+            Halt::DrainFailed => Self::DrainFailed,
+            Halt::Interrupted => Self::Stopped,
+            Halt::UndoFailed => Self::UndoFailed,
+            Halt::UpgradeFailed => Self::UpgradeFailed,
+            Halt::VerifyFailed => Self::VerifyFailed,
+            Halt::Unknown => Self::Unknown,
+            Halt::RollbackFailed => Self::RollbackFailed,
+            Halt::Killed => Self::Killed,
+        }
     }
 
     /// The code of that number, if there is one.

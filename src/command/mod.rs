@@ -1,4 +1,62 @@
 //! One short file per verb: flags become a request, the engine does it, and the end is an exit code.
 
+mod check;
 pub mod completions;
+mod context;
+mod dry_run;
+mod files;
+mod invocation;
 pub mod man;
+mod refusal;
+mod rollback;
+mod runs;
+mod stage;
+mod start;
+mod status;
+mod unstage;
+
+use std::io::Write as _;
+
+use crate::cli::{Cli, Verb};
+use crate::exit::Exit;
+use crate::ui::write;
+use context::Context;
+use refusal::Refusal;
+
+/// Runs one verb.
+pub fn run(cli: &Cli) -> Exit {
+    no_core_dumps();
+    let context = Context::of(&cli.global);
+    let done = match &cli.verb {
+        Verb::Stage(flags) => stage::run(&context, flags),
+        Verb::Start(flags) => start::run(&context, flags),
+        Verb::Status(flags) => status::run(&context, flags),
+        Verb::Unstage(flags) => unstage::run(&context, flags),
+        Verb::Rollback(flags) => rollback::run(&context, flags),
+        Verb::Check(flags) => check::run(&context, flags),
+        Verb::Completions(flags) => print(&completions::script(flags.shell)),
+        Verb::Man(flags) => match man::find(&flags.page) {
+            Ok(page) => print(&page.text),
+            Err(pages) => Err(Refusal::input(format!("there is no page `{}`", flags.page))
+                .help(format!("pages: {}", pages.join(", ")))
+                .next(context.command(&["man"], "the first page"))),
+        },
+    };
+    done.unwrap_or_else(|refusal| refusal.show(&context))
+}
+
+fn print(text: &str) -> Result<Exit, Refusal> {
+    let mut stdout = write::stdout();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Refusal::new(Exit::Broken, format!("standard output cannot be written: {error}")))?;
+    Ok(Exit::Done)
+}
+
+/// Secrets are in this process: a crash must not write them to a disk.
+fn no_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Where the system does not let it, there is nothing else to do.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}

@@ -37,6 +37,11 @@ impl<J: Journal> Ledger<J> {
         state.apply(&next)?;
         let record = self.journal.append(&next.event, next.at)?;
         tracing::debug!(seq = record.seq, event = ?record.event.key(), "committed");
+        if record != next {
+            // What a reader of the journal will see is what counts.
+            state = RunState::clone(&self.state);
+            state.apply(&record)?;
+        }
         self.state = Arc::new(state);
         show(&self.screen, Report::Record(Box::new(record)));
         Ok(())

@@ -15,6 +15,7 @@ use super::plan::{Plan, StepId, StepKey};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Dense from 0.
+    #[serde(rename = "n")]
     pub seq: u64,
     /// When it was written, by the operator's clock. Shown, never decided upon.
     pub at: Timestamp,

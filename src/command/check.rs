@@ -1,0 +1,73 @@
+//! `rollgate check`: lints the files, then reaches every node. Changes nothing.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::files::Files;
+use super::invocation::{request, secrets};
+use super::refusal::Refusal;
+use super::start::imagined;
+use crate::cli::Check;
+use crate::engine::pool::Pool;
+use crate::engine::{NodeSurvey, Screen, Site, survey};
+use crate::exit::Exit;
+use crate::model::event::Goal;
+use crate::model::name::NodeName;
+use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::ui::ink::{Line, Sign, Tone, paint};
+use crate::ui::words;
+
+pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
+    let files = Files::load(context)?;
+    let loaded = &files.loaded;
+    let face = &context.style.out;
+    let nodes = loaded.inventory.nodes.len();
+    let mut lines = vec![Line::of(face, &format!(
+        "{}: {}, {}",
+        loaded.inventory.cluster,
+        words::count(nodes, "node"),
+        words::count(loaded.procedure.phases.len(), "phase"),
+    ))];
+    super::print(&paint(face, &lines))?;
+    if flags.syntax_only {
+        return Ok(Exit::Done);
+    }
+    lines.clear();
+    let answers = Context::runtime()?.block_on(reach(context, &files))?;
+    let mut exit = Exit::Done;
+    for answer in &answers {
+        let (sign, text) = words_of(answer);
+        if sign == Sign::Failed {
+            exit = exit.worst(if answer.unreachable.is_some() { Exit::Unreachable } else { Exit::CheckFailed });
+        }
+        let line = Line::new(face).tone(sign.tone(), sign.on(face)).text(" ").tone(Tone::Strong, answer.node.as_str());
+        lines.push(line.text("  ").text(&text).fit(face));
+        if let Some(help) = answer.unreachable.as_ref().and_then(|failure| failure.help.as_ref()) {
+            lines.push(Line::of(face, "    ").tone(Tone::Dim, help).fit(face));
+        }
+    }
+    super::print(&paint(face, &lines))?;
+    Ok(exit)
+}
+
+async fn reach(context: &Context, files: &Files) -> Result<Vec<NodeSurvey>, Refusal> {
+    let plan = Arc::new(files.plan().await?);
+    let silent: Screen = Arc::new(|_| true);
+    let pool = Pool::new(ReadOnlyConnector::new(Arc::new(Dialer::new())), &plan, silent);
+    let state = imagined(&plan, &request(context, Goal::Finished))?;
+    let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
+    let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
+    Ok(survey(&site, &state, &nodes).await)
+}
+
+fn words_of(answer: &NodeSurvey) -> (Sign, String) {
+    if let Some(failure) = &answer.unreachable {
+        return (Sign::Failed, failure.message.clone());
+    }
+    let os = answer.os.clone().unwrap_or_else(|| "reachable".to_owned());
+    match &answer.version {
+        None => (Sign::Done, os),
+        Some(Ok(version)) => (Sign::Done, format!("{os}, runs {version}")),
+        Some(Err(failure)) => (Sign::Failed, failure.message.clone()),
+    }
+}

@@ -1,0 +1,139 @@
+//! What every verb needs: the flags that all share, how output looks, who is asking.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use tracing_subscriber::EnvFilter;
+
+use super::refusal::Refusal;
+use crate::cli::{Color, Global, Output};
+use crate::exit::Exit;
+use crate::journal::{Holder, RunDir, StateDir};
+use crate::model::event::{Operator, RunId};
+use crate::ui::narrate::Loudness;
+use crate::ui::next::Next;
+use crate::ui::terminal::{ColorChoice, OutputChoice, Style, Wishes};
+
+/// The surroundings of an invocation.
+pub(super) struct Context {
+    pub(super) style: Style,
+    pub(super) loudness: Loudness,
+    /// How this program is called again: its name and the flags that every call needs.
+    pub(super) program: Vec<String>,
+    pub(super) by: Operator,
+    /// The command line, for the journal.
+    pub(super) args: Vec<String>,
+    inventory: Option<PathBuf>,
+}
+
+impl Context {
+    pub(super) fn of(global: &Global) -> Self {
+        let wishes = Wishes {
+            output: match global.output {
+                Output::Auto => OutputChoice::Auto,
+                Output::Human => OutputChoice::Human,
+                Output::Plain => OutputChoice::Plain,
+                Output::Json => OutputChoice::Json,
+            },
+            color: match global.color {
+                Color::Auto => ColorChoice::Auto,
+                Color::Always => ColorChoice::Always,
+                Color::Never => ColorChoice::Never,
+            },
+            no_input: global.no_input,
+        };
+        let style = Style::detect(&wishes);
+        style.apply();
+        let mut program = vec!["rollgate".to_owned()];
+        if let Some(inventory) = &global.inventory
+            && std::env::var_os("ROLLGATE_INVENTORY").is_none_or(|named| *inventory != *named)
+        {
+            program.extend(["-i".to_owned(), inventory.display().to_string()]);
+        }
+        Self {
+            style,
+            loudness: match (global.quiet, global.verbose) {
+                (true, _) => Loudness::Quiet,
+                (false, 0) => Loudness::Normal,
+                (false, _) => Loudness::Verbose,
+            },
+            program,
+            by: operator(),
+            args: std::env::args().skip(1).collect(),
+            inventory: global.inventory.clone(),
+        }
+    }
+
+    /// A command to type next.
+    pub(super) fn command(&self, words: &[&str], note: &str) -> Next {
+        Next::new(&[&self.program(), words].concat(), note)
+    }
+
+    pub(super) fn program(&self) -> Vec<&str> {
+        self.program.iter().map(String::as_str).collect()
+    }
+
+    /// The inventory: `-i`, else the first of the usual places.
+    pub(super) fn inventory(&self) -> Result<PathBuf, Refusal> {
+        if let Some(path) = &self.inventory {
+            return Ok(path.clone());
+        }
+        let env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let config = env("XDG_CONFIG_HOME").or_else(|| env("HOME").map(|home| home.join(".config")));
+        let places: Vec<PathBuf> = [Some(PathBuf::from("rollgate.yaml"))]
+            .into_iter()
+            .chain([config.map(|config| config.join("rollgate/rollgate.yaml"))])
+            .chain([Some(PathBuf::from("/etc/rollgate/rollgate.yaml"))])
+            .flatten()
+            .collect();
+        places.iter().find(|place| place.exists()).cloned().ok_or_else(|| {
+            let tried: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+            Refusal::input("there is no inventory")
+                .help(format!("looked for {}", tried.join(", ")))
+                .help("examples/starter has one to begin with")
+                .next(Next::new(&["rollgate", "-i", "FILE", "check"], "name it"))
+                .standing("nothing was done")
+        })
+    }
+
+    /// Where records are kept.
+    pub(super) fn state_dir(&self) -> Result<StateDir, Refusal> {
+        Ok(StateDir::locate(|name| std::env::var_os(name), rustix::process::geteuid().is_root())?)
+    }
+
+    /// Who holds a cluster's lock from now on.
+    pub(super) fn holder(&self, run: Option<RunId>, doing: &str) -> Holder {
+        Holder { run, by: self.by.clone(), since: Timestamp::now(), doing: doing.to_owned() }
+    }
+
+    /// The log for a bug report; it never reaches the terminal.
+    pub(super) fn log_to(&self, run: &RunDir) {
+        let filter = std::env::var("ROLLGATE_LOG").unwrap_or_else(|_| "rollgate=debug".to_owned());
+        let Ok(file) = run.open_debug_log() else { return };
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(filter))
+            .with_ansi(false)
+            .with_writer(std::sync::Mutex::new(file))
+            .finish();
+        // One process works on one run; a second subscriber would be refused, and the first one stays.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+
+    /// The runtime of an invocation: one thread, for the work is on the nodes.
+    pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Refusal> {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Refusal::new(Exit::Broken, format!("this machine cannot start a runtime: {error}")))
+    }
+}
+
+/// The login that is at work; behind sudo the one who called it.
+fn operator() -> Operator {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = env("SUDO_USER").or_else(|| env("LOGNAME")).or_else(|| env("USER")).unwrap_or_else(|| {
+        format!("uid {}", rustix::process::getuid().as_raw())
+    });
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Operator { user, host, pid: std::process::id() }
+}

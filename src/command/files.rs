@@ -1,0 +1,103 @@
+//! Inventory and procedure, read, linted and made into a plan.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::context::Context;
+use super::refusal::{Refusal, nobody};
+use crate::config::{self, Loaded, Source};
+use crate::exit::Exit;
+use crate::model::inventory::Inventory;
+use crate::model::name::NodeName;
+use crate::model::plan::{Plan, Sources};
+use crate::model::planner::{self, ArtifactFacts};
+use crate::model::selector::Selector;
+use crate::transport::hash_file;
+
+/// The files of a cluster.
+pub(super) struct Files {
+    pub(super) loaded: Loaded,
+}
+
+impl Files {
+    /// Reads them. An executable inventory is run, and what it prints is the inventory.
+    pub(super) fn load(context: &Context) -> Result<Self, Refusal> {
+        let path = context.inventory()?;
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let is_program = path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
+        let loaded = if is_program { config::load_source(printed_by(&path)?)? } else { config::load(&path)? };
+        for tool in &loaded.procedure.required_tools {
+            which::which(tool).map_err(|_| {
+                Refusal::new(Exit::CheckFailed, format!("the procedure needs `{tool}`, and it is not in PATH"))
+                    .help(format!("install {tool} on this machine, or take it out of `requires`"))
+                    .standing("nothing was done")
+            })?;
+        }
+        Ok(Self { loaded })
+    }
+
+    /// Makes the plan; artifacts are read for their sums.
+    pub(super) async fn plan(&self) -> Result<Plan, Refusal> {
+        let Loaded { inventory, procedure, inventory_source, procedure_source } = &self.loaded;
+        let mut artifacts = Vec::new();
+        for artifact in &procedure.artifacts {
+            let source = planner::artifact_source(artifact, inventory)?;
+            let sum = hash_file(&source).await.map_err(|error| {
+                Refusal::input(format!("the artifact {} cannot be read: {error}", source.display()))
+                    .help(format!("it is named in {}", procedure_source.path().display()))
+                    .standing("nothing was done")
+            })?;
+            artifacts.push(ArtifactFacts { sha256: sum.sha256, size: sum.size });
+        }
+        let sources = Sources {
+            inventory: inventory_source.path().to_owned(),
+            inventory_sha256: inventory_source.sha256().to_owned(),
+            procedure: procedure_source.path().to_owned(),
+            procedure_sha256: procedure_source.sha256().to_owned(),
+        };
+        Ok(planner::plan(inventory, procedure, sources, &artifacts)?)
+    }
+
+    /// The nodes that `--limit` means; `None` without it.
+    pub(super) fn limit(&self, terms: &[String]) -> Result<Option<Vec<NodeName>>, Refusal> {
+        if terms.is_empty() {
+            return Ok(None);
+        }
+        let inventory = &self.loaded.inventory;
+        let chosen = Selector::from_list(&terms.join(",")).resolve(inventory);
+        chosen.map(Some).map_err(|error| nobody(&error, &known(inventory)))
+    }
+
+    /// A node by its name.
+    pub(super) fn node(&self, name: &NodeName) -> Result<(), Refusal> {
+        self.limit(&[name.to_string()]).map(drop)
+    }
+}
+
+fn known(inventory: &Inventory) -> Vec<&str> {
+    let groups = inventory.nodes.iter().flat_map(|node| &node.groups).map(|group| group.as_str());
+    let mut known: Vec<&str> =
+        inventory.nodes.iter().map(|node| node.name.as_str()).chain(groups).collect();
+    known.sort_unstable();
+    known.dedup();
+    known
+}
+
+fn printed_by(path: &Path) -> Result<Source, Refusal> {
+    let refused = |why: String| {
+        Refusal::input(format!("the inventory {} is a program, and it {why}", path.display()))
+            .help("run it by hand: it must print the inventory as YAML or JSON")
+            .standing("nothing was done")
+    };
+    let program: PathBuf = path.to_owned();
+    let output = Command::new(program)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| refused(format!("cannot be run: {error}")))?;
+    if !output.status.success() {
+        return Err(refused(format!("ended with {}", output.status)));
+    }
+    Ok(Source::from_bytes(path, output.stdout)?)
+}

@@ -1,0 +1,68 @@
+//! The runs of a cluster as this machine has recorded them.
+
+use super::context::Context;
+use super::refusal::Refusal;
+use crate::exit::Exit;
+use crate::journal::{ClusterDir, End, FileJournal, RunDir};
+use crate::model::event::{RunEnd, RunId};
+use crate::model::state::RunState;
+
+/// A run that was recorded.
+pub(super) struct Recorded {
+    pub(super) dir: RunDir,
+    pub(super) state: RunState,
+    /// Whether the journal ends as it should; a damaged or newer one may be shown, never continued.
+    pub(super) is_sound: bool,
+}
+
+/// The latest run, or the one that is named; only read.
+pub(super) fn recorded(cluster: &ClusterDir, run: Option<&RunId>) -> Result<Option<Recorded>, Refusal> {
+    let dir = match run {
+        Some(run) => cluster.run(run)?,
+        None => match cluster.latest_run()? {
+            Some(dir) => dir,
+            None => return Ok(None),
+        },
+    };
+    let contents = dir.read_journal()?;
+    let is_sound = !matches!(contents.end, End::Damaged { .. });
+    let state = RunState::replay(&contents.records)
+        .map_err(|illegal| Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id())))?;
+    // A run that died before its first record was durable never began.
+    Ok(state.map(|state| Recorded { dir, state, is_sound }))
+}
+
+/// Opens a run to go on with it.
+pub(super) fn reopen(dir: &RunDir) -> Result<(FileJournal, RunState), Refusal> {
+    let (journal, contents) = dir.open_journal()?;
+    let state = RunState::replay(&contents.records)
+        .map_err(|illegal| Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id())))?
+        .ok_or_else(|| Refusal::new(Exit::Broken, format!("the journal of run {} is empty", dir.id())))?;
+    Ok((journal, state))
+}
+
+/// The code that the end of an invocation stands for.
+pub(super) fn exit_of(end: &RunEnd) -> Exit {
+    match end {
+        RunEnd::Staged | RunEnd::Finished | RunEnd::Unstaged | RunEnd::RolledBack => Exit::Done,
+        RunEnd::Stopped(stop) => Exit::of(stop.halt),
+    }
+}
+
+/// Why a run that is in the middle stands in the way.
+pub(super) fn unfinished(context: &Context, state: &RunState) -> Refusal {
+    let refusal = Refusal::new(
+        Exit::Held,
+        format!("run {} of {} is unfinished", state.run, state.plan.cluster),
+    )
+    .evidence(format!(
+        "{}, begun by {} on {}",
+        state.status().word(),
+        state.opened.by.user,
+        state.opened.by.host
+    ))
+    .next(context.command(&["start", "--resume"], "go on with it"))
+    .next(context.command(&["status"], "where it stands"))
+    .next(context.command(&["unstage"], "end it: undo what is temporary, remove what was staged"));
+    refusal.standing("nothing was done")
+}

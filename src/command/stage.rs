@@ -1,0 +1,46 @@
+//! `rollgate stage`: freezes the plan and brings everything to the nodes. Nothing is restarted.
+
+use super::context::Context;
+use super::files::Files;
+use super::invocation::{Begin, execute, request};
+use super::refusal::Refusal;
+use super::runs::{recorded, unfinished};
+use crate::cli::Stage;
+use crate::exit::Exit;
+use crate::model::event::Goal;
+use crate::model::plan::Plan;
+use crate::model::state::RunState;
+
+pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
+    let files = Files::load(context)?;
+    let limit = files.limit(&flags.limit.limit)?;
+    Context::runtime()?.block_on(async {
+        let plan = files.plan().await?;
+        let cluster = context.state_dir()?.cluster(&plan.cluster);
+        let mut lock = cluster.lock(context.holder(None, "stage"))?;
+        let mut request = request(context, Goal::Staged);
+        request.limit = limit;
+        request.parallel = usize::from(flags.parallel);
+        request.change.clone_from(&flags.change);
+        let begin = match recorded(&cluster, None)?.filter(|latest| latest.state.is_open()) {
+            Some(latest) if latest.state.has_started() => return Err(unfinished(context, &latest.state)),
+            Some(latest) if is_same(&plan, &latest.state) => Begin::Go(latest.dir),
+            Some(latest) => {
+                // The plan changed: what the old one had brought to the nodes goes first.
+                let end = super::invocation::request(context, Goal::Unstaged);
+                let exit = execute(context, &cluster, &mut lock, Begin::Go(latest.dir), end).await?;
+                if exit != Exit::Done {
+                    return Ok(exit);
+                }
+                Begin::New(Box::new(plan))
+            }
+            None => Begin::New(Box::new(plan)),
+        };
+        execute(context, &cluster, &mut lock, begin, request).await
+    })
+}
+
+/// Whether a run executes just this plan.
+pub(super) fn is_same(plan: &Plan, state: &RunState) -> bool {
+    *plan == *state.plan
+}

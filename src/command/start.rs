@@ -1,0 +1,326 @@
+//! `rollgate start`: shows the plan, has it confirmed, executes it; `--dry-run` reads everything and
+//! changes nothing; `--resume` goes on.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::context::Context;
+use super::files::Files;
+use super::invocation::{Begin, execute, request, secrets};
+use super::refusal::Refusal;
+use super::runs::{Recorded, recorded, unfinished};
+use super::stage::is_same;
+use crate::cli::{Consent, Start};
+use crate::engine::pool::Pool;
+use crate::engine::{Screen, Site, survey};
+use crate::exit::Exit;
+use crate::journal::ClusterDir;
+use crate::model::event::{Event, Goal, Record, Request, RunEnd, RunId};
+use crate::model::name::NodeName;
+use crate::model::plan::Plan;
+use crate::model::state::RunState;
+use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::ui::ink::{Line, Tone, paint};
+use crate::ui::plan::{self, Prospect};
+use crate::ui::prompt::{self, Call};
+use crate::ui::write;
+
+pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
+    let files = Files::load(context)?;
+    let limit = files.limit(&flags.limit.limit)?;
+    if let Some(node) = &flags.pause_after {
+        files.node(node)?;
+    }
+    known_gates(&files, flags)?;
+    confirmed(context, &files.loaded.inventory.cluster.to_string(), &flags.consent)?;
+    Context::runtime()?.block_on(async {
+        let cluster = context.state_dir()?.cluster(&files.loaded.inventory.cluster);
+        let request = wanted(context, flags, limit);
+        if flags.dry_run {
+            let plan = files.plan().await?;
+            return super::dry_run::run(context, flags, &cluster, plan, request).await;
+        }
+        let mut lock = cluster.lock(context.holder(None, "start"))?;
+        let latest = recorded(&cluster, None)?;
+        let begin = match choose(context, flags, &files, latest).await? {
+            Chosen::Nothing(why) => {
+                write::to_stderr(&format!("{why}\n"));
+                return Ok(Exit::Done);
+            }
+            Chosen::Begin(begin, plan) => {
+                if !flags.resume {
+                    ask(context, &plan, &request, &flags.consent).await?;
+                }
+                begin
+            }
+        };
+        let request = match &begin {
+            Begin::Go(dir) => going_on(&cluster, dir.id(), request)?,
+            Begin::New(_) => request,
+        };
+        execute(context, &cluster, &mut lock, begin, request).await
+    })
+}
+
+/// `--confirm` names another cluster: a slip that must not go unnoticed.
+pub(super) fn confirmed(context: &Context, cluster: &str, consent: &Consent) -> Result<(), Refusal> {
+    match &consent.confirm {
+        Some(name) if name != cluster => Err(Refusal::input(format!("--confirm says `{name}`, and the cluster is `{cluster}`"))
+            .help("it must be the cluster's name; perhaps -i names another inventory than you mean")
+            .next(context.command(&["status"], "which cluster this is"))
+            .standing("nothing was done")),
+        _ => Ok(()),
+    }
+}
+
+/// `--override` for a gate that does not exist would be an answer that nobody gave.
+fn known_gates(files: &Files, flags: &Start) -> Result<(), Refusal> {
+    use crate::model::procedure::{Action, PhaseBody, Step};
+    let mut steps: Vec<&Step> = files.loaded.procedure.stage.iter().collect();
+    for phase in &files.loaded.procedure.phases {
+        steps.extend(&phase.rollback);
+        match &phase.body {
+            PhaseBody::Single(single) => steps.extend(single),
+            PhaseBody::Rolling(rolling) => {
+                let sections =
+                    [&rolling.precheck, &rolling.drain, &rolling.upgrade, &rolling.verify, &rolling.undrain];
+                steps.extend(sections.into_iter().flatten());
+            }
+        }
+    }
+    let gates: Vec<&str> = steps
+        .into_iter()
+        .filter(|step| matches!(step.action, Action::Gate(_) | Action::Manual(_)))
+        .filter_map(|step| step.name.as_ref().map(crate::model::name::StepName::as_str))
+        .collect();
+    for asked in &flags.overrides {
+        if !gates.contains(&asked.gate.as_str()) {
+            return Err(Refusal::input(format!("no gate is called `{}`", asked.gate))
+                .help(format!("gates and manual steps: {}", gates.join(", ")))
+                .standing("nothing was done"));
+        }
+    }
+    Ok(())
+}
+
+fn wanted(context: &Context, flags: &Start, limit: Option<Vec<NodeName>>) -> Request {
+    let mut request = request(context, Goal::Finished);
+    request.yes = flags.consent.yes;
+    request.confirm.clone_from(&flags.consent.confirm);
+    request.change.clone_from(&flags.consent.change);
+    request.overrides =
+        flags.overrides.iter().map(|asked| (asked.gate.clone(), asked.reason.clone())).collect();
+    request.limit = limit;
+    request.pause_after.clone_from(&flags.pause_after);
+    request.gate_timeout = flags.gate_timeout;
+    request
+}
+
+enum Chosen {
+    Begin(Begin, Arc<Plan>),
+    Nothing(String),
+}
+
+/// Which run this is about.
+async fn choose(
+    context: &Context,
+    flags: &Start,
+    files: &Files,
+    latest: Option<Recorded>,
+) -> Result<Chosen, Refusal> {
+    let Some(latest) = latest else {
+        if flags.resume {
+            return Err(nothing_to_resume(context));
+        }
+        let plan = files.plan().await?;
+        return Ok(Chosen::Begin(Begin::New(Box::new(plan.clone())), Arc::new(plan)));
+    };
+    let run = latest.state.run.clone();
+    if !latest.state.is_open() {
+        if flags.resume && latest.state.end == Some(RunEnd::Finished) {
+            return Ok(Chosen::Nothing(format!("run {run} is finished: nothing to do")));
+        }
+        if flags.resume {
+            return Err(nothing_to_resume(context));
+        }
+        let plan = files.plan().await?;
+        if latest.state.end == Some(RunEnd::Finished) && is_same(&plan, &latest.state) {
+            let again = format!("rollgate unstage forgets it, and then start does it again");
+            return Ok(Chosen::Nothing(format!("run {run} did just this and is finished: nothing to do ({again})")));
+        }
+        return Ok(Chosen::Begin(Begin::New(Box::new(plan.clone())), Arc::new(plan)));
+    }
+    if flags.resume {
+        warn_if_changed(context, files, &latest.state);
+        let plan = Arc::clone(&latest.state.plan);
+        return Ok(Chosen::Begin(Begin::Go(latest.dir), plan));
+    }
+    if latest.state.has_started() {
+        return Err(unfinished(context, &latest.state));
+    }
+    let plan = files.plan().await?;
+    if !is_same(&plan, &latest.state) {
+        return Err(Refusal::input(format!("the plan changed since run {run} was staged"))
+            .evidence(difference(&plan, &latest.state.plan))
+            .help("what was staged is what runs; stage again to freeze the new plan")
+            .next(context.command(&["stage"], "freeze the new plan"))
+            .standing("nothing was done"));
+    }
+    Ok(Chosen::Begin(Begin::Go(latest.dir), Arc::new(plan)))
+}
+
+fn nothing_to_resume(context: &Context) -> Refusal {
+    Refusal::input("there is no unfinished run to go on with")
+        .next(context.command(&["start"], "begin one"))
+        .standing("nothing was done")
+}
+
+/// A resumed run executes the plan that was confirmed; edits since then do not reach it.
+fn warn_if_changed(context: &Context, files: &Files, state: &RunState) {
+    let loaded = &files.loaded;
+    let sources = &state.plan.sources;
+    let changed: Vec<String> = [
+        (loaded.inventory_source.path(), loaded.inventory_source.sha256(), &sources.inventory_sha256),
+        (loaded.procedure_source.path(), loaded.procedure_source.sha256(), &sources.procedure_sha256),
+    ]
+    .into_iter()
+    .filter(|(_, now, then)| *now != then.as_str())
+    .map(|(path, _, _)| path.display().to_string())
+    .collect();
+    if !changed.is_empty() {
+        let face = &context.style.err;
+        let text = format!(
+            "{} changed since; run {} goes on with the plan as it was confirmed",
+            changed.join(" and "),
+            state.run
+        );
+        write::to_stderr(&format!("{}\n", Line::new(face).tone(Tone::Wait, "note: ").text(&text).paint(face)));
+    }
+}
+
+/// What is not the same, in a few words.
+fn difference(now: &Plan, then: &Plan) -> String {
+    let mut parts = Vec::new();
+    if now.sources.inventory_sha256 != then.sources.inventory_sha256 {
+        parts.push(format!("{} was edited", now.sources.inventory.display()));
+    }
+    if now.sources.procedure_sha256 != then.sources.procedure_sha256 {
+        parts.push(format!("{} was edited", now.sources.procedure.display()));
+    }
+    for artifact in &now.artifacts {
+        if !then.artifacts.contains(artifact) {
+            parts.push(format!("{} is another file", artifact.source.display()));
+        }
+    }
+    if parts.is_empty() { "this rollgate makes another plan of the same files".to_owned() } else { parts.join("; ") }
+}
+
+/// A run that goes on keeps what it was told before and is not told anew.
+fn going_on(cluster: &ClusterDir, run: &RunId, mut request: Request) -> Result<Request, Refusal> {
+    let Some(latest) = recorded(cluster, Some(run))? else { return Ok(request) };
+    if request.change.is_none() {
+        request.change.clone_from(&latest.state.opened.change);
+    }
+    // `start --resume` goes on with whatever was under way, a rollback too.
+    if let Goal::RolledBack(turns) = &latest.state.request.goal
+        && latest.state.end != Some(RunEnd::RolledBack)
+    {
+        request.goal = Goal::RolledBack(turns.clone());
+    }
+    Ok(request)
+}
+
+/// Shows the plan and has the cluster's name typed. No answer is a no.
+async fn ask(context: &Context, plan: &Arc<Plan>, request: &Request, consent: &Consent) -> Result<(), Refusal> {
+    let cluster = plan.cluster.to_string();
+    if consent.confirm.is_none() && !context.style.interactive {
+        return Err(Refusal::new(Exit::NoAnswer, "the plan must be confirmed, and there is no terminal")
+            .help(format!("--confirm {cluster} agrees to it without one"))
+            .next(context.command(&["start", "--yes", "--confirm", &cluster], "and pass gates as they open"))
+            .next(context.command(&["start", "--dry-run"], "look first"))
+            .standing("nothing was done"));
+    }
+    let prospects = prospects(context, plan, request).await?;
+    let face = &context.style.err;
+    write::to_stderr(&paint(face, &plan::lines(face, plan, &prospects)));
+    if let Some((node, prospect)) = prospects.iter().find(|(_, prospect)| prospect.error.is_some()) {
+        let why = prospect.error.clone().unwrap_or_default();
+        return Err(Refusal::new(Exit::Unreachable, why)
+            .next(context.command(&["check"], &format!("look at {node} and the others")))
+            .standing("nothing was done"));
+    }
+    if consent.confirm.is_some() {
+        return Ok(());
+    }
+    typed(context, &cluster, "Type the cluster's name to begin, anything else to leave: ").await
+}
+
+/// Has a name typed; Ctrl-C, Enter, the end of input and every other word leave.
+pub(super) async fn typed(context: &Context, name: &str, question: &str) -> Result<(), Refusal> {
+    let left = || {
+        Refusal::new(Exit::NoAnswer, "the answer was no")
+            .next(context.command(&["start", "--dry-run"], "look at everything without changing anything"))
+            .standing("nothing was done")
+    };
+    let broken = |error: std::io::Error| Refusal::new(Exit::Broken, format!("the terminal: {error}"));
+    let face = &context.style.err;
+    write::to_stderr(&format!("\n{} ", Line::new(face).tone(Tone::Strong, question).paint(face)));
+    let (call, called) = Call::pair().map_err(broken)?;
+    let terminal = prompt::stdin().map_err(broken)?;
+    let reading = tokio::task::spawn_blocking(move || prompt::read_line(&terminal, &called, None));
+    tokio::select! {
+        read = reading => match read {
+            Ok(Ok(answer)) if answer.is_name(name) => Ok(()),
+            _ => Err(left()),
+        },
+        _ = tokio::signal::ctrl_c() => {
+            drop(call);
+            write::to_stderr("\n");
+            Err(left())
+        }
+    }
+}
+
+/// What is known of the nodes before anything is touched: versions and what is staged.
+async fn prospects(
+    context: &Context,
+    plan: &Arc<Plan>,
+    request: &Request,
+) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
+    let state = imagined(plan, request)?;
+    let silent: Screen = Arc::new(|_| true);
+    let pool = Pool::new(ReadOnlyConnector::new(Arc::new(Dialer::new())), plan, silent);
+    let site = Site::new(Arc::clone(plan), pool, secrets(context, plan)?, None);
+    let nodes: Vec<NodeName> = plan
+        .nodes
+        .iter()
+        .map(|node| node.name.clone())
+        .filter(|node| request.limit.as_ref().is_none_or(|limit| limit.contains(node)))
+        .filter(|node| plan.phases.iter().any(|phase| phase.nodes.contains(node)))
+        .collect();
+    let answers = survey(&site, &state, &nodes).await;
+    Ok(answers
+        .into_iter()
+        .map(|answer| {
+            let prospect = Prospect {
+                version: answer.version.and_then(Result::ok),
+                staged: answer.staged,
+                error: answer.unreachable.map(|failure| failure.message),
+                ..Prospect::default()
+            };
+            (answer.node, prospect)
+        })
+        .collect())
+}
+
+/// The state of a run that exists in memory only, for everything that reads before there is one.
+pub(super) fn imagined(plan: &Arc<Plan>, request: &Request) -> Result<RunState, Refusal> {
+    let opened = Event::RunOpened {
+        run: RunId("dry-run".to_owned()),
+        plan: Box::new(plan.as_ref().clone()),
+        request: request.clone(),
+    };
+    RunState::open(&Record { seq: 0, at: Timestamp::now(), event: opened })
+        .map_err(|illegal| Refusal::new(Exit::Broken, illegal.to_string()))
+}

@@ -1,0 +1,178 @@
+//! `rollgate status`: where the latest run stands, by its journal; what each node runs, by the nodes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::Context;
+use super::files::Files;
+use super::invocation::{request, secrets};
+use super::refusal::Refusal;
+use super::runs::{Recorded, exit_of, recorded};
+use super::start::imagined;
+use crate::cli::Status;
+use crate::engine::pool::Pool;
+use crate::engine::{NodeSurvey, Screen, Site, survey};
+use crate::exit::Exit;
+use crate::journal::ClusterDir;
+use crate::model::event::{Goal, RunEnd};
+use crate::model::name::NodeName;
+use crate::model::plan::Plan;
+use crate::model::state::{RunState, RunStatus};
+use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::ui::ink::{Line, Tone, paint};
+use crate::ui::moment::Moment;
+use crate::ui::status::{Circumstances, Observed, StatusView, document, human, plain};
+use crate::ui::terminal::Format;
+
+pub(super) fn run(context: &Context, flags: &Status) -> Result<Exit, Refusal> {
+    let files = Files::load(context)?;
+    let cluster = context.state_dir()?.cluster(&files.loaded.inventory.cluster);
+    Context::runtime()?.block_on(async {
+        let Some(seconds) = flags.watch else { return show(context, flags, &files, &cluster).await };
+        watch(context, flags, &files, &cluster, Duration::from_secs(u64::from(seconds))).await
+    })
+}
+
+/// Shows it again until the run ends; off a terminal only when something changed.
+async fn watch(
+    context: &Context,
+    flags: &Status,
+    files: &Files,
+    cluster: &ClusterDir,
+    every: Duration,
+) -> Result<Exit, Refusal> {
+    let mut last = String::new();
+    loop {
+        let (text, exit, at_work) = build(context, flags, files, cluster).await?;
+        let live = context.style.live && context.style.format == Format::Human;
+        if live {
+            // The screen is cleared and written anew: nothing above it is lost but the last block.
+            super::print(&format!("\x1b[H\x1b[J{text}"))?;
+        } else if text != last {
+            super::print(&text)?;
+        }
+        last = text;
+        if !at_work {
+            return Ok(exit);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(exit),
+        }
+    }
+}
+
+async fn show(
+    context: &Context,
+    flags: &Status,
+    files: &Files,
+    cluster: &ClusterDir,
+) -> Result<Exit, Refusal> {
+    let (text, exit, _) = build(context, flags, files, cluster).await?;
+    super::print(&text)?;
+    Ok(exit)
+}
+
+/// The screen, the code it stands for, and whether somebody works on the run.
+async fn build(
+    context: &Context,
+    flags: &Status,
+    files: &Files,
+    cluster: &ClusterDir,
+) -> Result<(String, Exit, bool), Refusal> {
+    let latest = recorded(cluster, flags.run.as_ref())?;
+    let holder = cluster.holder()?;
+    let at_work = holder.is_some()
+        && latest.as_ref().is_some_and(|latest| latest.state.end.is_none());
+    let plan = match &latest {
+        Some(latest) => Arc::clone(&latest.state.plan),
+        None => Arc::new(files.plan().await?),
+    };
+    let observed = if flags.offline { BTreeMap::new() } else { observe(context, &plan, latest.as_ref()).await? };
+    let exit = exit_code(flags, latest.as_ref(), at_work);
+    let stopped = latest.as_ref().and_then(|latest| match &latest.state.end {
+        Some(end @ RunEnd::Stopped(_)) => Some(exit_of(end).number()),
+        _ => None,
+    });
+    let around = Circumstances {
+        observed,
+        offline: flags.offline,
+        directory: latest.as_ref().map(|latest| latest.dir.path().to_owned()),
+        program: context.program(),
+        exit_code: stopped,
+    };
+    let mut view = match &latest {
+        Some(latest) => StatusView::of_run(&latest.state, &around),
+        None => StatusView::of_plan(&plan, &around),
+    };
+    let dead = latest.as_ref().is_some_and(|latest| latest.state.end.is_none()) && !at_work;
+    if dead {
+        view.next = vec![
+            context.command(&["start", "--resume"], "go on with it: the rollgate that worked on it is gone"),
+            context.command(&["unstage"], "end it"),
+        ];
+    }
+    let moment = Moment::current();
+    let face = &context.style.out;
+    let mut lines = match context.style.format {
+        Format::Json => {
+            return Ok((format!("{:#}\n", document(&moment, &view, stopped)), exit, at_work));
+        }
+        Format::Human => human(face, &moment, &view),
+        Format::Plain => plain(&moment, &view, stopped),
+    };
+    let mut note = |text: String| lines.insert(1.min(lines.len()), Line::new(face).tone(Tone::Wait, &text).fit(face));
+    if let Some(holder) = &holder {
+        note(format!("held by {holder}"));
+    } else if dead {
+        note("no live controller: the rollgate that worked on it is gone".to_owned());
+    }
+    if latest.as_ref().is_some_and(|latest| !latest.is_sound) {
+        note("the journal is damaged: this is what precedes the damage, and nothing may go on from it".to_owned());
+    }
+    Ok((paint(face, &lines), exit, at_work))
+}
+
+fn exit_code(flags: &Status, latest: Option<&Recorded>, at_work: bool) -> Exit {
+    if !flags.detailed_exitcode {
+        return Exit::Done;
+    }
+    match latest.map(|latest| (&latest.state, latest.state.status())) {
+        _ if at_work => Exit::InProgress,
+        Some((_, RunStatus::Finished)) => Exit::Done,
+        Some((RunState { end: Some(end @ RunEnd::Stopped(_)), .. }, _)) => exit_of(end),
+        Some((RunState { end: None, .. }, _)) => Exit::Killed,
+        Some(_) | None => Exit::Pending,
+    }
+}
+
+/// What the nodes say themselves, over connections that can only read.
+async fn observe(
+    context: &Context,
+    plan: &Arc<Plan>,
+    latest: Option<&Recorded>,
+) -> Result<BTreeMap<NodeName, Observed>, Refusal> {
+    let silent: Screen = Arc::new(|_| true);
+    let pool = Pool::new(ReadOnlyConnector::new(Arc::new(Dialer::new())), plan, silent);
+    // A status that wants a password would not be asked for by a script: what needs none is shown.
+    let secrets = secrets(context, plan).unwrap_or_default();
+    let site = Site::new(Arc::clone(plan), pool, secrets, None);
+    let state = match latest {
+        Some(latest) => latest.state.clone(),
+        None => imagined(plan, &request(context, Goal::Finished))?,
+    };
+    let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
+    Ok(survey(&site, &state, &nodes).await.into_iter().map(|answer| (answer.node.clone(), seen(answer))).collect())
+}
+
+fn seen(answer: NodeSurvey) -> Observed {
+    let reachable = answer.unreachable.is_none();
+    let (version, unreadable) = match answer.version {
+        Some(Ok(version)) => (Some(version), None),
+        Some(Err(failure)) => (None, Some(failure.message)),
+        None => (None, None),
+    };
+    let error = answer.unreachable.map(|failure| failure.message).or(unreadable);
+    Observed { reachable: Some(reachable), version, staged: answer.staged, error }
+}

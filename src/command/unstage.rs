@@ -1,0 +1,93 @@
+//! `rollgate unstage`: stops a run at its next safe point, undoes what is temporary, removes what was
+//! staged. On a node that is upgraded already it does nothing more.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::context::Context;
+use super::files::Files;
+use super::invocation::{Begin, execute, request};
+use super::refusal::Refusal;
+use super::runs::recorded;
+use super::start::typed;
+use crate::cli::Unstage;
+use crate::exit::Exit;
+use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError};
+use crate::model::event::{Goal, RunEnd};
+use crate::ui::write;
+
+pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
+    let files = Files::load(context)?;
+    let name = files.loaded.inventory.cluster.clone();
+    let cluster = context.state_dir()?.cluster(&name);
+    Context::runtime()?.block_on(async {
+        let Some(latest) = recorded(&cluster, None)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))
+        else {
+            write::to_stderr(&format!("{name}: nothing is staged\n"));
+            return Ok(Exit::Done);
+        };
+        if !flags.yes {
+            consent(context, name.as_str(), &latest.state.run.to_string()).await?;
+        }
+        let mut lock = take_over(context, &cluster).await?;
+        let request = request(context, Goal::Unstaged);
+        execute(context, &cluster, &mut lock, Begin::Go(latest.dir), request).await
+    })
+}
+
+async fn consent(context: &Context, cluster: &str, run: &str) -> Result<(), Refusal> {
+    if !context.style.interactive {
+        return Err(Refusal::new(Exit::NoAnswer, "it must be confirmed, and there is no terminal")
+            .next(context.command(&["unstage", "--yes"], "agree to it without one"))
+            .standing("nothing was done"));
+    }
+    write::to_stderr(&format!(
+        "Run {run} of {cluster} ends: what is temporary is undone, what was staged is removed.\n\
+         Nodes that are upgraded stay upgraded.\n"
+    ));
+    typed(context, cluster, "Type the cluster's name to do it, anything else to leave: ").await
+}
+
+/// The lock; where a run of this machine holds it, that run is asked to stop and waited for.
+async fn take_over(context: &Context, cluster: &ClusterDir) -> Result<ClusterLock, Refusal> {
+    let mine = || context.holder(None, "unstage");
+    let holder = match cluster.lock(mine()) {
+        Ok(lock) => return Ok(lock),
+        Err(JournalError::Held { holder: Some(holder), .. }) if holder.by.host == context.by.host => *holder,
+        Err(error) => return Err(error.into()),
+    };
+    ask_to_stop(&holder)?;
+    write::to_stderr(&format!("{} is stopping at its next safe point: {holder}\n", holder.doing));
+    let mut waited = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            _ = tokio::signal::ctrl_c() => {
+                return Err(Refusal::new(Exit::Stopped, "the run was asked to stop, and nothing was removed")
+                    .next(context.command(&["status"], "where it stands")));
+            }
+        }
+        match cluster.lock(mine()) {
+            Ok(lock) => return Ok(lock),
+            Err(JournalError::Held { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        waited += Duration::from_millis(200);
+        if waited.as_millis().is_multiple_of(60_000) {
+            write::to_stderr(&format!("still waiting for pid {} to stop\n", holder.by.pid));
+        }
+    }
+}
+
+fn ask_to_stop(holder: &Holder) -> Result<(), Refusal> {
+    let pid = i32::try_from(holder.by.pid).ok().and_then(Pid::from_raw);
+    let asked = pid.map(|pid| kill_process(pid, Signal::TERM));
+    match asked {
+        // Gone in this moment: then its lock is free.
+        Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
+        Some(Err(error)) => Err(Refusal::new(Exit::Held, format!("{holder} cannot be asked to stop: {error}"))
+            .help("end it yourself with Ctrl-C, then unstage again")),
+        None => Err(Refusal::new(Exit::Held, format!("{holder} has no process to ask"))),
+    }
+}
