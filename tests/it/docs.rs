@@ -4,6 +4,7 @@
 //! `ROLLGATE_BLESS=1 cargo test docs::` writes the files anew.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -158,22 +159,20 @@ fn bash_reads_its_completion_script() {
 
 /// A page as a reader sees it, on a wide terminal and without overstrikes.
 fn read(page: &man::Page) -> String {
-    let path = tree("man").join(page.file_name());
-    let done = Command::new("man")
-        .args(["--warnings", "--local-file"])
-        .arg(&path)
-        .env("MANWIDTH", "200")
-        .env("MAN_KEEP_FORMATTING", "")
-        .env("LC_ALL", "C.UTF-8")
-        .env("GROFF_NO_SGR", "1")
-        .env("PAGER", "cat")
-        .env("MANPAGER", "cat")
-        .stdin(Stdio::null())
-        .output()
+    let mut man = Command::new("man")
+        .args(["--warnings", "--local-file", "-"])
+        .envs([("MANWIDTH", "200"), ("LC_ALL", "C.UTF-8"), ("GROFF_NO_SGR", "1"), ("MANPAGER", "cat")])
+        .env_remove("MAN_KEEP_FORMATTING")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("man reads the pages: apt-get install man-db");
-    let name = page.file_name();
-    assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
-    assert_eq!(String::from_utf8_lossy(&done.stderr), "", "{name}: man warns");
+    man.stdin.take().unwrap().write_all(page.text.as_bytes()).unwrap();
+    let done = man.wait_with_output().unwrap();
+    let (name, warnings) = (page.file_name(), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{name}: {warnings}");
+    assert_eq!(warnings, "", "{name}: man warns");
     String::from_utf8(done.stdout).unwrap()
 }
 
