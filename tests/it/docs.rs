@@ -75,7 +75,9 @@ fn every_help_has_examples_that_can_be_typed() {
     for (name, help) in helps() {
         let examples = examples(&help);
         assert!(!examples.is_empty(), "{name} has no example");
-        examples.iter().for_each(|example| parses(example));
+        for example in examples {
+            parses(&example);
+        }
     }
 }
 
