@@ -132,9 +132,10 @@ Exit codes: 0, 1, 2, 10 to 17, 19 to 24; see rollgate(1).")]
     /// Show what each node runs and where the current run stands
     #[command(after_help = "\
 Examples:
-  rollgate status                      the latest run, and the version on each node
-  rollgate status --watch              again every 5 seconds until the run ends
-  rollgate status 2026-11-21.1 -o json one run, for a program
+  rollgate status                the latest run, and the version on each node
+  rollgate status --watch        again every 5 seconds until the run ends
+  rollgate status 2026-11-21.1   an earlier run
+  rollgate status -o json        one document, for a program
 
 Exit codes: 0, 1, 2; with --detailed-exitcode 10 to 24; see rollgate(1).")]
     Status(Status),
@@ -378,5 +379,104 @@ fn run_id(text: &str) -> Result<RunId, String> {
         Ok(RunId(text.to_owned()))
     } else {
         Err("a run is named by its date and number, such as 2026-11-21.1".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Cli {
+        Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    fn refused(words: &[&str]) -> String {
+        let error = Cli::try_parse_from([&["rollgate"], words].concat()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_start_says_all_it_can() {
+        let cli = Cli::try_parse_from([
+            "rollgate",
+            "start",
+            "-i",
+            "mq.yaml",
+            "-nl",
+            "db,!db-2",
+            "-l",
+            "web*",
+            "--override",
+            "queue depth=CHG 7 = agreed",
+            "--override",
+            "isolated=x",
+            "--gate-timeout",
+            "1h30m",
+            "--pause-after",
+            "db-1",
+            "--change",
+            "CHG-1",
+            "-y",
+            "--confirm",
+            "mq-prod",
+            "--detailed-exitcode",
+            "-vv",
+        ])
+        .unwrap();
+        assert_eq!(cli.global.inventory.as_deref(), Some(std::path::Path::new("mq.yaml")));
+        assert_eq!(cli.global.verbose, 2);
+        let Verb::Start(start) = cli.verb else { panic!("{:?}", cli.verb) };
+        assert_eq!(start.limit.limit, ["db", "!db-2", "web*"]);
+        assert_eq!(start.overrides[0].gate.as_str(), "queue depth");
+        assert_eq!(start.overrides[0].reason, "CHG 7 = agreed");
+        assert_eq!(start.overrides[1].gate.as_str(), "isolated");
+        assert_eq!(start.gate_timeout, Some(Duration::from_mins(90)));
+        assert_eq!(start.pause_after.unwrap().as_str(), "db-1");
+        assert_eq!(start.consent.confirm.as_deref(), Some("mq-prod"));
+        assert!(start.dry_run && start.detailed_exitcode && start.consent.yes && !start.resume);
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_behind_the_verb() {
+        assert_eq!(parsed("rollgate -o json status").global, parsed("rollgate status -o json").global);
+        assert_eq!(parsed("rollgate status").global.output, Output::Auto);
+        assert!(parsed("rollgate check --no-input").global.no_input);
+    }
+
+    #[test]
+    fn watch_has_a_pace_of_its_own() {
+        let watch = |line| match parsed(line).verb {
+            Verb::Status(status) => status.watch,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(watch("rollgate status"), None);
+        assert_eq!(watch("rollgate status -w"), Some(5));
+        assert_eq!(watch("rollgate status --watch 2"), Some(2));
+        assert_eq!(watch("rollgate status 2026-11-21.1 -w"), Some(5));
+        assert_eq!(watch("rollgate status --watch --offline"), Some(5));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_the_way_out() {
+        for (words, expected) in [
+            (&["start", "--detailed-exitcode"][..], "--dry-run"),
+            (&["start", "--dryrun"], "a similar argument exists: '--dry-run'"),
+            (&["-o", "jsn", "status"], "a similar value exists: 'json'"),
+            (&["strat"], "similar subcommands exist: 'stage', 'status', 'start'"),
+            (&["start", "--override", "isolated"], "write GATE=REASON"),
+            (&["start", "--override", "isolated= "], "the reason is empty"),
+            (&["start", "--override", "=x"], "a step name is needed here"),
+            (&["start", "--gate-timeout", "30"], "the unit is missing"),
+            (&["start", "--gate-timeout", "0s"], "30m, 1h30m"),
+            (&["start", "--pause-after", "db 1"], "cannot be a node name"),
+            (&["status", "--watch", "0"], "1..=3600"),
+            (&["status", "latest"], "such as 2026-11-21.1"),
+            (&["stage", "--parallel", "0"], "1..=256"),
+            (&["status", "-q", "-v"], "cannot be used with"),
+        ] {
+            let message = refused(words);
+            assert!(message.contains(expected), "{words:?}: {message}");
+        }
     }
 }

@@ -37,12 +37,10 @@ impl Page {
 
 /// Every page: rollgate itself, its verbs, its files.
 pub fn pages() -> Vec<Page> {
-    // The help hides the variables to keep its lines short; a page has room for them.
-    let show = |arg: clap::Arg| arg.hide_env(false);
     let mut root = Cli::command()
         .disable_help_subcommand(true)
-        .mut_args(show)
-        .mut_subcommands(|verb| verb.mut_args(show));
+        .mut_args(with_values)
+        .mut_subcommands(|verb| verb.mut_args(with_values));
     root.build();
     let mut pages = vec![page(&root)];
     pages.extend(root.get_subcommands().map(page));
@@ -90,8 +88,8 @@ fn page(command: &clap::Command) -> Page {
     let mut roff = Vec::new();
     man.render_title(&mut roff)
         .and_then(|()| man.render_name_section(&mut roff))
-        .and_then(|()| man.render_synopsis_section(&mut roff))
         .expect("writing to memory never fails");
+    roff.extend_from_slice(synopsis(command).as_bytes());
     roff.extend_from_slice(b".SH DESCRIPTION\n");
     roff.extend_from_slice(description(command.get_name()).as_bytes());
     man.render_options_section(&mut roff).expect("writing to memory never fails");
@@ -107,6 +105,22 @@ fn page(command: &clap::Command) -> Page {
     text.push_str(&examples(&help));
     text.push_str(&see_also(&name));
     Page { name, section: 1, text }
+}
+
+/// An option's values on its own line: a list of single words takes more room than it is worth.
+fn with_values(arg: clap::Arg) -> clap::Arg {
+    let values: Vec<_> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    if values.is_empty() || !arg.get_action().takes_values() {
+        return arg;
+    }
+    arg.hide_possible_values(true).help(format!("{help} [{}]", values.join(", ")))
+}
+
+fn synopsis(command: &clap::Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let words = usage.trim_start_matches("Usage:").trim();
+    format!(".SH SYNOPSIS\n.B {}\n", escaped(words))
 }
 
 /// What a command is for, at the length of a page.

@@ -354,7 +354,6 @@ fn everything_is_private_whatever_the_umask() {
         let expected = [
             "a/state/mq-prod/lock".to_owned(),
             format!("{run}/debug.log"),
-            format!("{run}/files/mq-01/core%20dump"),
             format!("{run}/journal.ndjson"),
             format!("{run}/out/mq-01.brokers.upgrade.1.1.log"),
         ];
