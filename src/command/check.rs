@@ -22,12 +22,15 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
     let loaded = &files.loaded;
     let face = &context.style.out;
     let nodes = loaded.inventory.nodes.len();
-    let mut lines = vec![Line::of(face, &format!(
-        "{}: {}, {}",
-        loaded.inventory.cluster,
-        words::count(nodes, "node"),
-        words::count(loaded.procedure.phases.len(), "phase"),
-    ))];
+    let mut lines = vec![Line::of(
+        face,
+        &format!(
+            "{}: {}, {}",
+            loaded.inventory.cluster,
+            words::count(nodes, "node"),
+            words::count(loaded.procedure.phases.len(), "phase"),
+        ),
+    )];
     super::print(&paint(face, &lines))?;
     if flags.syntax_only {
         return Ok(Exit::Done);
@@ -38,9 +41,13 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
     for answer in &answers {
         let (sign, text) = words_of(answer);
         if sign == Sign::Failed {
-            exit = exit.worst(if answer.unreachable.is_some() { Exit::Unreachable } else { Exit::CheckFailed });
+            exit =
+                exit.worst(if answer.unreachable.is_some() { Exit::Unreachable } else { Exit::CheckFailed });
         }
-        let line = Line::new(face).tone(sign.tone(), sign.on(face)).text(" ").tone(Tone::Strong, answer.node.as_str());
+        let line = Line::new(face)
+            .tone(sign.tone(), sign.on(face))
+            .text(" ")
+            .tone(Tone::Strong, answer.node.as_str());
         lines.push(line.text("  ").text(&text).fit(face));
         if let Some(help) = answer.unreachable.as_ref().and_then(|failure| failure.help.as_ref()) {
             lines.push(Line::of(face, "    ").tone(Tone::Dim, help).fit(face));

@@ -121,19 +121,19 @@ impl Context {
 
     /// The runtime of an invocation: one thread, for the work is on the nodes.
     pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Refusal> {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Refusal::new(Exit::Broken, format!("this machine cannot start a runtime: {error}")))
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Refusal::new(Exit::Broken, format!("this machine cannot start a runtime: {error}"))
+        })
     }
 }
 
 /// The login that is at work; behind sudo the one who called it.
 fn operator() -> Operator {
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = env("SUDO_USER").or_else(|| env("LOGNAME")).or_else(|| env("USER")).unwrap_or_else(|| {
-        format!("uid {}", rustix::process::getuid().as_raw())
-    });
+    let user = env("SUDO_USER")
+        .or_else(|| env("LOGNAME"))
+        .or_else(|| env("USER"))
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Operator { user, host, pid: std::process::id() }
 }

@@ -25,13 +25,17 @@ impl Files {
     pub(super) fn load(context: &Context) -> Result<Self, Refusal> {
         let path = context.inventory()?;
         let path = std::path::absolute(&path).unwrap_or(path);
-        let is_program = path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
+        let is_program =
+            path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
         let loaded = if is_program { config::load_source(printed_by(&path)?)? } else { config::load(&path)? };
         for tool in &loaded.procedure.required_tools {
             which::which(tool).map_err(|_| {
-                Refusal::new(Exit::CheckFailed, format!("the procedure needs `{tool}`, and it is not in PATH"))
-                    .help(format!("install {tool} on this machine, or take it out of `requires`"))
-                    .standing("nothing was done")
+                Refusal::new(
+                    Exit::CheckFailed,
+                    format!("the procedure needs `{tool}`, and it is not in PATH"),
+                )
+                .help(format!("install {tool} on this machine, or take it out of `requires`"))
+                .standing("nothing was done")
             })?;
         }
         Ok(Self { loaded })
@@ -77,8 +81,7 @@ impl Files {
 
 fn known(inventory: &Inventory) -> Vec<&str> {
     let groups = inventory.nodes.iter().flat_map(|node| &node.groups).map(|group| group.as_str());
-    let mut known: Vec<&str> =
-        inventory.nodes.iter().map(|node| node.name.as_str()).chain(groups).collect();
+    let mut known: Vec<&str> = inventory.nodes.iter().map(|node| node.name.as_str()).chain(groups).collect();
     known.sort_unstable();
     known.dedup();
     known

@@ -166,7 +166,8 @@ fn conclude(
         EngineError::Journal(error) => Refusal::from(error)
             .standing("no new step begins; what runs on nodes is left alone")
             .next(context.command(&["status"], "where it stands")),
-        other => Refusal::new(Exit::Broken, other.to_string()).next(context.command(&["status"], "where it stands")),
+        other => Refusal::new(Exit::Broken, other.to_string())
+            .next(context.command(&["status"], "where it stands")),
     })?;
     let exit = exit_of(&end);
     let quiet = context.loudness == crate::ui::narrate::Loudness::Quiet && exit == Exit::Done;

@@ -27,7 +27,9 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
         let turns = match way_back(&latest.state, limit.as_deref()) {
             Ok(turns) => turns,
             Err(NoWayBack::NothingChanged { run }) => {
-                write::to_stderr(&format!("{name}: run {run} changed none of these nodes: nothing to take back\n"));
+                write::to_stderr(&format!(
+                    "{name}: run {run} changed none of these nodes: nothing to take back\n"
+                ));
                 return Ok(Exit::Done);
             }
             Err(error) => return Err(no_way(context, &error)),

@@ -26,8 +26,9 @@ pub(super) fn recorded(cluster: &ClusterDir, run: Option<&RunId>) -> Result<Opti
     };
     let contents = dir.read_journal()?;
     let is_sound = !matches!(contents.end, End::Damaged { .. });
-    let state = RunState::replay(&contents.records)
-        .map_err(|illegal| Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id())))?;
+    let state = RunState::replay(&contents.records).map_err(|illegal| {
+        Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id()))
+    })?;
     // A run that died before its first record was durable never began.
     Ok(state.map(|state| Recorded { dir, state, is_sound }))
 }
@@ -51,18 +52,16 @@ pub(super) fn exit_of(end: &RunEnd) -> Exit {
 
 /// Why a run that is in the middle stands in the way.
 pub(super) fn unfinished(context: &Context, state: &RunState) -> Refusal {
-    let refusal = Refusal::new(
-        Exit::Held,
-        format!("run {} of {} is unfinished", state.run, state.plan.cluster),
-    )
-    .evidence(format!(
-        "{}, begun by {} on {}",
-        state.status().word(),
-        state.opened.by.user,
-        state.opened.by.host
-    ))
-    .next(context.command(&["start", "--resume"], "go on with it"))
-    .next(context.command(&["status"], "where it stands"))
-    .next(context.command(&["unstage"], "end it: undo what is temporary, remove what was staged"));
+    let refusal =
+        Refusal::new(Exit::Held, format!("run {} of {} is unfinished", state.run, state.plan.cluster))
+            .evidence(format!(
+                "{}, begun by {} on {}",
+                state.status().word(),
+                state.opened.by.user,
+                state.opened.by.host
+            ))
+            .next(context.command(&["start", "--resume"], "go on with it"))
+            .next(context.command(&["status"], "where it stands"))
+            .next(context.command(&["unstage"], "end it: undo what is temporary, remove what was staged"));
     refusal.standing("nothing was done")
 }

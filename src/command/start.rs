@@ -66,10 +66,12 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
 /// `--confirm` names another cluster: a slip that must not go unnoticed.
 pub(super) fn confirmed(context: &Context, cluster: &str, consent: &Consent) -> Result<(), Refusal> {
     match &consent.confirm {
-        Some(name) if name != cluster => Err(Refusal::input(format!("--confirm says `{name}`, and the cluster is `{cluster}`"))
-            .help("it must be the cluster's name; perhaps -i names another inventory than you mean")
-            .next(context.command(&["status"], "which cluster this is"))
-            .standing("nothing was done")),
+        Some(name) if name != cluster => {
+            Err(Refusal::input(format!("--confirm says `{name}`, and the cluster is `{cluster}`"))
+                .help("it must be the cluster's name; perhaps -i names another inventory than you mean")
+                .next(context.command(&["status"], "which cluster this is"))
+                .standing("nothing was done"))
+        }
         _ => Ok(()),
     }
 }
@@ -147,7 +149,9 @@ async fn choose(
         let plan = files.plan().await?;
         if latest.state.end == Some(RunEnd::Finished) && is_same(&plan, &latest.state) {
             let again = format!("rollgate unstage forgets it, and then start does it again");
-            return Ok(Chosen::Nothing(format!("run {run} did just this and is finished: nothing to do ({again})")));
+            return Ok(Chosen::Nothing(format!(
+                "run {run} did just this and is finished: nothing to do ({again})"
+            )));
         }
         return Ok(Chosen::Begin(Begin::New(Box::new(plan.clone())), Arc::new(plan)));
     }
@@ -195,7 +199,10 @@ fn warn_if_changed(context: &Context, files: &Files, state: &RunState) {
             changed.join(" and "),
             state.run
         );
-        write::to_stderr(&format!("{}\n", Line::new(face).tone(Tone::Wait, "note: ").text(&text).paint(face)));
+        write::to_stderr(&format!(
+            "{}\n",
+            Line::new(face).tone(Tone::Wait, "note: ").text(&text).paint(face)
+        ));
     }
 }
 
@@ -213,7 +220,11 @@ fn difference(now: &Plan, then: &Plan) -> String {
             parts.push(format!("{} is another file", artifact.source.display()));
         }
     }
-    if parts.is_empty() { "this rollgate makes another plan of the same files".to_owned() } else { parts.join("; ") }
+    if parts.is_empty() {
+        "this rollgate makes another plan of the same files".to_owned()
+    } else {
+        parts.join("; ")
+    }
 }
 
 /// A run that goes on keeps what it was told before and is not told anew.
@@ -232,7 +243,12 @@ fn going_on(cluster: &ClusterDir, run: &RunId, mut request: Request) -> Result<R
 }
 
 /// Shows the plan and has the cluster's name typed. No answer is a no.
-async fn ask(context: &Context, plan: &Arc<Plan>, request: &Request, consent: &Consent) -> Result<(), Refusal> {
+async fn ask(
+    context: &Context,
+    plan: &Arc<Plan>,
+    request: &Request,
+    consent: &Consent,
+) -> Result<(), Refusal> {
     let cluster = plan.cluster.to_string();
     if consent.confirm.is_none() && !context.style.interactive {
         return Err(Refusal::new(Exit::NoAnswer, "the plan must be confirmed, and there is no terminal")

@@ -83,13 +83,13 @@ async fn build(
 ) -> Result<(String, Exit, bool), Refusal> {
     let latest = recorded(cluster, flags.run.as_ref())?;
     let holder = cluster.holder()?;
-    let at_work = holder.is_some()
-        && latest.as_ref().is_some_and(|latest| latest.state.end.is_none());
+    let at_work = holder.is_some() && latest.as_ref().is_some_and(|latest| latest.state.end.is_none());
     let plan = match &latest {
         Some(latest) => Arc::clone(&latest.state.plan),
         None => Arc::new(files.plan().await?),
     };
-    let observed = if flags.offline { BTreeMap::new() } else { observe(context, &plan, latest.as_ref()).await? };
+    let observed =
+        if flags.offline { BTreeMap::new() } else { observe(context, &plan, latest.as_ref()).await? };
     let exit = exit_code(flags, latest.as_ref(), at_work);
     let stopped = latest.as_ref().and_then(|latest| match &latest.state.end {
         Some(end @ RunEnd::Stopped(_)) => Some(exit_of(end).number()),
@@ -122,14 +122,18 @@ async fn build(
         Format::Human => human(face, &moment, &view),
         Format::Plain => plain(&moment, &view, stopped),
     };
-    let mut note = |text: String| lines.insert(1.min(lines.len()), Line::new(face).tone(Tone::Wait, &text).fit(face));
+    let mut note =
+        |text: String| lines.insert(1.min(lines.len()), Line::new(face).tone(Tone::Wait, &text).fit(face));
     if let Some(holder) = &holder {
         note(format!("held by {holder}"));
     } else if dead {
         note("no live controller: the rollgate that worked on it is gone".to_owned());
     }
     if latest.as_ref().is_some_and(|latest| !latest.is_sound) {
-        note("the journal is damaged: this is what precedes the damage, and nothing may go on from it".to_owned());
+        note(
+            "the journal is damaged: this is what precedes the damage, and nothing may go on from it"
+                .to_owned(),
+        );
     }
     Ok((paint(face, &lines), exit, at_work))
 }
@@ -163,7 +167,11 @@ async fn observe(
         None => imagined(plan, &request(context, Goal::Finished))?,
     };
     let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-    Ok(survey(&site, &state, &nodes).await.into_iter().map(|answer| (answer.node.clone(), seen(answer))).collect())
+    Ok(survey(&site, &state, &nodes)
+        .await
+        .into_iter()
+        .map(|answer| (answer.node.clone(), seen(answer)))
+        .collect())
 }
 
 fn seen(answer: NodeSurvey) -> Observed {

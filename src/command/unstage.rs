@@ -22,7 +22,8 @@ pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
     let name = files.loaded.inventory.cluster.clone();
     let cluster = context.state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
-        let Some(latest) = recorded(&cluster, None)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))
+        let Some(latest) =
+            recorded(&cluster, None)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))
         else {
             write::to_stderr(&format!("{name}: nothing is staged\n"));
             return Ok(Exit::Done);
@@ -86,8 +87,10 @@ fn ask_to_stop(holder: &Holder) -> Result<(), Refusal> {
     match asked {
         // Gone in this moment: then its lock is free.
         Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
-        Some(Err(error)) => Err(Refusal::new(Exit::Held, format!("{holder} cannot be asked to stop: {error}"))
-            .help("end it yourself with Ctrl-C, then unstage again")),
+        Some(Err(error)) => {
+            Err(Refusal::new(Exit::Held, format!("{holder} cannot be asked to stop: {error}"))
+                .help("end it yourself with Ctrl-C, then unstage again"))
+        }
         None => Err(Refusal::new(Exit::Held, format!("{holder} has no process to ask"))),
     }
 }
