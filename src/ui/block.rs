@@ -109,7 +109,7 @@ fn overall(face: &Face, moment: &Moment, state: &RunState) -> Option<Line> {
     let mut line = Line::new(face);
     if phase.kind != PhaseKind::Single {
         let tally = run::phase_tally(state, number);
-        let room = face.width.map_or(BAR, |columns| BAR.min(columns.saturating_sub(40)));
+        let room = face.width.map_or(BAR, |columns| BAR.min(columns.saturating_sub(50)));
         let full = room * tally.done / tally.total.max(1);
         if room >= 5 {
             line.push(Tone::Dim, "[");

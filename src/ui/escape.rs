@@ -92,6 +92,14 @@ mod tests {
         assert_eq!(line(b"a\n\tb", true), "a\\n b");
     }
 
+    #[test]
+    fn no_control_character_passes() {
+        for c in ('\0'..=char::MAX).filter(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+            let shown = text(c.encode_utf8(&mut [0; 4]).as_bytes(), true);
+            assert!(shown.starts_with('\\') && shown.is_ascii(), "{shown:?}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 

@@ -19,6 +19,7 @@ use super::super::narrate::{Loudness, Told, narrate};
 use super::super::prompt::{self, Standing};
 use super::super::question;
 use super::super::run;
+use super::super::terminal::Face;
 use super::super::words;
 use super::Place;
 
@@ -377,6 +378,10 @@ impl Clerk {
             Want::Choice(items, harmless) if self.place.arrows => {
                 self.place.screen.keep(above);
                 self.place.screen.release();
+                // A line that wraps would be cleared wrongly; dialoguer needs two columns for its mark.
+                let face = *self.place.screen.face();
+                let narrow = Face { width: face.width.map(|columns| columns.saturating_sub(3)), ..face };
+                let items = items.iter().map(|item| Line::of(&face, item).fit(&narrow).plain()).collect();
                 self.choose(serial, items, harmless);
                 None
             }

@@ -20,7 +20,7 @@ use crate::model::plan::Section;
 
 const SOON: Duration = Duration::from_secs(10);
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Paper(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Paper {
@@ -37,6 +37,26 @@ impl Write for Paper {
 impl Paper {
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// What a terminal of 24 by 80 shows after all this, without empty lines at its end.
+    fn shown(&self) -> String {
+        let mut terminal = vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0);
+        terminal.process(self.text().replace('\n', "\r\n").as_bytes());
+        let rows: Vec<String> = terminal.screen().rows(0, 80).map(|row| row.trim_end().to_owned()).collect();
+        rows.join("\n").trim_end().to_owned()
+    }
+
+    fn wait_until_shown(&self, fits: impl Fn(&str) -> bool) -> String {
+        let begun = Instant::now();
+        loop {
+            let shown = self.shown();
+            if fits(&shown) {
+                return shown;
+            }
+            assert!(begun.elapsed() < SOON, "{shown}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn wait_for(&self, text: &str) {
@@ -79,9 +99,62 @@ fn lines(paper: Paper) -> Box<dyn Screen> {
     Box::new(Lines::new(Box::new(paper)))
 }
 
+/// indicatif's way to the same paper that everything else is written on.
+#[derive(Debug)]
+struct Terminal(Paper);
+
+impl Terminal {
+    fn send(&self, text: &str) -> std::io::Result<()> {
+        self.0.clone().write_all(text.as_bytes())
+    }
+}
+
+impl indicatif::TermLike for Terminal {
+    fn width(&self) -> u16 {
+        80
+    }
+
+    fn height(&self) -> u16 {
+        24
+    }
+
+    fn move_cursor_up(&self, n: usize) -> std::io::Result<()> {
+        if n == 0 { Ok(()) } else { self.send(&format!("\x1b[{n}A")) }
+    }
+
+    fn move_cursor_down(&self, n: usize) -> std::io::Result<()> {
+        if n == 0 { Ok(()) } else { self.send(&format!("\x1b[{n}B")) }
+    }
+
+    fn move_cursor_right(&self, n: usize) -> std::io::Result<()> {
+        if n == 0 { Ok(()) } else { self.send(&format!("\x1b[{n}C")) }
+    }
+
+    fn move_cursor_left(&self, n: usize) -> std::io::Result<()> {
+        if n == 0 { Ok(()) } else { self.send(&format!("\x1b[{n}D")) }
+    }
+
+    fn write_line(&self, text: &str) -> std::io::Result<()> {
+        self.send(&format!("{text}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> std::io::Result<()> {
+        self.send(text)
+    }
+
+    fn clear_line(&self) -> std::io::Result<()> {
+        self.send("\r\x1b[2K")
+    }
+
+    fn flush(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn live(paper: Paper) -> Box<dyn Screen> {
     let face = Face { color: false, unicode: true, width: Some(80) };
-    Box::new(Live::new(face, 24, indicatif::ProgressDrawTarget::hidden(), Box::new(paper)))
+    let target = indicatif::ProgressDrawTarget::term_like(Box::new(Terminal(paper.clone())));
+    Box::new(Live::new(face, 24, target, Box::new(paper)))
 }
 
 fn watching(value: f64) -> Report {
@@ -232,14 +305,38 @@ fn a_gate_that_closes_takes_its_question_back() {
 }
 
 #[test]
+fn a_gate_that_waits_is_redrawn_below_what_was_said() {
+    let bench = bench(true, live);
+    bench.report(watching(5135.0));
+    bench.paper.wait_until_shown(|shown| shown.contains("5 135") && shown.ends_with("left"));
+    bench.report(watching(4930.0));
+    bench.report(Report::Notice(Notice::Said { node: None, text: "the sky is blue".into() }));
+    let shown = bench.paper.wait_until_shown(|shown| shown.contains("4 930") && shown.contains("sky"));
+    assert!(!shown.contains("5 135"), "{shown}");
+    assert_eq!(shown.matches("Ctrl-C for choices").count(), 1, "{shown}");
+    let (above, below) = shown.split_once("the sky is blue").unwrap();
+    assert!(above.contains("mq-02   gate \"queue depth\" closed: queue depth 5200"), "{shown}");
+    assert!(below.contains("[2 of 3] mq-02   gate \"queue depth\""), "{shown}");
+    let paper = bench.paper.clone();
+    bench.desk.close();
+    assert!(paper.shown().ends_with("the sky is blue"), "the block goes with the desk:\n{}", paper.shown());
+}
+
+#[test]
 fn a_reading_is_brought_up_to_date_above_the_question() {
     let bench = bench(true, live);
     bench.ask();
     bench.report(watching(61.0));
-    bench.paper.wait_for("queue depth  61");
-    let text = bench.paper.text();
-    let (_, redrawn) = text.rsplit_once("\x1b7").unwrap();
-    assert!(redrawn.starts_with("\x1b[5A\r[2 of 3]"), "{redrawn:?}");
+    let shown = bench.paper.wait_until_shown(|shown| shown.contains("queue depth  61"));
+    assert!(shown.ends_with("Go on with mq-02? [yes/no]"), "{shown}");
+    assert_eq!(shown.matches("queue depth  ").count(), 1, "in its place:\n{shown}");
+    bench.report(Report::Notice(Notice::Said { node: None, text: "the sky is blue".into() }));
+    bench.report(watching(58.0));
+    bench.paper.wait_until_shown(|shown| shown.contains("sky"));
+    std::thread::sleep(Duration::from_millis(300));
+    let shown = bench.paper.shown();
+    assert!(shown.ends_with("the sky is blue\nGo on with mq-02? [yes/no]"), "{shown}");
+    assert_eq!(shown.matches("[2 of 3] mq-02").count(), 1, "{shown}");
 }
 
 #[test]

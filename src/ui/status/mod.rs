@@ -7,12 +7,12 @@ use jiff::Timestamp;
 
 use crate::model::event::{Operator, Reading, RunEnd, Stop};
 use crate::model::name::{ClusterName, NodeName};
-use crate::model::plan::{PhaseKind, Plan, Sources};
+use crate::model::plan::{Plan, Sources};
 use crate::model::state::{RunState, StepStatus, TurnStatus};
 
 use super::after;
 use super::gate::{self, GateState, GateView, Watch};
-use super::ink::{Line, Sign, Tone, wrap};
+use super::ink::{Line, Tone, wrap};
 use super::moment::{Moment, between};
 use super::next::{self, Next};
 use super::run;
@@ -21,112 +21,12 @@ use super::terminal::Face;
 use super::words;
 
 mod document;
+mod stand;
+#[cfg(test)]
+mod tests;
 
 pub use document::document;
-
-/// Where a node stands in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stand {
-    /// Its turn has not come.
-    ToDo,
-    /// It is being worked on.
-    Working,
-    /// It waits at a gate.
-    Gate,
-    /// A step failed.
-    Failed,
-    /// Nobody knows how a step ended.
-    Unknown,
-    /// It has every phase behind it.
-    Done,
-    /// The operator went on without it.
-    Skipped,
-    /// It was taken back.
-    RolledBack,
-}
-
-impl Stand {
-    /// Reads it off a run's state.
-    pub fn of(state: &RunState, node: &NodeName) -> Self {
-        if run::is_done(state, node) {
-            return Self::Done;
-        }
-        let turns = state.turns.iter().filter(|(turn, _)| {
-            turn.node == *node && state.plan.phases[turn.phase].kind != PhaseKind::Staging
-        });
-        let Some((turn, latest)) = turns.max_by_key(|(turn, state)| (state.since, turn.phase)) else {
-            return Self::ToDo;
-        };
-        match &latest.status {
-            TurnStatus::Done => Self::ToDo,
-            TurnStatus::Failed => Self::Failed,
-            TurnStatus::Skipped { .. } | TurnStatus::Leaving { .. } => Self::Skipped,
-            TurnStatus::RolledBack => Self::RolledBack,
-            TurnStatus::Returning => Self::Working,
-            TurnStatus::Active => {
-                let trouble = state.trouble(turn).and_then(|key| state.step(&key));
-                match trouble.map(|step| &step.status) {
-                    Some(StepStatus::Unknown { .. }) => Self::Unknown,
-                    _ if Self::stopped_gate(state, node) => Self::Gate,
-                    Some(_) => Self::Failed,
-                    None => Self::Working,
-                }
-            }
-        }
-    }
-
-    /// Whether what holds the node up is a gate: one that waits, or one that has stopped the run.
-    fn stopped_gate(state: &RunState, node: &NodeName) -> bool {
-        let stopped = match &state.end {
-            Some(RunEnd::Stopped(stop)) => stop.key.as_ref(),
-            _ => None,
-        };
-        let in_flight = run::in_flight(state);
-        let at = stopped.into_iter().chain(in_flight.iter().map(|flight| &flight.key));
-        at.filter(|key| key.node == *node)
-            .any(|key| state.plan.find(&key.step).is_some_and(|(_, step)| step.is_gate()))
-    }
-
-    /// The word for eyes.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::ToDo => "to do",
-            Self::Working => "working",
-            Self::Gate => "at gate",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
-            Self::Done => "done",
-            Self::Skipped => "left out",
-            Self::RolledBack => "rolled back",
-        }
-    }
-
-    /// The word for programs.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::ToDo => "pending",
-            Self::Working => "working",
-            Self::Gate => "gate",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
-            Self::Done => "done",
-            Self::Skipped => "skipped",
-            Self::RolledBack => "rolled_back",
-        }
-    }
-
-    /// The sign that goes with it.
-    pub fn sign(self) -> Sign {
-        match self {
-            Self::ToDo => Sign::ToDo,
-            Self::Working => Sign::Working,
-            Self::Gate => Sign::Waiting,
-            Self::Failed | Self::Unknown => Sign::Failed,
-            Self::Done => Sign::Done,
-            Self::Skipped | Self::RolledBack => Sign::Skipped,
-        }
-    }
-}
+pub use stand::Stand;
 
 /// What a node itself says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -527,151 +427,4 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
         lines.push(Line::of(face, &format!("next: {}", next.command())));
     }
     lines
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::tz::TimeZone;
-
-    use super::super::ink::paint;
-    use super::super::sample;
-    use super::*;
-    use crate::model::event::{Event, Halt, Outcome};
-    use crate::model::plan::Section;
-
-    fn moment() -> Moment {
-        Moment { now: sample::at(2200), zone: TimeZone::UTC }
-    }
-
-    fn around() -> Circumstances<'static> {
-        let mut around = Circumstances {
-            program: vec!["rollgate"],
-            directory: Some("/var/lib/rollgate/mq-prod/runs/2026-11-21.1".into()),
-            exit_code: Some(10),
-            ..Circumstances::default()
-        };
-        let gone = Observed { reachable: Some(false), error: Some("no route".into()), ..Observed::default() };
-        around.observed.insert(sample::node("mq-03"), gone);
-        around
-    }
-
-    fn stopped() -> StatusView {
-        let mut events = sample::events();
-        let key = sample::key("mq-02", Section::Drain, 2);
-        let why = "mq-02: queue depth: the gate stayed closed for 30m".to_owned();
-        let stop = Stop { halt: Halt::GateClosed, why, key: Some(key.clone()) };
-        events.push((2100, Event::StepEnded { key, attempt: 1, outcome: Outcome::Interrupted }));
-        events.push((2100, Event::RunClosed { verdict: RunEnd::Stopped(stop) }));
-        StatusView::of_run(&sample::state(events), &around())
-    }
-
-    #[test]
-    fn the_screen_for_eyes() {
-        let face = Face { color: false, unicode: true, width: Some(100) };
-        assert_eq!(
-            paint(&face, &human(&face, &moment(), &stopped())),
-            "\
-mq-prod | 3.13.6 -> 3.13.7 | run 2026-11-21.1 | STOPPED | 1 of 3 nodes done | 35 min
-started 08:14 by anna on bastion-1 for CHG-20418                         /etc/rollgate/rollgate.yaml
-
-   NODE   ROLE    RUNS    STATE        SINCE  DETAIL
-✓  mq-01  broker  3.13.7  done         08:18  gate 1m36 drain 1m12 upgrade 48s verify 36s
-‖  mq-02  broker  3.13.6  at gate      08:18
-·  mq-03  broker  ?       unreachable         no route
-
-why stopped: mq-02: queue depth: the gate stayed closed for 30m
-
-still in force: mq-02: drain \"stop the receiver\"
-
-giving up now: mq-01 stays on 3.13.7
-               mq-02 is left in the middle of its turn
-               mq-03 is untouched
-               undone first: mq-02: drain \"stop the receiver\"
-               rollback leads back to the versions before
-
-mq-02   gate \"queue depth\"                                                                    closed
-  queue depth  5 200  needs <= 100
-  read 31 min ago
-
-next: rollgate start --resume                    # wait for the gate again
-      rollgate start --resume --gate-timeout 2h  # wait longer
-      rollgate rollback                          # take mq-01 back
-"
-        );
-    }
-
-    #[test]
-    fn the_stable_form() {
-        let text = paint(&Face::PLAIN, &plain(&moment(), &stopped(), Some(10)));
-        assert_eq!(
-            text,
-            "\
-cluster mq-prod from 3.13.6 to 3.13.7 run 2026-11-21.1 state stopped done 1 total 3 change CHG-20418
-NODE   ROLE    VERSION  STAGED  STATE        SINCE                      DETAIL
-mq-01  broker  3.13.7   -       done         2026-11-21T08:18:20+00:00  gate 1m36 drain 1m12 upgrade 48s verify 36s
-mq-02  broker  3.13.6   -       gate         2026-11-21T08:18:21+00:00  -
-mq-03  broker  -        -       unreachable  -                          no route
-stopped: exit 10, mq-02: queue depth: the gate stayed closed for 30m
-in-force: mq-02: drain \"stop the receiver\"
-giving-up: mq-01 stays on 3.13.7
-giving-up: mq-02 is left in the middle of its turn
-giving-up: mq-03 is untouched
-giving-up: undone first: mq-02: drain \"stop the receiver\"
-giving-up: rollback leads back to the versions before
-next: rollgate start --resume
-next: rollgate start --resume --gate-timeout 2h
-next: rollgate rollback
-"
-        );
-        assert!(text.is_ascii());
-        for row in text.lines().skip(2).take(3) {
-            assert!(row.split_whitespace().count() >= 7, "{row}");
-        }
-    }
-
-    #[test]
-    fn one_document_for_programs() {
-        let document = document(&moment(), &stopped(), Some(10));
-        let pick = |path: &str| document.pointer(path).unwrap_or_else(|| panic!("no {path}")).clone();
-        assert_eq!(
-            document.as_object().unwrap().keys().take(2).collect::<Vec<_>>(),
-            ["format", "format_version"]
-        );
-        assert_eq!(pick("/status"), "stopped");
-        assert_eq!(pick("/final_state"), "stopped");
-        assert_eq!(pick("/working_node"), "mq-02");
-        assert_eq!(pick("/working_state"), "gate");
-        assert_eq!(pick("/transcript"), "/var/lib/rollgate/mq-prod/runs/2026-11-21.1");
-        assert_eq!(pick("/run/stop/reason"), "gate_timeout");
-        assert_eq!(pick("/run/stop/exit_code"), 10);
-        assert_eq!(pick("/run/counts/pending"), 2);
-        assert_eq!(pick("/nodes/1/gates/0/value"), 5200.0);
-        assert_eq!(pick("/nodes/1/gates/0/open"), false);
-        assert_eq!(pick("/nodes/2/reachable"), false);
-        assert_eq!(pick("/nodes/0/phases/0/seconds"), 96.0);
-        assert_eq!(pick("/next/0/2"), "--resume");
-        assert!(pick("/nodes/0/error").is_null());
-    }
-
-    #[test]
-    fn without_a_run_there_is_still_something_to_say() {
-        let view = StatusView::of_plan(&sample::plan(), &around());
-        let text = paint(&Face::PLAIN, &human(&Face::PLAIN, &moment(), &view));
-        assert!(text.starts_with("mq-prod -> 3.13.7 no run\n"), "{text}");
-        assert!(text.ends_with("next: rollgate stage  # copy the new version; nothing restarts\n"), "{text}");
-        assert!(document(&moment(), &view, None).pointer("/run").unwrap().is_null());
-    }
-
-    #[test]
-    fn nothing_is_wider_than_the_screen() {
-        for unicode in [true, false] {
-            for width in [40, 80, 100, 200] {
-                let face = Face { color: false, unicode, width: Some(width) };
-                for line in human(&face, &moment(), &stopped()) {
-                    assert!(line.width() <= width, "{width}: {line:?}");
-                    assert!(unicode || line.plain().is_ascii());
-                }
-            }
-        }
-    }
 }
