@@ -97,7 +97,7 @@ impl Context {
     }
 
     /// Where records are kept.
-    pub(super) fn state_dir(&self) -> Result<StateDir, Refusal> {
+    pub(super) fn state_dir() -> Result<StateDir, Refusal> {
         Ok(StateDir::locate(|name| std::env::var_os(name), rustix::process::geteuid().is_root())?)
     }
 
@@ -107,7 +107,7 @@ impl Context {
     }
 
     /// The log for a bug report; it never reaches the terminal.
-    pub(super) fn log_to(&self, run: &RunDir) {
+    pub(super) fn log_to(run: &RunDir) {
         let filter = std::env::var("ROLLGATE_LOG").unwrap_or_else(|_| "rollgate=debug".to_owned());
         let Ok(file) = run.open_debug_log() else { return };
         let subscriber = tracing_subscriber::fmt()

@@ -80,7 +80,8 @@ impl Files {
 }
 
 fn known(inventory: &Inventory) -> Vec<&str> {
-    let groups = inventory.nodes.iter().flat_map(|node| &node.groups).map(|group| group.as_str());
+    let groups =
+        inventory.nodes.iter().flat_map(|node| &node.groups).map(crate::model::name::GroupName::as_str);
     let mut known: Vec<&str> = inventory.nodes.iter().map(|node| node.name.as_str()).chain(groups).collect();
     known.sort_unstable();
     known.dedup();

@@ -60,7 +60,7 @@ pub(super) async fn execute(
     let opened = Opened::open(cluster, begin)?;
     let doing = context.args.first().map_or("rollgate", String::as_str).to_owned();
     lock.announce(Some(opened.dir.id().clone()), &doing)?;
-    context.log_to(&opened.dir);
+    Context::log_to(&opened.dir);
     let plan = opened.plan();
     let secrets = secrets(context, &plan)?;
     let signals = Signals::catch()

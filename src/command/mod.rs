@@ -19,6 +19,7 @@ use std::io::Write as _;
 
 use crate::cli::{Cli, Verb};
 use crate::exit::Exit;
+use crate::ui::terminal::Restore;
 use crate::ui::write;
 use context::Context;
 use refusal::Refusal;
@@ -27,6 +28,7 @@ use refusal::Refusal;
 pub fn run(cli: &Cli) -> Exit {
     no_core_dumps();
     let context = Context::of(&cli.global);
+    let _restore = Restore::on_drop(&context.style);
     let done = match &cli.verb {
         Verb::Stage(flags) => stage::run(&context, flags),
         Verb::Start(flags) => start::run(&context, flags),

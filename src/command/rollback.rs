@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
     let name = files.loaded.inventory.cluster.clone();
     let limit = files.limit(&flags.limit.limit)?;
     confirmed(context, name.as_str(), &flags.consent)?;
-    let cluster = context.state_dir()?.cluster(&name);
+    let cluster = Context::state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
         let mut lock = cluster.lock(context.holder(None, "rollback"))?;
         let Some(latest) = recorded(&cluster, None)? else {
@@ -72,7 +72,8 @@ async fn consent(
     for (place, turn) in turns.iter().enumerate() {
         let phase = &state.plan.phases[turn.phase].name;
         let back = state.versions.get(&turn.node).map(|versions| format!("  back to {}", versions.before));
-        text.push_str(&format!("  {}  {}  ({phase}){}\n", place + 1, turn.node, back.unwrap_or_default()));
+        let back = back.unwrap_or_default();
+        text = format!("{text}  {}  {}  ({phase}){back}\n", place + 1, turn.node);
     }
     write::to_stderr(&text);
     if flags.consent.confirm.is_some() {

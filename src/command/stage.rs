@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
     let limit = files.limit(&flags.limit.limit)?;
     Context::runtime()?.block_on(async {
         let plan = files.plan().await?;
-        let cluster = context.state_dir()?.cluster(&plan.cluster);
+        let cluster = Context::state_dir()?.cluster(&plan.cluster);
         let mut lock = cluster.lock(context.holder(None, "stage"))?;
         let mut request = request(context, Goal::Staged);
         request.limit = limit;

@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
     known_gates(&files, flags)?;
     confirmed(context, &files.loaded.inventory.cluster.to_string(), &flags.consent)?;
     Context::runtime()?.block_on(async {
-        let cluster = context.state_dir()?.cluster(&files.loaded.inventory.cluster);
+        let cluster = Context::state_dir()?.cluster(&files.loaded.inventory.cluster);
         let request = wanted(context, flags, limit);
         if flags.dry_run {
             let plan = files.plan().await?;
@@ -148,7 +148,7 @@ async fn choose(
         }
         let plan = files.plan().await?;
         if latest.state.end == Some(RunEnd::Finished) && is_same(&plan, &latest.state) {
-            let again = format!("rollgate unstage forgets it, and then start does it again");
+            let again = "after rollgate unstage, start does it again";
             return Ok(Chosen::Nothing(format!(
                 "run {run} did just this and is finished: nothing to do ({again})"
             )));

@@ -27,7 +27,7 @@ use crate::ui::terminal::Format;
 
 pub(super) fn run(context: &Context, flags: &Status) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
-    let cluster = context.state_dir()?.cluster(&files.loaded.inventory.cluster);
+    let cluster = Context::state_dir()?.cluster(&files.loaded.inventory.cluster);
     Context::runtime()?.block_on(async {
         let Some(seconds) = flags.watch else { return show(context, flags, &files, &cluster).await };
         watch(context, flags, &files, &cluster, Duration::from_secs(u64::from(seconds))).await

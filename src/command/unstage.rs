@@ -20,7 +20,7 @@ use crate::ui::write;
 pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
     let name = files.loaded.inventory.cluster.clone();
-    let cluster = context.state_dir()?.cluster(&name);
+    let cluster = Context::state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
         let Some(latest) =
             recorded(&cluster, None)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))

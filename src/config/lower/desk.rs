@@ -11,7 +11,7 @@ use super::super::path::Path;
 use super::super::raw::{Entries, OneOrMany, Scalar};
 use super::super::source::Source;
 use super::super::yaml::{self, Aim};
-use super::duration;
+use crate::model::duration;
 use crate::model::host::host_is_safe;
 use crate::model::name::{BadName, VarName, shadows_the_shell};
 

@@ -6,7 +6,6 @@ mod action;
 mod capture;
 mod check;
 mod desk;
-mod duration;
 pub(crate) mod inventory;
 mod known;
 mod node;
