@@ -40,7 +40,7 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
         Goal::Staged => vec!["stage"],
         Goal::Finished => vec!["start", "--resume"],
         Goal::Unstaged => vec!["unstage"],
-        Goal::RolledBack(_) => vec!["rollback", "--resume"],
+        Goal::RolledBack(_) => vec!["start", "--resume"],
     };
     let forward = state.request.goal == Goal::Finished;
     if !state.request.attended && !matches!(state.request.goal, Goal::Staged) {

@@ -4,7 +4,7 @@
 use super::{PhaseStatus, RunState, StepStatus, TurnStatus, UndoStatus};
 use crate::model::event::{Goal, Request, RunEnd, Turn};
 use crate::model::name::NodeName;
-use crate::model::plan::{PhaseKind, PlannedStep, StepKey};
+use crate::model::plan::{PhaseKind, PlannedStep, StepKey, Work};
 use crate::model::procedure::Scope;
 
 impl RunState {
@@ -25,6 +25,9 @@ impl RunState {
         self.settle_what_was_running();
         match &request.goal {
             Goal::Finished | Goal::Staged => {
+                if request.goal == Goal::Staged {
+                    self.stage_anew();
+                }
                 self.reopen_failed_turns();
                 self.make_temporary_changes_again();
                 self.ask_checks_anew();
@@ -39,6 +42,30 @@ impl RunState {
             Goal::Unstaged => {}
         }
         Ok(())
+    }
+
+    /// `stage` again looks at every node again: a copy may have gone missing, and looking costs a
+    /// round trip. What its steps ran is not run again.
+    fn stage_anew(&mut self) {
+        let Some(phase) = self.plan.phases.first().filter(|phase| phase.kind == PhaseKind::Staging) else {
+            return;
+        };
+        for step in phase.steps.iter().filter(|step| step.work == Work::Stage) {
+            for node in &phase.nodes {
+                let turn = Turn { phase: 0, node: node.clone() };
+                if let Some(step) = self.steps.get_mut(&turn.key(&step.id)) {
+                    step.status = StepStatus::ToDo;
+                    if let Some(turn) = self.turns.get_mut(&turn)
+                        && turn.status == TurnStatus::Done
+                    {
+                        turn.status = TurnStatus::Active;
+                    }
+                }
+            }
+        }
+        if self.phases[0].status == PhaseStatus::Done {
+            self.phases[0].status = PhaseStatus::Active;
+        }
     }
 
     fn settle_what_was_running(&mut self) {
