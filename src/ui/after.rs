@@ -38,9 +38,8 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
     let cluster = state.plan.cluster.as_str();
     let mut resume = match state.request.goal {
         Goal::Staged => vec!["stage"],
-        Goal::Finished => vec!["start", "--resume"],
+        Goal::Finished | Goal::RolledBack(_) => vec!["start", "--resume"],
         Goal::Unstaged => vec!["unstage"],
-        Goal::RolledBack(_) => vec!["start", "--resume"],
     };
     let forward = state.request.goal == Goal::Finished;
     if !state.request.attended && !matches!(state.request.goal, Goal::Staged) {
