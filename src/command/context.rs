@@ -130,10 +130,20 @@ impl Context {
 /// The login that is at work; behind sudo the one who called it.
 fn operator() -> Operator {
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = env("SUDO_USER")
-        .or_else(|| env("LOGNAME"))
-        .or_else(|| env("USER"))
-        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    let user = env("SUDO_USER").or_else(|| env("LOGNAME")).or_else(|| env("USER")).unwrap_or_else(|| {
+        let uid = rustix::process::getuid().as_raw();
+        name_of(uid).unwrap_or_else(|| format!("uid {uid}"))
+    });
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Operator { user, host, pid: std::process::id() }
+}
+
+/// The login name of a user id, where the system's own list has one: cron does not set `LOGNAME` everywhere.
+fn name_of(uid: u32) -> Option<String> {
+    let list = std::fs::read_to_string("/etc/passwd").ok()?;
+    list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }

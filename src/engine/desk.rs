@@ -4,7 +4,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::Screen;
-use crate::model::event::{Decision, Event, How, Inquiry, Notice, Outcome, Question, Report};
+use crate::model::event::{Decision, Event, How, Inquiry, Notice, Outcome, Question, Report, Turn, TurnEnd};
 use crate::model::name::NodeName;
 use crate::model::plan::StepKey;
 
@@ -24,6 +24,8 @@ pub(super) enum Message {
     Placed { key: StepKey, attempt: u32, on: Result<Vec<NodeName>, Outcome> },
     /// The nodes that have the role of `last:` are known, or why that cannot be known.
     LastRead { phase: usize, last: Result<Vec<NodeName>, String> },
+    /// What a node runs at the end of its turn, where that could be read.
+    TurnRead { turn: Turn, end: TurnEnd, version: Option<String> },
     /// What became of a step of an earlier invocation.
     Recovered { key: StepKey, undo: bool, outcome: Outcome },
 }

@@ -13,14 +13,14 @@ use super::signals::{Arrived, Signals};
 use super::site::Site;
 use super::worker::{self, Assignment, GateWord};
 use super::{EngineError, Screen};
-use super::{opening, scene};
+use super::{opening, scene, watching};
 use crate::journal::Journal;
 use crate::model::event::{
     Control, Decision, Event, Failure, FailureKind, Goal, Halt, How, Inquiry, Notice, Outcome, Question,
-    Report, RunEnd, Stop,
+    Report, RunEnd, Stop, Turn, TurnEnd,
 };
 use crate::model::name::NodeName;
-use crate::model::plan::StepKey;
+use crate::model::plan::{PhaseKind, StepKey};
 use crate::model::procedure::Target;
 use crate::model::schedule::{self, Move};
 use crate::model::state::{RunState, StepStatus, UndoStatus};
@@ -31,6 +31,7 @@ enum Errand {
     Place(StepKey),
     ReadLast(usize),
     Recover(StepKey, bool),
+    ReadTurn(Turn),
 }
 
 /// Executes a run until its invocation ends.
@@ -159,7 +160,7 @@ impl<J: Journal> Driver<J> {
             Move::Recover { key, undo } => return Ok(self.recover(key, undo)),
             Move::Undo { key, attempt } => self.undo(key, attempt)?,
             Move::Ask(question) => self.ask_trouble(question)?,
-            Move::EndTurn { turn, end } => self.commit(Event::TurnEnded { turn, end })?,
+            Move::EndTurn { turn, end } => return self.end_turn(turn, end),
             Move::EndPhase { phase } => self.commit(Event::PhaseEnded { phase })?,
             Move::Stop(stop) => self.commit(Event::StopRequested { stop })?,
             Move::Close(verdict) => self.commit(Event::RunClosed { verdict })?,
@@ -267,6 +268,35 @@ impl<J: Journal> Driver<J> {
         }
     }
 
+    /// A node whose turn is done is asked for its version once more: `status` shows what it runs.
+    fn end_turn(&mut self, turn: Turn, end: TurnEnd) -> Result<bool, EngineError> {
+        let state = self.state();
+        let has_version =
+            state.plan.version.is_some() && state.plan.phases[turn.phase].kind == PhaseKind::Rolling;
+        if end != TurnEnd::Done || !has_version || turn.node.is_operator() {
+            self.commit(Event::TurnEnded { turn, end })?;
+            return Ok(true);
+        }
+        if !self.errands.insert(Errand::ReadTurn(turn.clone())) {
+            return Ok(false);
+        }
+        let (site, desk) = (Arc::clone(&self.site), self.desk.clone());
+        tokio::spawn(async move {
+            let read = watching::versions(&site, &state, std::slice::from_ref(&turn.node)).await;
+            let version = read.into_iter().find_map(|(_, version)| version.ok());
+            desk.send(Message::TurnRead { turn, end, version });
+        });
+        Ok(false)
+    }
+
+    fn turn_read(&mut self, turn: Turn, end: TurnEnd, version: Option<String>) -> Result<(), EngineError> {
+        if let Some(version) = version {
+            self.commit(Event::VersionRead { node: turn.node.clone(), version })?;
+        }
+        // The run may have stopped meanwhile; the turn is done all the same.
+        self.commit(Event::TurnEnded { turn, end })
+    }
+
     /// Asks the node what became of a step that an earlier invocation began.
     fn recover(&mut self, key: StepKey, undo: bool) -> bool {
         if !self.errands.insert(Errand::Recover(key.clone(), undo)) {
@@ -323,6 +353,10 @@ impl<J: Journal> Driver<J> {
             Message::LastRead { phase, last } => {
                 self.errands.remove(&Errand::ReadLast(phase));
                 self.last_read(phase, last)?;
+            }
+            Message::TurnRead { turn, end, version } => {
+                self.errands.remove(&Errand::ReadTurn(turn.clone()));
+                self.turn_read(turn, end, version)?;
             }
             Message::Recovered { key, undo, outcome } => {
                 self.errands.remove(&Errand::Recover(key.clone(), undo));

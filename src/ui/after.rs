@@ -22,6 +22,11 @@ pub fn next(state: &RunState, program: &[&str]) -> Vec<Next> {
             command(&["start"], "upgrade, stopping at every gate"),
             command(&["unstage"], "remove what was staged"),
         ],
+        RunStatus::RolledBack if state.is_open() => vec![
+            status(),
+            command(&["start", "--resume"], "upgrade what was rolled back again"),
+            command(&["unstage"], "leave it so, and end the run"),
+        ],
         RunStatus::Finished | RunStatus::RolledBack => vec![status()],
         RunStatus::Unstaged => vec![command(&["stage"], "begin anew")],
         RunStatus::Working | RunStatus::Waiting | RunStatus::RollingBack => {

@@ -15,6 +15,8 @@ pub enum Stand {
     ToDo,
     /// It is being worked on.
     Working,
+    /// Its turn was stopped half-way, and can go on.
+    Stopped,
     /// It waits at a gate.
     Gate,
     /// A step failed.
@@ -53,6 +55,7 @@ impl Stand {
                     Some(StepStatus::Unknown { .. }) => Self::Unknown,
                     _ if Self::stopped_gate(state, node) => Self::Gate,
                     Some(_) => Self::Failed,
+                    None if state.end.is_some() => Self::Stopped,
                     None => Self::Working,
                 }
             }
@@ -76,6 +79,7 @@ impl Stand {
         match self {
             Self::ToDo => "to do",
             Self::Working => "working",
+            Self::Stopped => "stopped",
             Self::Gate => "at gate",
             Self::Failed => "failed",
             Self::Unknown => "unknown",
@@ -90,6 +94,7 @@ impl Stand {
         match self {
             Self::ToDo => "pending",
             Self::Working => "working",
+            Self::Stopped => "stopped",
             Self::Gate => "gate",
             Self::Failed => "failed",
             Self::Unknown => "unknown",
@@ -104,7 +109,7 @@ impl Stand {
         match self {
             Self::ToDo => Sign::ToDo,
             Self::Working => Sign::Working,
-            Self::Gate => Sign::Waiting,
+            Self::Gate | Self::Stopped => Sign::Waiting,
             Self::Failed | Self::Unknown => Sign::Failed,
             Self::Done => Sign::Done,
             Self::Skipped | Self::RolledBack => Sign::Skipped,
