@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::builder::*;
 use super::simulator::{Simulation, World, forgetful, simulate};
-use crate::model::event::{Decision, Event, Goal, Outcome, Record, RunEnd, TurnEnd};
+use crate::model::event::{Decision, Event, Goal, Outcome, Question, Record, RunEnd, TurnEnd};
 use crate::model::plan::{Plan, StepKey};
 use crate::model::planner::way_back;
 use crate::model::procedure::{BatchSize, Scope};
@@ -33,8 +33,25 @@ pub(super) fn audit(records: &[Record]) {
                 settled.insert(key.clone());
                 returning.remove(key);
             }
+            Event::Answered {
+                question: Question::Trouble { key, undo: true },
+                decision: Decision::MarkDone { .. },
+                ..
+            } => {
+                in_force.remove(key);
+            }
             Event::Answered { question, decision: Decision::MarkDone { .. }, .. } => {
-                settled.insert(question.key().clone());
+                let key = question.key();
+                settled.insert(key.clone());
+                if plan.find(&key.step).unwrap().1.has_undo() {
+                    in_force.insert(key.clone());
+                }
+            }
+            Event::Answered { question, decision: Decision::RollBack, .. } => {
+                let (phase, _) = plan.find(&question.key().step).unwrap();
+                let node = question.key().node.clone();
+                let keys = plan.phases[phase].all_steps();
+                returning.extend(keys.map(|step| StepKey { node: node.clone(), step: step.id.clone() }));
             }
             Event::UndoStarted { key, .. } => {
                 assert!(in_force.contains(key), "{key} is undone twice at {}", record.seq);
@@ -72,7 +89,7 @@ pub(super) fn audit(records: &[Record]) {
 }
 
 /// A run with something of everything.
-fn rich() -> Plan {
+pub(super) fn rich() -> Plan {
     let mut convert = run("convert").with_undo();
     convert.point_of_no_return = Some(point(true));
     let mut first = rolling("first", |phase| {

@@ -14,16 +14,21 @@ use crate::model::plan::{Plan, StepKey, Work};
 use crate::model::schedule::{self, Move};
 use crate::model::state::{RunState, RunStatus};
 
+type Holders = Box<dyn FnMut(&RunState) -> Vec<NodeName>>;
+
+/// How the attempt of a step, by its name in the log, ends.
+type Ends<By> = Box<dyn FnMut(&str, By) -> Outcome>;
+
 /// What the nodes and the operator do. Everything works and nobody says anything but what a test sets.
 pub(super) struct World {
     /// How an attempt of a step ends.
-    pub(super) step: Box<dyn FnMut(&str, u32) -> Outcome>,
+    pub(super) step: Ends<u32>,
     /// How an undo ends.
-    pub(super) undo: Box<dyn FnMut(&str, u32) -> Outcome>,
+    pub(super) undo: Ends<u32>,
     /// What became of a step or an undo that an earlier invocation left.
-    pub(super) recover: Box<dyn FnMut(&str, bool) -> Outcome>,
+    pub(super) recover: Ends<bool>,
     /// Who has the role of `last:` now.
-    pub(super) last: Box<dyn FnMut(&RunState) -> Vec<NodeName>>,
+    pub(super) last: Holders,
     /// What the operator says.
     pub(super) answer: Box<dyn FnMut(&Question) -> Decision>,
     /// Whether Ctrl-C is pressed after this entry of the log.
@@ -112,9 +117,7 @@ impl Simulation {
             if self.state.end.is_some() {
                 return self;
             }
-            if !self.step(world) {
-                panic!("stuck after {:?}\n{:#?}", self.log, self.state.steps);
-            }
+            assert!(self.step(world), "stuck after {:?}\n{:#?}", self.log, self.state.steps);
         }
         panic!("it goes on for ever: {:?}", self.log)
     }
