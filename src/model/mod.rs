@@ -14,3 +14,6 @@ pub mod schedule;
 pub mod selector;
 pub mod state;
 pub mod template;
+
+#[cfg(test)]
+mod tests;

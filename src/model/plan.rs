@@ -300,6 +300,11 @@ impl PlannedStep {
         }
     }
 
+    /// Whether it changes a machine, so that there is something to take back. Fetching a file does not.
+    pub fn changes_something(&self) -> bool {
+        self.is_effect() && !matches!(self.step(), Some(Step { action: Action::Get(_), .. }))
+    }
+
     /// Whether it asks the operator.
     pub fn is_gate(&self) -> bool {
         match &self.work {

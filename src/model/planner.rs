@@ -12,7 +12,7 @@ use super::plan::{
 };
 use super::procedure::{Action, Artifact, BatchSize, Phase, PhaseBody, Procedure, Rolling, Step};
 use super::selector::NoMatch;
-use super::state::RunState;
+use super::state::{RunState, TurnStatus};
 use super::template::{Unset, Vars};
 
 /// What the operator's machine says about an artifact.
@@ -399,7 +399,10 @@ pub fn way_back(state: &RunState, limit: Option<&[NodeName]>) -> Result<Vec<Turn
         .keys()
         .filter(|turn| state.plan.phases[turn.phase].kind != PhaseKind::Staging)
         .filter(|turn| limit.is_none_or(|limit| limit.contains(&turn.node)))
-        .filter(|turn| state.has_changed(turn))
+        .filter(|turn| {
+            // A turn whose way back was interrupted goes on with it, to its last check.
+            state.has_changed(turn) || state.turns[turn].status == TurnStatus::Returning
+        })
         .map(|turn| (latest_start(state, turn), turn.clone()))
         .collect();
     if turns.is_empty() {
@@ -416,8 +419,8 @@ pub fn way_back(state: &RunState, limit: Option<&[NodeName]>) -> Result<Vec<Turn
         let without_undo = state.steps_of(turn).iter().find(|step| {
             step.is_effect()
                 && !step.has_undo()
-                && !matches!(step.step().map(|step| &step.action), Some(Action::Get(_) | Action::Manual(_)))
-                && state.step(&turn.key(&step.id)).is_some_and(|state| state.attempts > 0)
+                && !matches!(step.step().map(|step| &step.action), Some(Action::Manual(_)))
+                && state.step(&turn.key(&step.id)).is_some_and(|state| state.changed)
         });
         if let Some(step) = without_undo {
             return Err(NoWayBack::NoUndo {
@@ -431,13 +434,18 @@ pub fn way_back(state: &RunState, limit: Option<&[NodeName]>) -> Result<Vec<Turn
     Ok(turns.into_iter().map(|(_, turn)| turn).collect())
 }
 
+/// When a turn last changed its node. A temporary change may have been made again much later than
+/// what it was made for, so it counts only where there is nothing else.
 fn latest_start(state: &RunState, turn: &Turn) -> u64 {
-    state
-        .steps_of(turn)
-        .iter()
-        .filter(|step| step.is_effect())
-        .filter_map(|step| state.step(&turn.key(&step.id)))
-        .map(|step| step.started_seq)
-        .max()
-        .unwrap_or(0)
+    let latest = |temporary: bool| {
+        state
+            .steps_of(turn)
+            .iter()
+            .filter(|step| step.temporary().is_some() == temporary)
+            .filter_map(|step| state.step(&turn.key(&step.id)))
+            .filter(|step| step.changed)
+            .map(|step| step.started_seq)
+            .max()
+    };
+    latest(false).or_else(|| latest(true)).unwrap_or(0)
 }

@@ -138,6 +138,10 @@ fn forward(state: &RunState) -> Vec<Move> {
         }
         match state.phases[number].status {
             PhaseStatus::Done | PhaseStatus::Skipped => {}
+            // Nobody is asked about a phase that this invocation does not reach.
+            PhaseStatus::Waiting if is_out_of_reach(state, number, phase) => {
+                return vec![Move::Stop(limit_reached(phase))];
+            }
             PhaseStatus::Waiting => return vec![Move::OpenPhase { phase: number }],
             PhaseStatus::Active => match phase_moves(state, number, phase) {
                 Some(moves) => return moves,
@@ -153,8 +157,19 @@ fn forward(state: &RunState) -> Vec<Move> {
     match undo_next(state, &due_in(state, Scope::Run, None)) {
         Undoing::Move(found) => vec![found],
         Undoing::Wait => Vec::new(),
-        Undoing::Nothing | Undoing::Stuck => vec![Move::Close(RunEnd::Finished)],
+        // Nodes that were left behind need somebody, and the run can go on with them.
+        Undoing::Nothing | Undoing::Stuck => {
+            vec![state.left_behind().map_or(Move::Close(RunEnd::Finished), Move::Stop)]
+        }
     }
+}
+
+fn is_out_of_reach(state: &RunState, number: usize, phase: &PlannedPhase) -> bool {
+    let to_do = state.to_do(number);
+    phase.kind == PhaseKind::Rolling
+        && phase.when.is_none()
+        && !to_do.is_empty()
+        && !to_do.iter().any(|node| is_within_limit(state, node))
 }
 
 fn paused(state: &RunState) -> Option<Stop> {
@@ -197,7 +212,7 @@ fn phase_moves(state: &RunState, number: usize, phase: &PlannedPhase) -> Option<
         }
         return Some(moves);
     }
-    let to_do = to_do(state, number);
+    let to_do = state.to_do(number);
     if to_do.iter().any(|node| is_within_limit(state, node)) {
         return Some(vec![Move::FormBatch { phase: number }]);
     }
@@ -215,25 +230,12 @@ fn is_within_limit(state: &RunState, node: &NodeName) -> bool {
     node.is_operator() || state.request.limit.as_ref().is_none_or(|limit| limit.contains(node))
 }
 
-/// The nodes of a phase whose turn has not come, or that were taken back.
-fn to_do(state: &RunState, phase: usize) -> Vec<NodeName> {
-    state.plan.phases[phase]
-        .nodes
-        .iter()
-        .filter(|node| {
-            let turn = Turn { phase, node: (*node).clone() };
-            state.turns.get(&turn).is_none_or(|turn| turn.status == TurnStatus::RolledBack)
-        })
-        .cloned()
-        .collect()
-}
-
 /// Chooses the next batch of a phase: nodes that have the role of `last:` wait until no other is
 /// left, and no two nodes share a value of `spread:`.
 pub fn choose_batch(state: &RunState, phase: usize, last: &[NodeName]) -> Vec<NodeName> {
     let planned = &state.plan.phases[phase];
     let candidates: Vec<NodeName> =
-        to_do(state, phase).into_iter().filter(|node| is_within_limit(state, node)).collect();
+        state.to_do(phase).into_iter().filter(|node| is_within_limit(state, node)).collect();
     if planned.kind == PhaseKind::Staging {
         return candidates;
     }
@@ -286,8 +288,7 @@ fn turn_moves(state: &RunState, turn: &Turn) -> Vec<Move> {
     if let Some(key) = state.trouble(turn) {
         return trouble_moves(state, turn, &key);
     }
-    let steps = state.steps_of(turn);
-    match first_unsettled(state, turn, steps) {
+    match first_unsettled(state, turn, state.steps_of(turn)) {
         Some(key) => begin(state, key),
         None => end_turn(state, turn, TurnEnd::Done),
     }
@@ -308,17 +309,25 @@ fn begin(state: &RunState, key: StepKey) -> Vec<Move> {
     }
 }
 
-/// A step failed or is unknown: again while its budget lasts, else ask, else give the turn up.
+/// A step failed or is unknown: again while its budget lasts, checks that guard it first; else ask,
+/// else give the turn up where the phase allows for it, else stop.
 fn trouble_moves(state: &RunState, turn: &Turn, key: &StepKey) -> Vec<Move> {
-    let retries = state.plan.find(&key.step).map_or(0, |(_, step)| step.retries());
+    let Some((phase, planned)) = state.plan.find(&key.step) else { return Vec::new() };
     let step = &state.steps[key];
-    if matches!(step.status, StepStatus::Failed(_)) && step.spent <= retries {
-        return begin(state, key.clone());
+    if matches!(step.status, StepStatus::Failed(_)) && step.spent <= planned.retries() {
+        let guard = match planned.section {
+            Section::Rollback => None,
+            _ => first_unsettled(state, turn, state.steps_of(turn)),
+        };
+        return begin(state, guard.unwrap_or_else(|| key.clone()));
     }
     if state.request.attended {
         return vec![Move::Ask(Question::Trouble { key: key.clone(), undo: false })];
     }
-    end_turn(state, turn, TurnEnd::Failed)
+    if state.tolerates(key, phase, planned) {
+        return end_turn(state, turn, TurnEnd::Failed);
+    }
+    state.stop_for(key).map(Move::Stop).into_iter().collect()
 }
 
 /// What is temporary for the turn is undone first.
@@ -332,10 +341,14 @@ fn end_turn(state: &RunState, turn: &Turn, end: TurnEnd) -> Vec<Move> {
 
 /// One node at a time, in the order that was planned.
 fn backward(state: &RunState, turns: &[Turn]) -> Vec<Move> {
-    let returning =
-        |turn: &&Turn| state.turns.get(turn).is_some_and(|state| state.status == TurnStatus::Returning);
-    if let Some(turn) = turns.iter().find(returning) {
-        return turn_back(state, turn);
+    for turn in turns {
+        match state.turns.get(turn).map(|state| &state.status) {
+            Some(TurnStatus::Returning) => return turn_back(state, turn),
+            Some(TurnStatus::Leaving { reason }) => {
+                return end_turn(state, turn, TurnEnd::Skipped { reason: reason.clone() });
+            }
+            _ => {}
+        }
     }
     match undo_next(state, &state.outstanding().into_iter().cloned().collect::<Vec<_>>()) {
         Undoing::Move(found) => vec![found],
@@ -350,7 +363,7 @@ fn turn_back(state: &RunState, turn: &Turn) -> Vec<Move> {
     let phase = &state.plan.phases[turn.phase];
     let written: Vec<PlannedStep> =
         phase.rollback.iter().filter(|step| step.work != Work::VersionRestored).cloned().collect();
-    if let Some(key) = returning_trouble(state, turn, phase) {
+    if let Some(key) = state.trouble(turn) {
         return trouble_moves(state, turn, &key);
     }
     if let Some(key) = first_unsettled(state, turn, &written) {
@@ -366,15 +379,6 @@ fn turn_back(state: &RunState, turn: &Turn) -> Vec<Move> {
         Some(key) => begin(state, key),
         None => vec![Move::EndTurn { turn: turn.clone(), end: TurnEnd::RolledBack }],
     }
-}
-
-/// Only the way back can be in trouble now; what failed on the way forward is what is taken back.
-fn returning_trouble(state: &RunState, turn: &Turn, phase: &PlannedPhase) -> Option<StepKey> {
-    phase.rollback.iter().map(|step| turn.key(&step.id)).find(|key| {
-        state
-            .step(key)
-            .is_some_and(|step| matches!(step.status, StepStatus::Failed(_) | StepStatus::Unknown { .. }))
-    })
 }
 
 /// Every change of a turn that can be undone, the latest first.
@@ -400,19 +404,29 @@ fn unstaging(state: &RunState) -> Vec<Move> {
         Undoing::Wait => return Vec::new(),
         Undoing::Nothing | Undoing::Stuck => {}
     }
-    let staged: Vec<Turn> = state
+    let staged: Vec<(&Turn, &TurnStatus)> = state
         .turns
         .iter()
-        .filter(|(turn, state_of)| {
-            state.plan.phases[turn.phase].kind == PhaseKind::Staging
-                && state_of.status != TurnStatus::RolledBack
+        .filter(|(turn, _)| state.plan.phases[turn.phase].kind == PhaseKind::Staging)
+        .filter(|(_, staged)| match staged.status {
+            TurnStatus::RolledBack => false,
+            TurnStatus::Skipped { .. } => staged.ended_in != Some(state.invocation),
+            _ => true,
         })
-        .map(|(turn, _)| turn.clone())
+        .map(|(turn, staged)| (turn, &staged.status))
         .collect();
     if staged.is_empty() {
         return vec![Move::Close(RunEnd::Unstaged)];
     }
-    let moves: Vec<Move> = staged.iter().flat_map(|turn| turn_back(state, turn)).collect();
+    let moves: Vec<Move> = staged
+        .into_iter()
+        .flat_map(|(turn, status)| match status {
+            TurnStatus::Leaving { reason } => {
+                end_turn(state, turn, TurnEnd::Skipped { reason: reason.clone() })
+            }
+            _ => turn_back(state, turn),
+        })
+        .collect();
     match moves.iter().find(|found| matches!(found, Move::Ask(_))) {
         Some(question) => vec![question.clone()],
         None => moves,

@@ -173,6 +173,7 @@ mod tests {
         let mut events = sample::events();
         let key = sample::key("mq-02", Section::Drain, 2);
         let stop = Stop { halt, why: "mq-02: queue depth: stayed closed".into(), key: Some(key.clone()) };
+        events.push((500, Event::StopRequested { stop: stop.clone() }));
         events.push((500, Event::StepEnded { key, attempt: 1, outcome: Outcome::Interrupted }));
         events.push((500, Event::RunClosed { verdict: RunEnd::Stopped(stop) }));
         sample::state(events)

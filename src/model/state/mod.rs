@@ -3,6 +3,9 @@
 
 mod fold;
 mod resume;
+mod steps;
+mod trouble;
+mod turns;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,6 +153,10 @@ pub struct StepState {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Whether an attempt has changed something, or may have, that was not taken back since.
+    pub changed: bool,
+    /// The same before the latest attempt: what holds if that one never began.
+    changed_before: bool,
     /// Its undo.
     pub undo: UndoStatus,
     /// Attempts to undo it; never reset.
@@ -215,6 +222,8 @@ impl StepState {
             started_seq: 0,
             started_at: at,
             ended_at: None,
+            changed: false,
+            changed_before: false,
             undo: UndoStatus::Nothing,
             undo_attempts: 0,
             readings: Vec::new(),

@@ -1,6 +1,8 @@
 //! What another invocation finds: effects are remembered, checks are asked anew, and what an
 //! earlier invocation left in the middle is said to be so.
 
+use std::collections::BTreeSet;
+
 use super::{PhaseStatus, RunState, StepStatus, TurnStatus, UndoStatus};
 use crate::model::event::{Goal, Request, RunEnd, Turn};
 use crate::model::name::NodeName;
@@ -14,6 +16,7 @@ impl RunState {
             (Some(RunEnd::Finished), Goal::Finished | Goal::Staged) => {
                 return Err("the run is finished".to_owned());
             }
+            (_, Goal::Staged) if self.has_started() => return Err("the run is past its staging".to_owned()),
             _ => {}
         }
         self.request = request.clone();
@@ -22,20 +25,18 @@ impl RunState {
         self.end = None;
         self.question = None;
         self.waiting.clear();
+        let undone = self.undone();
         self.settle_what_was_running();
         match &request.goal {
-            Goal::Finished | Goal::Staged => {
-                if request.goal == Goal::Staged {
-                    self.stage_anew();
-                }
-                self.reopen_failed_turns();
-                self.make_temporary_changes_again();
-                self.ask_checks_anew();
+            Goal::Finished => self.go_forward(&undone),
+            Goal::Staged => {
+                self.stage_anew();
+                self.go_forward(&undone);
             }
             Goal::RolledBack(turns) => {
                 for turn in turns {
-                    if let Some(state) = self.turns.get_mut(turn) {
-                        state.status = TurnStatus::Returning;
+                    if self.turns.get(turn).is_some_and(|state| state.status != TurnStatus::RolledBack) {
+                        self.begin_way_back(turn.phase, &turn.node)?;
                     }
                 }
             }
@@ -68,6 +69,12 @@ impl RunState {
         }
     }
 
+    /// Steps whose undo has begun: what they changed is not to be relied on.
+    fn undone(&self) -> BTreeSet<StepKey> {
+        let has_begun = |undo: &UndoStatus| !matches!(undo, UndoStatus::Nothing | UndoStatus::Due);
+        self.steps.iter().filter(|(_, step)| has_begun(&step.undo)).map(|(key, _)| key.clone()).collect()
+    }
+
     fn settle_what_was_running(&mut self) {
         for (key, step) in &mut self.steps {
             let repeatable = self.plan.find(&key.step).is_some_and(|(_, planned)| planned.is_repeatable());
@@ -86,71 +93,137 @@ impl RunState {
         }
     }
 
-    fn reopen_failed_turns(&mut self) {
+    fn go_forward(&mut self, undone: &BTreeSet<StepKey>) {
+        let turns: Vec<Turn> = self.turns.keys().cloned().collect();
+        for turn in &turns {
+            if self.turns[turn].status == TurnStatus::Returning {
+                self.abandon_way_back(turn, undone);
+            }
+        }
         for turn in self.turns.values_mut() {
             if matches!(turn.status, TurnStatus::Failed | TurnStatus::Returning) {
                 turn.status = TurnStatus::Active;
             }
         }
+        for phase in 0..self.phases.len() {
+            if self.phases[phase].status == PhaseStatus::Done && self.has_work(phase) {
+                self.phases[phase].status = PhaseStatus::Active;
+            }
+        }
+        let active: Vec<Turn> =
+            turns.into_iter().filter(|turn| self.turns[turn].status == TurnStatus::Active).collect();
+        let again = self.make_temporary_changes_again(undone);
+        for turn in active {
+            self.ask_checks_anew(&turn, &again);
+        }
     }
 
-    /// A stop undid them, and what follows stands on them: they are made again, first.
-    fn make_temporary_changes_again(&mut self) {
-        let undone: Vec<StepKey> = self
-            .steps
-            .iter()
-            .filter(|(_, step)| step.undo == UndoStatus::Done)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in undone {
-            let Some((phase, planned)) = self.plan.find(&key.step) else { continue };
-            let Some(scope) = planned.temporary() else { continue };
-            let turn = Turn { phase, node: key.node.clone() };
-            let scope_is_open = match scope {
-                Scope::Node => self.turns.get(&turn).is_some_and(|turn| !turn.status.is_over()),
-                Scope::Phase => self.phases[phase].status == PhaseStatus::Active,
-                Scope::Run => true,
-            };
-            if !scope_is_open {
-                continue;
-            }
-            if let Some(step) = self.steps.get_mut(&key) {
-                step.status = StepStatus::ToDo;
-            }
-            if let Some(turn) = self.turns.get_mut(&turn)
-                && turn.status == TurnStatus::Done
+    /// What the way back took away is to be done again, and everything after it.
+    fn abandon_way_back(&mut self, turn: &Turn, undone: &BTreeSet<StepKey>) {
+        let changed = |step: &PlannedStep| self.step(&turn.key(&step.id)).is_some_and(|step| step.changed);
+        let was_undone =
+            |step: &PlannedStep| step.temporary().is_none() && undone.contains(&turn.key(&step.id));
+        let steps = self.steps_of(turn);
+        let first = if self.plan.phases[turn.phase].rollback.iter().any(changed) {
+            Some(0)
+        } else {
+            steps.iter().position(was_undone)
+        };
+        let again: Vec<StepKey> =
+            first.map_or(&[][..], |first| &steps[first..]).iter().map(|step| turn.key(&step.id)).collect();
+        for key in again {
+            if let Some(step) = self.steps.get_mut(&key)
+                && step.is_settled()
             {
-                turn.status = TurnStatus::Active;
-            }
-            if self.phases[phase].status == PhaseStatus::Done {
-                self.phases[phase].status = PhaseStatus::Active;
+                step.status = StepStatus::ToDo;
             }
         }
     }
 
-    /// In every turn that goes on, the checks that guard an effect not yet begun are asked again
-    /// (`TiUP`'s replay reuses stale ones, pingcap/tiup #2267).
-    fn ask_checks_anew(&mut self) {
-        let active: Vec<Turn> = self
-            .turns
+    /// Whether a phase that has begun has anything left to do but to end.
+    fn has_work(&self, phase: usize) -> bool {
+        let goes_on = |turn: &Turn| turn.phase == phase && self.goes_on(turn);
+        self.turns.keys().any(goes_on) || !self.to_do(phase).is_empty()
+    }
+
+    fn goes_on(&self, turn: &Turn) -> bool {
+        self.turns.get(turn).is_some_and(|state| state.status == TurnStatus::Active) && !self.is_through(turn)
+    }
+
+    fn scope_is_open(&self, scope: Scope, turn: &Turn) -> bool {
+        match scope {
+            Scope::Node => self.goes_on(turn),
+            Scope::Phase => {
+                self.phases[turn.phase].status == PhaseStatus::Active && self.has_work(turn.phase)
+            }
+            Scope::Run => (0..self.phases.len()).any(|phase| match self.phases[phase].status {
+                PhaseStatus::Waiting => true,
+                PhaseStatus::Active => self.has_work(phase),
+                PhaseStatus::Done | PhaseStatus::Skipped => false,
+            }),
+        }
+    }
+
+    /// A stop undid them, and what follows stands on them: they are made again, first. Returns which.
+    fn make_temporary_changes_again(&mut self, undone: &BTreeSet<StepKey>) -> BTreeSet<StepKey> {
+        let is_wanted = |key: &&StepKey| {
+            let Some((phase, planned)) = self.plan.find(&key.step) else { return false };
+            let turn = Turn { phase, node: key.node.clone() };
+            let was_kept = self
+                .turns
+                .get(&turn)
+                .is_some_and(|turn| matches!(turn.status, TurnStatus::Active | TurnStatus::Done));
+            was_kept && planned.temporary().is_some_and(|scope| self.scope_is_open(scope, &turn))
+        };
+        let again: BTreeSet<StepKey> = undone.iter().filter(is_wanted).cloned().collect();
+        for key in &again {
+            let Some((phase, _)) = self.plan.find(&key.step) else { continue };
+            if let Some(step) = self.steps.get_mut(key)
+                && step.is_settled()
+            {
+                step.status = StepStatus::ToDo;
+            }
+            if let Ok(turn) = self.turn_mut(phase, &key.node) {
+                turn.status = TurnStatus::Active;
+            }
+            self.phases[phase].status = PhaseStatus::Active;
+        }
+        again
+    }
+
+    /// In a turn that goes on, the checks that guard an effect not yet begun are asked again (`TiUP`'s
+    /// replay reuses stale ones, pingcap/tiup #2267). Those before a temporary change that is made
+    /// again are not where what came after it is done: the node is not what they were written for.
+    fn ask_checks_anew(&mut self, turn: &Turn, again: &BTreeSet<StepKey>) {
+        let keys: Vec<StepKey> = self.steps_of(turn).iter().map(|step| turn.key(&step.id)).collect();
+        for (number, key) in keys.iter().enumerate() {
+            let is_to_begin = self.step(key).is_none_or(|step| step.status == StepStatus::ToDo);
+            let is_past = again.contains(key)
+                && keys[number + 1..].iter().any(|later| {
+                    self.step(later).is_some_and(|step| step.changed && step.status != StepStatus::ToDo)
+                });
+            if is_to_begin && !is_past {
+                self.ask_guards_anew(turn, key);
+            }
+        }
+    }
+
+    /// The checks right before a step of the way forward are asked again.
+    pub(super) fn ask_guards_anew(&mut self, turn: &Turn, key: &StepKey) {
+        let steps = self.steps_of(turn);
+        let Some(number) = steps.iter().position(|step| step.id == key.step) else { return };
+        let guards: Vec<StepKey> = steps[..number]
             .iter()
-            .filter(|(_, state)| state.status == TurnStatus::Active)
-            .map(|(turn, _)| turn.clone())
+            .rev()
+            .take_while(|step| !step.is_effect())
+            .map(|step| turn.key(&step.id))
             .collect();
-        for turn in active {
-            let steps: Vec<(StepKey, bool)> =
-                self.steps_of(&turn).iter().map(|step| (turn.key(&step.id), step.is_effect())).collect();
-            let unsettled =
-                |(key, _): &(StepKey, bool)| !self.steps.get(key).is_some_and(super::StepState::is_settled);
-            let Some(first) = steps.iter().position(unsettled) else { continue };
-            let guards = steps[..first].iter().rev().take_while(|(_, is_effect)| !is_effect).count();
-            for (key, is_effect) in &steps[first - guards..] {
-                if let Some(step) = self.steps.get_mut(key)
-                    && !is_effect
-                    && !self.points_passed.contains(key)
-                {
-                    step.status = StepStatus::ToDo;
-                }
+        for guard in guards {
+            if !self.points_passed.contains(&guard)
+                && let Some(step) = self.steps.get_mut(&guard)
+                && step.is_settled()
+            {
+                step.status = StepStatus::ToDo;
             }
         }
     }

@@ -1,7 +1,9 @@
 //! What follows from a state: questions that the scheduler, the engine and the screens ask of it.
 
+use std::collections::BTreeSet;
+
 use super::{RunState, StepState, StepStatus, TurnStatus, UndoStatus};
-use crate::model::event::{Goal, Halt, RunEnd, Turn};
+use crate::model::event::{Goal, Halt, RunEnd, Stop, Turn};
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, StepKey};
 use crate::model::template::Vars;
@@ -66,14 +68,15 @@ impl RunState {
     pub fn is_open(&self) -> bool {
         match &self.end {
             Some(RunEnd::Finished | RunEnd::Unstaged) => false,
-            Some(RunEnd::RolledBack) => self.was_touched_and_is_not_whole(),
+            Some(RunEnd::RolledBack) => self.is_on_the_new_version_somewhere(),
             _ => true,
         }
     }
 
-    fn was_touched_and_is_not_whole(&self) -> bool {
+    fn is_on_the_new_version_somewhere(&self) -> bool {
         self.turns.iter().any(|(turn, state)| {
-            self.plan.phases[turn.phase].kind != PhaseKind::Staging && state.status != TurnStatus::RolledBack
+            self.plan.phases[turn.phase].kind != PhaseKind::Staging
+                && (state.status == TurnStatus::Returning || self.has_changed(turn))
         })
     }
 
@@ -87,14 +90,45 @@ impl RunState {
         self.steps.get(key)
     }
 
-    /// The step of a turn that failed or is unknown and was not settled.
+    /// The step of a turn that failed or is unknown and was not settled: of its way back where it is
+    /// on it, else of its way forward.
     pub fn trouble(&self, turn: &Turn) -> Option<StepKey> {
-        let phase = &self.plan.phases[turn.phase];
-        phase.all_steps().map(|step| turn.key(&step.id)).find(|key| {
-            self.steps
-                .get(key)
-                .is_some_and(|step| matches!(step.status, StepStatus::Failed(_) | StepStatus::Unknown { .. }))
-        })
+        let steps = if self.is_on_its_way_back(turn) {
+            &self.plan.phases[turn.phase].rollback
+        } else {
+            self.steps_of(turn)
+        };
+        steps
+            .iter()
+            .map(|step| turn.key(&step.id))
+            .find(|key| self.step(key).is_some_and(|step| step.status.bad_outcome().is_some()))
+    }
+
+    /// The nodes of a phase whose turn has not come, or that were taken back. A node that was given up
+    /// in an earlier phase is not touched again.
+    pub fn to_do(&self, phase: usize) -> Vec<NodeName> {
+        let given_up: BTreeSet<&NodeName> = self
+            .turns
+            .iter()
+            .filter(|(turn, _)| turn.phase < phase && !turn.node.is_operator())
+            .filter(|(_, state)| matches!(state.status, TurnStatus::Failed | TurnStatus::Skipped { .. }))
+            .map(|(turn, _)| &turn.node)
+            .collect();
+        let is_to_do = |node: &&NodeName| {
+            let turn = Turn { phase, node: (*node).clone() };
+            !given_up.contains(node)
+                && self.turns.get(&turn).is_none_or(|turn| turn.status == TurnStatus::RolledBack)
+        };
+        self.plan.phases[phase].nodes.iter().filter(is_to_do).cloned().collect()
+    }
+
+    /// The gravest stop that the nodes mean which were left behind in their phases.
+    pub(in crate::model) fn left_behind(&self) -> Option<Stop> {
+        self.turns
+            .iter()
+            .filter(|(_, state)| state.status == TurnStatus::Failed)
+            .filter_map(|(turn, _)| self.stop_for(&self.trouble(turn)?))
+            .max_by_key(|stop| stop.halt)
     }
 
     /// Temporary changes that are in force, the latest first: the order in which they are undone.
@@ -127,19 +161,7 @@ impl RunState {
 
     /// Whether a turn has changed something that has not been undone.
     pub fn has_changed(&self, turn: &Turn) -> bool {
-        self.steps_of(turn).iter().filter(|step| step.is_effect()).any(|step| {
-            self.steps.get(&turn.key(&step.id)).is_some_and(|state| {
-                matches!(
-                    state.status,
-                    StepStatus::Done
-                        | StepStatus::Failed(_)
-                        | StepStatus::Unknown { .. }
-                        | StepStatus::Dangling
-                        | StepStatus::Running
-                ) && state.undo != UndoStatus::Done
-                    || state.attempts > 0 && state.is_in_force()
-            })
-        })
+        self.steps_of(turn).iter().any(|step| self.step(&turn.key(&step.id)).is_some_and(|step| step.changed))
     }
 
     /// The text of a point of no return that was passed and leaves no way back.

@@ -14,7 +14,8 @@ use super::super::screen::{Lines, Live, Screen};
 use super::super::terminal::Face;
 use super::{Desk, Place};
 use crate::model::event::{
-    Control, Decision, Event, Failure, FailureKind, How, Inquiry, Notice, Outcome, Question, Record, Report,
+    Control, Decision, Event, Failure, FailureKind, Halt, How, Inquiry, Notice, Outcome, Question, Record,
+    Report, Stop,
 };
 use crate::model::plan::Section;
 
@@ -466,8 +467,11 @@ fn a_question_about_a_step_that_ended_is_over() {
     bench.ask();
     let seq = u64::try_from(sample::events().len()).unwrap();
     let key = sample::key("mq-02", Section::Drain, 2);
-    let event = Event::StepEnded { key, attempt: 1, outcome: Outcome::Interrupted };
-    bench.report(Report::Record(Box::new(Record { seq, at: sample::at(500), event })));
+    let stop = Stop { halt: Halt::Interrupted, why: "Ctrl-C".into(), key: None };
+    let ended = Event::StepEnded { key, attempt: 1, outcome: Outcome::Interrupted };
+    for (seq, event) in (seq..).zip([Event::StopRequested { stop }, ended]) {
+        bench.report(Report::Record(Box::new(Record { seq, at: sample::at(500), event })));
+    }
     bench.paper.wait_for("given up, because the run stops");
     bench.type_in("yes\n");
     std::thread::sleep(Duration::from_millis(200));

@@ -29,6 +29,7 @@ fn stopped() -> StatusView {
     let key = sample::key("mq-02", Section::Drain, 2);
     let why = "mq-02: queue depth: the gate stayed closed for 30m".to_owned();
     let stop = Stop { halt: Halt::GateClosed, why, key: Some(key.clone()) };
+    events.push((2100, Event::StopRequested { stop: stop.clone() }));
     events.push((2100, Event::StepEnded { key, attempt: 1, outcome: Outcome::Interrupted }));
     events.push((2100, Event::RunClosed { verdict: RunEnd::Stopped(stop) }));
     StatusView::of_run(&sample::state(events), &around())

@@ -1,0 +1,470 @@
+//! What cannot have happened is an error, nothing that a file may hold makes the fold panic, and
+//! whatever happens a run comes to its end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use proptest::prelude::*;
+
+use super::builder::*;
+use super::resumption::rich;
+use super::simulator::{Simulation, World, simulate};
+use crate::model::condition::{Value, Verdict};
+use crate::model::event::{
+    Decision, Event, FailureKind, Goal, Halt, How, Outcome, Question, Reading, Record, Request, RunEnd, Stop,
+    TurnEnd,
+};
+use crate::model::name::{CheckName, RoleName, VarName};
+use crate::model::plan::{Plan, StepKey};
+use crate::model::planner::way_back;
+use crate::model::procedure::Scope;
+use crate::model::schedule;
+use crate::model::state::RunState;
+
+fn key(text: &str) -> StepKey {
+    StepKey::try_from(text.to_owned()).unwrap()
+}
+
+fn started(text: &str, attempt: u32) -> Event {
+    Event::StepStarted { key: key(text), attempt, on: nodes("a") }
+}
+
+fn ended(text: &str, outcome: Outcome) -> Event {
+    Event::StepEnded { key: key(text), attempt: 1, outcome }
+}
+
+fn batch(phase: usize, names: &str) -> Event {
+    Event::BatchFormed { phase, batch: 0, nodes: nodes(names), last: Vec::new() }
+}
+
+fn answered(question: Question, decision: Decision) -> Event {
+    let by = finish().by;
+    Event::Answered { question, decision, how: How::Terminal, by, readings: Vec::new() }
+}
+
+fn trouble(text: &str, undo: bool) -> Question {
+    Question::Trouble { key: key(text), undo }
+}
+
+const STOP: &str = "p.drain.1";
+
+/// Node a has begun: `a/p.drain.1` (temporary), `a/p.upgrade.1`; b and c are to do.
+fn small() -> Plan {
+    let phase = rolling("p", |phase| {
+        phase.drain = vec![run("stop").temporary(Scope::Node)];
+        phase.upgrade = vec![run("up")];
+    });
+    plan("a b c", vec![phase, single("q", vec![run("end")])])
+}
+
+fn begun(events: &[Event]) -> Simulation {
+    let mut simulation = Simulation::open(small(), finish());
+    simulation.commit(Event::PhaseStarted { phase: 0 });
+    simulation.commit(batch(0, "a"));
+    for event in events {
+        simulation.commit(event.clone());
+    }
+    simulation
+}
+
+#[test]
+fn what_cannot_follow_is_refused() {
+    let drain = format!("a/{STOP}");
+    let up = "a/p.upgrade.1";
+    let done = Outcome::Done;
+    let both = [
+        started(&drain, 1),
+        ended(&drain, done.clone()),
+        started(up, 1),
+        ended(up, failed(FailureKind::Script)),
+    ];
+    let through = [&both[..3], &[ended(up, done.clone())]].concat();
+    let undoing = [&through[..], &[Event::UndoStarted { key: key(&drain), attempt: 1 }]].concat();
+    let closed = [Event::RunClosed {
+        verdict: RunEnd::Stopped(Stop { halt: Halt::Interrupted, why: String::new(), key: None }),
+    }];
+    let end = |end: TurnEnd| Event::TurnEnded { turn: turn(0, "a"), end };
+    let cases: Vec<(&str, &[Event], Event)> = vec![
+        ("a run opens once", &[], Simulation::open(small(), finish()).records[0].event.clone()),
+        ("a phase starts once", &[], Event::PhaseStarted { phase: 0 }),
+        ("there is no such phase", &[], Event::PhaseStarted { phase: 9 }),
+        ("a phase that began is not skipped", &[], Event::PhaseSkipped { phase: 0, why: String::new() }),
+        ("a phase with nodes to do does not end", &through, Event::PhaseEnded { phase: 0 }),
+        ("a phase that has not begun does not end", &[], Event::PhaseEnded { phase: 1 }),
+        ("the batch before is at work", &[], batch(0, "b")),
+        ("no batch before the phase", &[], batch(1, "operator")),
+        ("a step of no turn", &[], started("b/p.drain.1", 1)),
+        ("no such step", &[], started("a/p.drain.7", 1)),
+        ("a step on its way back", &[], started("a/p.rollback.1", 1)),
+        ("the first attempt has number 1", &[], started(&drain, 2)),
+        ("a step begins once", &both[..1], started(&drain, 2)),
+        ("a step that is done begins no more", &both[..2], started(&drain, 2)),
+        ("a step ends that has not begun", &[], ended(&drain, done.clone())),
+        ("a step ends once", &both[..2], ended(&drain, done.clone())),
+        (
+            "an attempt that is not under way ends",
+            &both[..1],
+            Event::StepEnded { key: key(&drain), attempt: 2, outcome: done.clone() },
+        ),
+        ("an interruption without a stop", &both[..1], ended(&drain, Outcome::Interrupted)),
+        ("nothing to undo", &[], Event::UndoStarted { key: key(&drain), attempt: 1 }),
+        ("nothing to undo in a step without undo", &both, Event::UndoStarted { key: key(up), attempt: 1 }),
+        ("undone while it runs", &both[..1], Event::UndoStarted { key: key(&drain), attempt: 1 }),
+        ("the first undo has number 1", &through, Event::UndoStarted { key: key(&drain), attempt: 2 }),
+        ("undone twice at a time", &undoing, Event::UndoStarted { key: key(&drain), attempt: 2 }),
+        (
+            "an undo ends that has not begun",
+            &through,
+            Event::UndoEnded { key: key(&drain), attempt: 1, outcome: done.clone() },
+        ),
+        ("a turn ends with a step missing", &both[..2], end(TurnEnd::Done)),
+        ("a turn fails without a failure", &through, end(TurnEnd::Failed)),
+        ("a turn is skipped that nobody skipped", &both, end(TurnEnd::Skipped { reason: String::new() })),
+        ("a turn is taken back that is not on its way", &through, end(TurnEnd::RolledBack)),
+        ("a turn ends while its undo runs", &undoing, end(TurnEnd::Done)),
+        ("a turn that has not begun ends", &[], Event::TurnEnded { turn: turn(0, "b"), end: TurnEnd::Done }),
+        ("no trouble to ask about", &through, Event::Asked { question: trouble(up, false) }),
+        ("no trouble with the undo", &through, Event::Asked { question: trouble(&drain, true) }),
+        ("a gate that does not run asks", &[], Event::Asked { question: Question::Gate { key: key(up) } }),
+        ("an answer that nobody asked for", &both, answered(trouble(up, false), Decision::Retry)),
+        (
+            "a capture by no step",
+            &[],
+            Event::Captured { key: key("a/x.y.1"), name: VarName::parse("v").unwrap(), value: None },
+        ),
+        ("a step that is no point of no return", &both, Event::PointPassed { key: key(up) }),
+        (
+            "readings of a step that has not begun",
+            &[],
+            Event::ReadingTaken { key: key(up), readings: Vec::new() },
+        ),
+        ("finished with phases open", &[], Event::RunClosed { verdict: RunEnd::Finished }),
+        ("staged, and more was wanted", &[], Event::RunClosed { verdict: RunEnd::Staged }),
+        ("closed while a step runs", &both[..1], closed[0].clone()),
+        ("something after the end", &closed, Event::PhaseEnded { phase: 0 }),
+        ("closed twice", &closed, closed[0].clone()),
+    ];
+    for (what, before, event) in cases {
+        let mut simulation = begun(before);
+        let record =
+            |event| Record { seq: simulation.state.latest_seq + 1, at: simulation.state.latest_at, event };
+        let tried = simulation.state.admits(&record(event));
+        assert!(tried.is_err(), "{what}");
+        assert_eq!(tried.unwrap_err().seq, simulation.state.latest_seq + 1);
+        let first = record(Event::PhaseStarted { phase: 0 });
+        assert!(simulation.state.apply(&Record { seq: 99, ..first }).is_err(), "a gap");
+    }
+}
+
+#[test]
+fn batches_hold_nodes_that_are_to_do_once() {
+    let simulation = {
+        let mut simulation = Simulation::open(small(), finish());
+        simulation.commit(Event::PhaseStarted { phase: 0 });
+        simulation
+    };
+    for names in ["", "a a", "x", "operator"] {
+        let seq = simulation.state.latest_seq + 1;
+        let record = Record { seq, at: simulation.state.latest_at, event: batch(0, names) };
+        assert!(simulation.state.admits(&record).is_err(), "[{names}]");
+    }
+}
+
+#[test]
+fn a_journal_begins_at_its_beginning() {
+    let opened = Simulation::open(small(), finish()).records[0].clone();
+    assert!(RunState::open(&Record { seq: 1, ..opened.clone() }).is_err());
+    assert!(RunState::open(&Record { event: Event::PhaseStarted { phase: 0 }, ..opened }).is_err());
+    assert_eq!(RunState::replay(&[]), Ok(None));
+}
+
+#[test]
+fn what_is_over_is_not_resumed() {
+    let mut simulation = simulate(small(), finish(), &mut World::default());
+    let resumed = |simulation: &Simulation, goal| {
+        let event = Event::RunResumed { request: request(goal) };
+        let record = Record { seq: simulation.state.latest_seq + 1, at: simulation.state.latest_at, event };
+        simulation.state.admits(&record).is_ok()
+    };
+    assert!(!resumed(&simulation, Goal::Finished));
+    assert!(resumed(&simulation, Goal::Unstaged));
+    simulation.resume(request(Goal::Unstaged)).run(&mut World::default());
+    for goal in [Goal::Finished, Goal::Staged, Goal::Unstaged, Goal::RolledBack(Vec::new())] {
+        assert!(!resumed(&simulation, goal));
+    }
+}
+
+/// Deals numbers from a list that proptest made, then zeros: everything works and everybody is silent.
+#[derive(Clone)]
+struct Dice(Rc<RefCell<std::vec::IntoIter<u8>>>);
+
+impl Dice {
+    fn new(numbers: Vec<u8>) -> Self {
+        Self(Rc::new(RefCell::new(numbers.into_iter())))
+    }
+
+    fn roll(&self) -> u8 {
+        self.0.borrow_mut().next().unwrap_or(0)
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.roll() % 24 {
+            1 => failed(FailureKind::Script),
+            2 => failed(FailureKind::Unreachable),
+            3 => failed(FailureKind::Check),
+            4 => failed(FailureKind::GateClosed),
+            5 => unknown(),
+            6 => Outcome::Skipped { why: "done already".into() },
+            _ => Outcome::Done,
+        }
+    }
+
+    fn decision(&self) -> Decision {
+        let reason = "so be it".to_owned();
+        match self.roll() % 8 {
+            1 => Decision::Retry,
+            2 => Decision::MarkDone { reason },
+            3 => Decision::SkipNode { reason },
+            4 => Decision::RollBack,
+            _ => Decision::No,
+        }
+    }
+
+    fn world(&self) -> World {
+        let dice = || self.clone();
+        let (step, undo, recover, answer, interrupt, last) = (dice(), dice(), dice(), dice(), dice(), dice());
+        World {
+            step: Box::new(move |_, _| step.outcome()),
+            undo: Box::new(move |_, _| match undo.roll() % 12 {
+                1 => failed(FailureKind::Script),
+                2 => unknown(),
+                _ => Outcome::Done,
+            }),
+            recover: Box::new(move |_, undo| match recover.roll() % 6 {
+                1 => unknown(),
+                2 => failed(FailureKind::Script),
+                3 if !undo => Outcome::Interrupted,
+                _ => Outcome::Done,
+            }),
+            // The way back is not offered on the way back.
+            answer: Box::new(move |question| match answer.decision() {
+                Decision::RollBack if question.key().step.as_str().contains("rollback") => Decision::No,
+                decision => decision,
+            }),
+            interrupt: Box::new(move |_| interrupt.roll() % 32 == 1),
+            last: Box::new(move |_| nodes(if last.roll() % 2 == 0 { "a" } else { "c" })),
+        }
+    }
+
+    fn request(&self, state: Option<&RunState>) -> Request {
+        let goal = match (self.roll() % 10, state) {
+            (1, None) => Goal::Staged,
+            (1, Some(_)) => Goal::Unstaged,
+            (2 | 3, Some(state)) => Goal::RolledBack(way_back(state, None).unwrap_or_default()),
+            _ => Goal::Finished,
+        };
+        let limit = (self.roll() % 6 == 1).then(|| nodes("b"));
+        Request { attended: self.roll() % 2 == 1, limit, ..request(goal) }
+    }
+}
+
+/// Several invocations, each of which may die anywhere.
+fn story(numbers: Vec<u8>) -> Simulation {
+    let dice = Dice::new(numbers);
+    let mut world = dice.world();
+    let mut simulation = Simulation::open(rich(), dice.request(None));
+    for _ in 0..4 {
+        let dies_after = usize::from(dice.roll()) % 80;
+        if dies_after > 40 {
+            for _ in 0..dies_after {
+                if simulation.state.end.is_some() {
+                    break;
+                }
+                assert!(simulation.step(&mut world), "stuck after {:?}", simulation.log);
+            }
+        } else {
+            simulation.run(&mut world);
+        }
+        let request = dice.request(Some(&simulation.state));
+        let event = Event::RunResumed { request: request.clone() };
+        let seq = simulation.state.latest_seq + 1;
+        let record = Record { seq, at: simulation.state.latest_at, event };
+        if simulation.state.admits(&record).is_err() {
+            break;
+        }
+        simulation.resume(request);
+    }
+    simulation.run(&mut world);
+    simulation
+}
+
+/// Asks everything of a state that anybody asks.
+fn look_at(state: &RunState) {
+    schedule::next(state);
+    state.status();
+    state.is_open();
+    state.no_return();
+    let _ = way_back(state, None);
+    for phase in 0..state.plan.phases.len() {
+        schedule::choose_batch(state, phase, &nodes("a"));
+    }
+    state.turns.keys().for_each(|turn| {
+        state.vars_of(&turn.node);
+        state.trouble(turn);
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever steps, nodes and operators do: every invocation ends, and what is in force is known.
+    #[test]
+    fn every_story_comes_to_an_end(numbers in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let simulation = story(numbers);
+        simulation.audit();
+        if matches!(simulation.verdict(), RunEnd::Finished | RunEnd::Unstaged | RunEnd::RolledBack) {
+            prop_assert!(simulation.state.outstanding().is_empty());
+        }
+    }
+
+    /// One by one, at once, cut and gone on with, read back from JSON: the same state.
+    #[test]
+    fn the_same_records_give_the_same_state(numbers in proptest::collection::vec(any::<u8>(), 0..120), at in any::<prop::sample::Index>()) {
+        let simulation = story(numbers);
+        let lines: Vec<String> =
+            simulation.records.iter().map(|record| serde_json::to_string(record).unwrap()).collect();
+        let read: Vec<Record> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        prop_assert_eq!(&read, &simulation.records);
+        let at = at.index(read.len());
+        let mut state = RunState::replay(&read[..=at]).unwrap().unwrap();
+        for record in &read[at + 1..] {
+            state.apply(record).unwrap();
+        }
+        prop_assert_eq!(&state, &simulation.state);
+    }
+
+    /// Records dropped, doubled and swapped are refused or fold to something; nothing panics.
+    #[test]
+    fn damage_is_no_panic(
+        numbers in proptest::collection::vec(any::<u8>(), 0..60),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3), 1..6),
+    ) {
+        let mut events: Vec<Event> = story(numbers).records.into_iter().map(|record| record.event).collect();
+        for (one, other, kind) in damage {
+            let (one, other) = (one.index(events.len()), other.index(events.len()));
+            match kind {
+                0 if events.len() > 2 => { events.remove(one); }
+                1 => events.insert(other, events[one].clone()),
+                _ => events.swap(one, other),
+            }
+        }
+        let opened = Simulation::open(rich(), finish()).records[0].clone();
+        let mut state = RunState::open(&opened).unwrap();
+        for event in events {
+            let record = Record { seq: state.latest_seq + 1, at: state.latest_at, event };
+            if state.admits(&record).is_ok() {
+                state.apply(&record).unwrap();
+                look_at(&state);
+            }
+        }
+    }
+
+    /// Numbers of readings survive the journal to the last bit.
+    #[test]
+    fn readings_survive_the_journal(number in any::<f64>().prop_filter("finite", |n| n.is_finite())) {
+        let reading = reading(Some(Value::Number(number)), Verdict::Holds);
+        let event = Event::ReadingTaken { key: key("a/p.drain.1"), readings: vec![reading] };
+        let line = serde_json::to_string(&event).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+}
+
+fn reading(value: Option<Value>, verdict: Verdict) -> Reading {
+    Reading {
+        check: "queue".to_owned(),
+        node: node("a"),
+        value,
+        verdict,
+        needs: "<= 0".to_owned(),
+        unit: Some("messages".to_owned()),
+        evidence: vec!["\u{1b}[2J".to_owned()],
+        remedy: None,
+        at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[test]
+fn every_event_survives_the_journal() {
+    let opened = Simulation::open(rich(), finish()).records[0].event.clone();
+    let why = || "because".to_owned();
+    let readings = vec![
+        reading(None, Verdict::Unreadable { why: why() }),
+        reading(Some(Value::Text("x".into())), Verdict::DoesNotHold { why: why() }),
+        reading(Some(Value::Lines(vec!["a b".into()])), Verdict::Holds),
+        reading(Some(Value::Exit(255)), Verdict::Holds),
+        reading(Some(Value::Json(serde_json::json!({"b": [1.5, null], "a": true}))), Verdict::Holds),
+    ];
+    let stop = Stop { halt: Halt::VerifyFailed, why: why(), key: Some(key("a/p.drain.1")) };
+    let decisions = [
+        Decision::Yes,
+        Decision::No,
+        Decision::Override { reason: why() },
+        Decision::Retry,
+        Decision::MarkDone { reason: why() },
+        Decision::SkipNode { reason: why() },
+        Decision::RollBack,
+    ];
+    let outcomes = [
+        Outcome::Done,
+        Outcome::Skipped { why: why() },
+        failed(FailureKind::Local),
+        Outcome::Interrupted,
+        unknown(),
+    ];
+    let ends = [TurnEnd::Done, TurnEnd::Failed, TurnEnd::Skipped { reason: why() }, TurnEnd::RolledBack];
+    let verdicts = [
+        RunEnd::Staged,
+        RunEnd::Finished,
+        RunEnd::Stopped(stop.clone()),
+        RunEnd::Unstaged,
+        RunEnd::RolledBack,
+    ];
+    let k = || key("a/p.drain.1");
+    let mut events = vec![
+        opened,
+        Event::RunResumed { request: request(Goal::RolledBack(vec![turn(0, "a")])) },
+        Event::RunResumed {
+            request: Request { limit: Some(nodes("a")), pause_after: Some(node("b")), ..attended() },
+        },
+        Event::BaselineTaken {
+            check: CheckName::parse("sync").unwrap(),
+            node: node("a"),
+            verdict: Verdict::Holds,
+        },
+        Event::RolePinned { role: RoleName::parse("leader").unwrap(), nodes: nodes("a b") },
+        Event::VersionRead { node: node("a"), version: "1.10".into() },
+        Event::PhaseStarted { phase: 0 },
+        Event::PhaseSkipped { phase: 0, why: why() },
+        batch(0, "a b"),
+        started("a/p.drain.1", 1),
+        Event::UndoStarted { key: k(), attempt: 3 },
+        Event::Captured { key: k(), name: VarName::parse("v").unwrap(), value: Some("x\ny".into()) },
+        Event::Captured { key: k(), name: VarName::parse("v").unwrap(), value: None },
+        Event::ReadingTaken { key: k(), readings },
+        Event::Asked { question: Question::During { key: k() } },
+        Event::Asked { question: trouble("a/p.drain.1", true) },
+        Event::PointPassed { key: k() },
+        Event::PhaseEnded { phase: 7 },
+        Event::StopRequested { stop },
+    ];
+    events.extend(decisions.map(|decision| answered(Question::Gate { key: k() }, decision)));
+    events.extend(outcomes.clone().map(|outcome| ended("a/p.drain.1", outcome)));
+    events.extend(outcomes.map(|outcome| Event::UndoEnded { key: k(), attempt: 1, outcome }));
+    events.extend(ends.map(|end| Event::TurnEnded { turn: turn(1, "a"), end }));
+    events.extend(verdicts.map(|verdict| Event::RunClosed { verdict }));
+    for event in events {
+        let line = serde_json::to_string(&event).unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
+    }
+}

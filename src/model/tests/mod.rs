@@ -1,0 +1,10 @@
+//! The pure core as one: plans made of hand-written procedures are run to their end in a simulated
+//! world, cut, resumed and taken back.
+
+mod builder;
+mod legality;
+mod order;
+mod resumption;
+mod rollback;
+mod simulator;
+mod temporary;
