@@ -1,0 +1,191 @@
+//! The one loop. Work, answers and signals come in one after the other; what follows from them is the
+//! scheduler's to say.
+
+mod moves;
+mod operator;
+mod trouble;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::desk::{Desk, Message};
+use super::ledger::Ledger;
+use super::opening;
+use super::pool::Changing;
+use super::signals::Signals;
+use super::site::Site;
+use super::worker::GateWord;
+use super::{EngineError, Screen};
+use crate::journal::Journal;
+use crate::model::event::{Control, Decision, Event, Goal, How, Question, Report, RunEnd, Turn};
+use crate::model::plan::StepKey;
+use crate::model::state::RunState;
+use operator::interrupted;
+
+/// Work that must be done before the event it leads to can be committed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Errand {
+    Place(StepKey),
+    ReadLast(usize),
+    Recover(StepKey, bool),
+    ReadTurn(Turn),
+}
+
+/// Executes a run until its invocation ends.
+pub async fn drive<J: Journal>(
+    ledger: Ledger<J>,
+    site: Arc<Site<Changing>>,
+    screen: Screen,
+    controls: mpsc::UnboundedReceiver<Control>,
+    signals: Signals,
+) -> Result<RunEnd, EngineError> {
+    let (loop_, inbox) = mpsc::unbounded_channel();
+    let (stop, _) = watch::channel(false);
+    let mut driver = Driver {
+        ledger,
+        desk: Desk::new(loop_, screen),
+        site,
+        inbox,
+        controls,
+        signals,
+        stop,
+        errands: BTreeSet::new(),
+        questions: BTreeMap::new(),
+        gates: BTreeMap::new(),
+        terminal: None,
+        interrupts: 0,
+        screen_is_gone: false,
+        at_choices: false,
+    };
+    driver.open().await?;
+    let end = driver.run().await;
+    driver.site.pool.close().await;
+    end
+}
+
+struct Driver<J> {
+    ledger: Ledger<J>,
+    desk: Desk,
+    site: Arc<Site<Changing>>,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    controls: mpsc::UnboundedReceiver<Control>,
+    signals: Signals,
+    stop: watch::Sender<bool>,
+    errands: BTreeSet<Errand>,
+    questions: BTreeMap<StepKey, oneshot::Sender<(Decision, How)>>,
+    gates: BTreeMap<StepKey, mpsc::UnboundedSender<GateWord>>,
+    terminal: Option<(StepKey, oneshot::Sender<()>)>,
+    interrupts: u32,
+    screen_is_gone: bool,
+    at_choices: bool,
+}
+
+impl<J: Journal> Driver<J> {
+    fn state(&self) -> Arc<RunState> {
+        Arc::clone(self.ledger.state())
+    }
+
+    fn commit(&mut self, event: Event) -> Result<(), EngineError> {
+        self.ledger.commit(event)?;
+        if self.ledger.state().stop.is_some() {
+            self.stop.send_replace(true);
+        }
+        Ok(())
+    }
+
+    /// What a first start rests on is read before its first step.
+    async fn open(&mut self) -> Result<(), EngineError> {
+        let state = self.state();
+        let is_first = state.request.goal == Goal::Finished
+            && !state.has_started()
+            && state.pinned.is_empty()
+            && state.versions.is_empty();
+        if !is_first {
+            return Ok(());
+        }
+        let found = tokio::select! {
+            found = opening::open(&self.site, &state) => found,
+            signal = self.signals.next() => Err(interrupted(signal)),
+        };
+        match found {
+            Ok(events) => events.into_iter().try_for_each(|event| self.commit(event)),
+            Err(stop) => self.commit(Event::StopRequested { stop }),
+        }
+    }
+
+    async fn run(&mut self) -> Result<RunEnd, EngineError> {
+        loop {
+            while self.make_moves()? {}
+            if let Some(end) = self.state().end.clone() {
+                return Ok(end);
+            }
+            if !self.is_waiting_for_something() {
+                return Err(EngineError::Stuck);
+            }
+            tokio::select! {
+                Some(message) = self.inbox.recv() => self.hear(message)?,
+                control = self.controls.recv(), if !self.screen_is_gone => self.obey(control)?,
+                signal = self.signals.next() => {
+                    if let Some(end) = self.signalled(signal)? {
+                        return Ok(end);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_waiting_for_something(&self) -> bool {
+        let state = self.ledger.state();
+        state.is_busy() || state.question.is_some() || !self.errands.is_empty()
+    }
+
+    fn hear(&mut self, message: Message) -> Result<(), EngineError> {
+        match message {
+            Message::Commit { event, durable } => {
+                self.commit(*event)?;
+                // A worker that no longer listens has been given up.
+                let _ = durable.send(());
+            }
+            Message::Ask { inquiry, answer } => self.ask(*inquiry, answer)?,
+            Message::Withdraw(question) => {
+                if self.questions.remove(question.key()).is_some() {
+                    self.desk.report(Report::Withdraw(question));
+                }
+            }
+            Message::Ended { key, attempt, undo: false, outcome } => {
+                self.gates.remove(&key);
+                if let Some(answer) = self.questions.remove(&key) {
+                    drop(answer);
+                    self.desk.report(Report::Withdraw(Question::Gate { key: key.clone() }));
+                }
+                self.commit(Event::StepEnded { key, attempt, outcome })?;
+            }
+            Message::Ended { key, attempt, undo: true, outcome } => {
+                self.commit(Event::UndoEnded { key, attempt, outcome })?;
+            }
+            Message::NeedTerminal { key, free } => {
+                self.terminal = Some((key.clone(), free));
+                self.desk.report(Report::Yield(key));
+            }
+            Message::Placed { key, attempt, on } => {
+                self.errands.remove(&Errand::Place(key.clone()));
+                self.placed(key, attempt, on)?;
+            }
+            Message::LastRead { phase, last } => {
+                self.errands.remove(&Errand::ReadLast(phase));
+                self.last_read(phase, last)?;
+            }
+            Message::TurnRead { turn, end, version } => {
+                self.errands.remove(&Errand::ReadTurn(turn.clone()));
+                self.turn_read(turn, end, version)?;
+            }
+            Message::Recovered { key, undo, outcome } => {
+                self.errands.remove(&Errand::Recover(key.clone(), undo));
+                self.recovered(key, undo, outcome)?;
+            }
+        }
+        Ok(())
+    }
+}

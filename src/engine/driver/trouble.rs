@@ -1,0 +1,61 @@
+//! The question about a step, or its undo, that went wrong.
+
+use crate::model::event::{Goal, Inquiry, Question};
+use crate::model::plan::{Section, StepKey};
+use crate::model::state::{RunState, StepStatus, UndoStatus};
+
+/// Puts it, with what the step said last and what may help.
+pub(super) fn inquiry(state: &RunState, question: &Question) -> Inquiry {
+    let key = question.key();
+    let label = state.plan.find(&key.step).map_or("", |(_, step)| step.label.as_str());
+    let is_undo = matches!(question, Question::Trouble { undo: true, .. });
+    let text = if is_undo {
+        format!("the undo of \"{label}\" on {} failed: {}", key.node, why_not_undone(state, key))
+    } else {
+        what_happened(state, key, label)
+    };
+    Inquiry {
+        question: question.clone(),
+        text,
+        consequence: String::new(),
+        typed: None,
+        readings: Vec::new(),
+        can_roll_back: !is_undo && can_roll_back(state, key),
+    }
+}
+
+fn why_not_undone(state: &RunState, key: &StepKey) -> String {
+    match state.step(key).map(|step| &step.undo) {
+        Some(UndoStatus::Failed { why, .. }) => why.clone(),
+        _ => String::new(),
+    }
+}
+
+fn what_happened(state: &RunState, key: &StepKey, label: &str) -> String {
+    match state.step(key).map(|step| &step.status) {
+        Some(StepStatus::Failed(failure)) => {
+            let mut text = format!("\"{label}\" on {} failed: {}", key.node, failure.message);
+            for line in &failure.tail {
+                text.push_str("\n  ");
+                text.push_str(line);
+            }
+            if let Some(help) = &failure.help {
+                text.push_str("\nhelp: ");
+                text.push_str(help);
+            }
+            text
+        }
+        Some(StepStatus::Unknown { why }) => {
+            format!("nobody knows how \"{label}\" on {} ended: {why}", key.node)
+        }
+        _ => format!("\"{label}\" on {}", key.node),
+    }
+}
+
+/// Only what went wrong on the way forward, where there is a way back.
+fn can_roll_back(state: &RunState, key: &StepKey) -> bool {
+    state.request.goal == Goal::Finished
+        && state.plan.find(&key.step).is_some_and(|(phase, step)| {
+            step.section != Section::Rollback && !state.plan.phases[phase].rollback.is_empty()
+        })
+}
