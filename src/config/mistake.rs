@@ -69,8 +69,15 @@ impl Mistake {
         }
     }
 
-    fn render(&self, out: &mut String, ascii: bool) -> fmt::Result {
-        writeln!(out, "error: {}", visible(&self.what, ascii))?;
+    /// The text for the operator when it does not stand in the way.
+    pub fn warning(&self, ascii: bool) -> String {
+        let mut out = String::new();
+        self.render(&mut out, "warning", ascii).expect("writing to a String never fails");
+        out
+    }
+
+    fn render(&self, out: &mut String, head: &str, ascii: bool) -> fmt::Result {
+        writeln!(out, "{head}: {}", visible(&self.what, ascii))?;
         let Some(place) = &self.place else {
             writeln!(out, " --> {}", visible(&self.file.display().to_string(), ascii))?;
             return self.render_help(out, 1, ascii);
@@ -189,7 +196,7 @@ impl Mistakes {
     pub fn render(&self, ascii: bool) -> String {
         let mut out = String::new();
         for mistake in self.found.iter().take(PRINTED) {
-            mistake.render(&mut out, ascii).expect("writing to a String never fails");
+            mistake.render(&mut out, "error", ascii).expect("writing to a String never fails");
             out.push('\n');
         }
         let more = self.found.len().saturating_sub(PRINTED) + self.more;

@@ -37,6 +37,31 @@ pub struct Loaded {
     pub procedure_source: Source,
 }
 
+/// Keys at the top of an inventory; every other place is one of the procedure.
+const OF_INVENTORY: [&str; 9] =
+    ["cluster", "ssh", "become", "state_dir", "vars", "secrets", "groups", "nodes", "procedure"];
+
+impl Loaded {
+    /// A mistake of meaning that was found later, at a place such as `phases[0].drain[1].undo`.
+    pub fn mistake(&self, place: &str, what: &str, help: &str) -> Mistake {
+        let written = path::Path::parse(place);
+        let first = match written.segments().first() {
+            Some(path::Segment::Key(key)) => key.as_str(),
+            _ => "",
+        };
+        let (source, path) = if OF_INVENTORY.contains(&first) {
+            (&self.inventory_source, written)
+        } else if self.inventory_source.path() == self.procedure_source.path() {
+            (&self.inventory_source, path::Path::parse(&format!("procedure.{place}")))
+        } else {
+            (&self.procedure_source, written)
+        };
+        let at = yaml::nearest(source, &path, yaml::Aim::Value);
+        let length = yaml::token(source.line(at.0), at.1);
+        source.mistake(at, length, what, "", &[help])
+    }
+}
+
 /// Reads an inventory and the procedure that it names.
 pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
     load_source(Source::read(path)?)

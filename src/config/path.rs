@@ -16,6 +16,21 @@ pub(crate) enum Segment {
 pub(crate) struct Path(Vec<Segment>);
 
 impl Path {
+    /// Reads `phases[0].drain[1].undo` back; what is no index is part of a key.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut path = Self::default();
+        for member in text.split('.').filter(|member| !member.is_empty()) {
+            let (key, indices) = member.split_at(member.find('[').unwrap_or(member.len()));
+            if !key.is_empty() {
+                path = path.key(key);
+            }
+            for index in indices.split(['[', ']']).filter_map(|index| index.parse().ok()) {
+                path = path.index(index);
+            }
+        }
+        path
+    }
+
     /// The value under a key of this one.
     pub(crate) fn key(&self, key: &str) -> Self {
         self.with(Segment::Key(key.to_owned()))
@@ -58,6 +73,7 @@ mod tests {
     #[test]
     fn reads_as_written() {
         let path = Path::default().key("phases").index(0).key("drain").index(1);
+        assert_eq!(Path::parse("phases[0].drain[1]"), path);
         assert_eq!(path.to_string(), "phases[0].drain[1]");
     }
 }
