@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::builder::*;
 use super::resumption::rich;
-use super::simulator::{Simulation, World, simulate};
+use super::simulator::{Simulation, World, epoch, simulate};
 use crate::model::condition::{Value, Verdict};
 use crate::model::event::{
     Decision, Event, FailureKind, Goal, Halt, How, Outcome, Question, Reading, Record, Request, RunEnd, Stop,
@@ -389,7 +389,7 @@ fn reading(value: Option<Value>, verdict: Verdict) -> Reading {
         unit: Some("messages".to_owned()),
         evidence: vec!["\u{1b}[2J".to_owned()],
         remedy: None,
-        at: jiff::Timestamp::UNIX_EPOCH,
+        at: epoch(),
     }
 }
 

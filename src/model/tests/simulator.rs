@@ -83,9 +83,13 @@ pub(super) struct Simulation {
     in_flight: VecDeque<InFlight>,
 }
 
+pub(super) fn epoch() -> Timestamp {
+    "1970-01-01T00:00:00Z".parse().unwrap()
+}
+
 fn record(seq: usize, event: Event) -> Record {
     let seq = u64::try_from(seq).unwrap();
-    let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::try_from(seq).unwrap());
+    let at = epoch() + SignedDuration::from_secs(i64::try_from(seq).unwrap());
     Record { seq, at, event }
 }
 
