@@ -16,10 +16,8 @@ use crate::model::state::RunState;
 /// Reads everything that a run rests on. The answer is what the journal is to hold of it, or why there
 /// is no run.
 pub async fn open<O: Opens>(site: &Site<O>, state: &RunState) -> Result<Vec<Event>, Stop> {
-    let nodes: Vec<NodeName> = needed(&site.plan, state.request.limit.as_deref());
-    if let Some((_, error)) = site.pool.open_all(&nodes).await.into_iter().next() {
-        return Err(refused(&asking::unreachable(&error)));
-    }
+    reach(site, state).await?;
+    let nodes = needed(&site.plan, state.request.limit.as_deref());
     guards(site, state).await?;
     let mut events = Vec::new();
     for role in site.plan.roles.keys() {
@@ -32,6 +30,15 @@ pub async fn open<O: Opens>(site: &Site<O>, state: &RunState) -> Result<Vec<Even
     }
     events.extend(baseline(site, state).await?);
     Ok(events)
+}
+
+/// Connects to every node that a run needs, at the same time.
+pub async fn reach<O: Opens>(site: &Site<O>, state: &RunState) -> Result<(), Stop> {
+    let nodes = needed(&site.plan, state.request.limit.as_deref());
+    match site.pool.open_all(&nodes).await.into_iter().next() {
+        Some((_, error)) => Err(refused(&asking::unreachable(&error))),
+        None => Ok(()),
+    }
 }
 
 /// The nodes that a run needs: those of its phases, within `--limit`, and those that its checks name.

@@ -95,18 +95,20 @@ impl<J: Journal> Driver<J> {
         Ok(())
     }
 
-    /// What a first start rests on is read before its first step.
+    /// What a first start rests on is read before its first step; `stage` reaches every node before it
+    /// copies to the first.
     async fn open(&mut self) -> Result<(), EngineError> {
         let state = self.state();
-        let is_first = state.request.goal == Goal::Finished
-            && !state.has_started()
-            && state.pinned.is_empty()
-            && state.versions.is_empty();
-        if !is_first {
-            return Ok(());
-        }
+        let is_first = !state.has_started() && state.pinned.is_empty() && state.versions.is_empty();
+        let reading = async {
+            match state.request.goal {
+                Goal::Finished if is_first => opening::open(&self.site, &state).await,
+                Goal::Staged => opening::reach(&self.site, &state).await.map(|()| Vec::new()),
+                _ => Ok(Vec::new()),
+            }
+        };
         let found = tokio::select! {
-            found = opening::open(&self.site, &state) => found,
+            found = reading => found,
             signal = self.signals.next() => Err(interrupted(signal)),
         };
         match found {
