@@ -23,7 +23,6 @@ mod watching;
 mod worker;
 
 pub use driver::drive;
-pub use opening::open;
 pub use signals::Signals;
 pub use site::Site;
 pub use survey::{NodeSurvey, survey};

@@ -15,7 +15,7 @@ use crate::model::state::RunState;
 
 /// Reads everything that a run rests on. The answer is what the journal is to hold of it, or why there
 /// is no run.
-pub async fn open<O: Opens>(site: &Site<O>, state: &RunState) -> Result<Vec<Event>, Stop> {
+pub(super) async fn open<O: Opens>(site: &Site<O>, state: &RunState) -> Result<Vec<Event>, Stop> {
     reach(site, state).await?;
     let nodes = needed(&site.plan, state.request.limit.as_deref());
     guards(site, state).await?;
@@ -33,12 +33,16 @@ pub async fn open<O: Opens>(site: &Site<O>, state: &RunState) -> Result<Vec<Even
 }
 
 /// Connects to every node that a run needs, at the same time.
-pub async fn reach<O: Opens>(site: &Site<O>, state: &RunState) -> Result<(), Stop> {
+pub(super) async fn reach<O: Opens>(site: &Site<O>, state: &RunState) -> Result<(), Stop> {
     let nodes = needed(&site.plan, state.request.limit.as_deref());
-    match site.pool.open_all(&nodes).await.into_iter().next() {
-        Some((_, error)) => Err(refused(&asking::unreachable(&error))),
-        None => Ok(()),
+    let failed = site.pool.open_all(&nodes).await;
+    let Some((_, error)) = failed.first() else { return Ok(()) };
+    let mut failure = asking::unreachable(error);
+    let others: Vec<&str> = failed[1..].iter().map(|(node, _)| node.as_str()).collect();
+    if !others.is_empty() {
+        failure.message = format!("{} (nor {})", failure.message, others.join(", "));
     }
+    Err(refused(&failure))
 }
 
 /// The nodes that a run needs: those of its phases, within `--limit`, and those that its checks name.
