@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{
     PhaseState, PhaseStatus, RunState, StepState, StepStatus, TurnState, TurnStatus, UndoStatus, Versions,
 };
+use crate::model::condition::Verdict;
 use crate::model::event::{
-    Decision, Event, FailureKind, Goal, Halt, Outcome, Question, Record, RunEnd, Stop, Turn, TurnEnd,
+    Decision, Event, FailureKind, Goal, Halt, Outcome, Question, Reading, Record, RunEnd, Stop, Turn, TurnEnd,
 };
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedStep, Section, StepKey, Work};
@@ -125,7 +126,9 @@ impl RunState {
                 }
             }
             Event::Asked { question } => self.ask(question)?,
-            Event::Answered { question, decision, .. } => self.answer(question, decision)?,
+            Event::Answered { question, decision, readings, .. } => {
+                self.answer(question, decision, readings)?;
+            }
             Event::PointPassed { key } => {
                 self.planned(key)?;
                 self.points_passed.insert(key.clone());
@@ -337,7 +340,12 @@ impl RunState {
         Ok(())
     }
 
-    fn answer(&mut self, question: &Question, decision: &Decision) -> Result<(), String> {
+    fn answer(
+        &mut self,
+        question: &Question,
+        decision: &Decision,
+        readings: &[Reading],
+    ) -> Result<(), String> {
         match question {
             Question::Gate { key } => {
                 self.waiting.remove(key);
@@ -345,7 +353,8 @@ impl RunState {
             Question::During { key } => {
                 self.waiting.remove(key);
                 if *decision == Decision::No {
-                    let why = format!("{key}: a check stopped holding while it ran");
+                    let (_, planned) = self.planned(key)?;
+                    let why = format!("{}: {}: {}", key.node, planned.label, no_longer(readings));
                     self.request_stop(Stop { halt: Halt::NoAnswer, why, key: Some(key.clone()) });
                 }
             }
@@ -469,6 +478,21 @@ impl RunState {
         self.end = Some(verdict.clone());
         Ok(())
     }
+}
+
+/// What stopped holding while a step ran, in words.
+fn no_longer(readings: &[Reading]) -> String {
+    let fallen: Vec<String> = readings
+        .iter()
+        .filter_map(|reading| match &reading.verdict {
+            Verdict::Holds => None,
+            Verdict::DoesNotHold { why } => Some(format!("{} on {}: {why}", reading.check, reading.node)),
+            Verdict::Unreadable { why } => {
+                Some(format!("{} on {}: unreadable: {why}", reading.check, reading.node))
+            }
+        })
+        .collect();
+    format!("stopped holding while it ran: {}", fallen.join("; "))
 }
 
 /// The class of a bad outcome, by where it happened (`product.md` §7). A node that was touched and
