@@ -166,11 +166,12 @@ pub(super) async fn secrets<O: Opens>(
 ) -> Result<BTreeMap<String, Secret>, Failure> {
     for owner in [&NodeName::operator(), lane] {
         for (name, value) in state.captures.get(owner).into_iter().flatten() {
-            if value.is_none() && script.contains(name.as_str()) && site.secrets().get(name).is_none() {
+            if value.is_none() && script.contains(name.as_str()) && !site.secrets().has_captured(owner, name)
+            {
                 let value = super::watching::capture_again(site, state, owner, name).await?;
-                site.keep_secret(name, value);
+                site.keep_secret(owner, name, value);
             }
         }
     }
-    Ok(site.secrets().named_in(script))
+    Ok(site.secrets().named_in(script, lane))
 }

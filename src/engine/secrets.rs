@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::model::inventory::SecretSource;
-use crate::model::name::VarName;
+use crate::model::name::{NodeName, VarName};
 use crate::transport::Secret;
 
 /// Why a secret cannot be had.
@@ -69,6 +69,8 @@ pub enum SecretError {
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
     values: BTreeMap<String, Secret>,
+    /// Captured by steps: every lane has its own.
+    captured: BTreeMap<NodeName, BTreeMap<String, Secret>>,
 }
 
 impl Secrets {
@@ -94,23 +96,27 @@ impl Secrets {
             }
             values.insert(name.to_string(), Secret::new(value));
         }
-        Ok(Self { values })
+        Ok(Self { values, captured: BTreeMap::new() })
     }
 
-    /// Keeps a captured one for this invocation.
-    pub fn keep(&mut self, name: &str, value: String) {
-        self.values.insert(name.to_owned(), Secret::new(value));
+    /// Keeps one that a lane captured, for this invocation.
+    pub fn keep(&mut self, lane: &NodeName, name: &str, value: String) {
+        self.captured.entry(lane.clone()).or_default().insert(name.to_owned(), Secret::new(value));
     }
 
-    /// The secret of that name.
-    pub fn get(&self, name: &str) -> Option<&Secret> {
-        self.values.get(name)
+    /// Whether a lane's capture is known in this invocation.
+    pub fn has_captured(&self, lane: &NodeName, name: &str) -> bool {
+        self.captured.get(lane).is_some_and(|captured| captured.contains_key(name))
     }
 
-    /// The secrets that a script names: no other is sent to a node.
-    pub fn named_in(&self, script: &str) -> BTreeMap<String, Secret> {
-        self.values
-            .iter()
+    /// The secrets that a lane's script names: no other is sent to a node. What the operator's lane
+    /// captured is everybody's, and the lane's own is nearer.
+    pub fn named_in(&self, script: &str, lane: &NodeName) -> BTreeMap<String, Secret> {
+        let operator = NodeName::operator();
+        let captured = [&operator, lane].into_iter().filter_map(|lane| self.captured.get(lane));
+        std::iter::once(&self.values)
+            .chain(captured)
+            .flatten()
             .filter(|(name, _)| script.contains(name.as_str()))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
@@ -128,7 +134,9 @@ impl Secrets {
     }
 
     fn parts(&self) -> impl Iterator<Item = &str> {
-        self.values.values().flat_map(|secret| secret.reveal().lines()).filter(|part| part.len() >= 4)
+        let captured = self.captured.values().flat_map(BTreeMap::values);
+        let all = self.values.values().chain(captured);
+        all.flat_map(|secret| secret.reveal().lines()).filter(|part| part.len() >= 4)
     }
 }
 
@@ -183,7 +191,7 @@ mod tests {
 
     fn secrets(value: &str) -> Secrets {
         let mut secrets = Secrets::default();
-        secrets.keep("password", value.to_owned());
+        secrets.keep(&NodeName::operator(), "password", value.to_owned());
         secrets
     }
 
@@ -197,9 +205,19 @@ mod tests {
     #[test]
     fn only_named_secrets_travel() {
         let secrets = secrets("hunter22");
-        assert!(secrets.named_in("echo hello").is_empty());
-        assert_eq!(secrets.named_in("login \"$password\"").len(), 1);
+        assert!(secrets.named_in("echo hello", &NodeName::operator()).is_empty());
+        assert_eq!(secrets.named_in("login \"$password\"", &NodeName::operator()).len(), 1);
         assert!(!format!("{secrets:?}").contains("hunter22"));
+    }
+
+    #[test]
+    fn every_lane_has_the_captures_of_its_own_and_of_the_operator() {
+        let [n1, n2] = ["n1", "n2"].map(|name| NodeName::parse(name).unwrap());
+        let mut secrets = secrets("everybodys");
+        secrets.keep(&n1, "password", "n1s".to_owned());
+        let of = |lane| secrets.named_in("$password", lane)["password"].reveal().to_owned();
+        assert_eq!((of(&n1), of(&n2)), ("n1s".to_owned(), "everybodys".to_owned()));
+        assert!(secrets.has_captured(&n1, "password") && !secrets.has_captured(&n2, "password"));
     }
 
     #[test]
@@ -209,7 +227,7 @@ mod tests {
         let name = VarName::parse("password").unwrap();
         let sources = BTreeMap::from([(name, SecretSource::File(file.path().to_owned()))]);
         let fetch = || Secrets::fetch(&sources, |_| None, |_| None);
-        assert_eq!(fetch().unwrap().get("password").unwrap().reveal(), "hunter22");
+        assert_eq!(fetch().unwrap().mask("is hunter22"), "is ***");
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         std::fs::set_permissions(file.path(), open).unwrap();
         assert!(matches!(fetch(), Err(SecretError::TooOpen { mode: 0o644, .. })));

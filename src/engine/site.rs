@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::pool::{Opens, Pool};
 use super::secrets::Secrets;
 use crate::journal::RunDir;
+use crate::model::name::NodeName;
 use crate::model::plan::Plan;
 
 /// Where a run takes place.
@@ -29,9 +30,9 @@ impl<O: Opens> Site<O> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps a captured secret for the steps that follow.
-    pub(super) fn keep_secret(&self, name: &str, value: String) {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).keep(name, value);
+    /// Keeps a secret that a lane captured, for the steps that follow.
+    pub(super) fn keep_secret(&self, lane: &NodeName, name: &str, value: String) {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).keep(lane, name, value);
     }
 
     /// Puts `***` where a secret stands.

@@ -85,7 +85,7 @@ pub(super) fn captured(capture: &Capture, value: Option<&Value>) -> Result<Strin
 /// Keeps a captured value: in the journal, or when it is secret in memory alone.
 pub(super) async fn keep(at: &Assignment, capture: &Capture, value: String) {
     let kept = if capture.secret {
-        at.site.keep_secret(capture.name.as_str(), value);
+        at.site.keep_secret(at.lane(), capture.name.as_str(), value);
         None
     } else {
         Some(value)
@@ -93,7 +93,8 @@ pub(super) async fn keep(at: &Assignment, capture: &Capture, value: String) {
     at.desk.commit(Event::Captured { key: at.key.clone(), name: capture.name.clone(), value: kept }).await;
 }
 
-/// Reads a secret capture of an earlier invocation again.
+/// Reads a secret capture of an earlier invocation again, as it was read then: without it. A script that
+/// has its name in it, be it in a path, would otherwise ask for itself for ever.
 pub(super) async fn capture_again<O: Opens>(
     site: &Site<O>,
     state: &RunState,
@@ -113,7 +114,9 @@ pub(super) async fn capture_again<O: Opens>(
         let what = format!("secret {name} was captured by a step that cannot be repeated");
         return Err(failure(FailureKind::Input, what));
     };
-    let told = asking::ask_all(site, state, lane, std::slice::from_ref(reference)).await?;
+    let mut then = state.clone();
+    then.captures.entry(lane.clone()).or_default().remove(name);
+    let told = asking::ask_all(site, &then, lane, std::slice::from_ref(reference)).await?;
     match told.failure() {
         Some(failure) => Err(failure),
         None => captured(capture, told.readings.first().and_then(|reading| reading.value.as_ref())),
@@ -187,7 +190,7 @@ async fn show(at: &Assignment, wait: &Wait, seen: &mut BTreeSet<String>) {
         script: script.body.clone(),
         shell: script.shell,
         env: scene::vars(&at.site, &at.state, at.lane(), &on, None),
-        secrets: at.site.secrets().named_in(&script.body),
+        secrets: at.site.secrets().named_in(&script.body, at.lane()),
         become_with: script.become_with.unwrap_or_else(|| asking::become_on(&at.site, &on)),
     };
     let batch = [probe];
@@ -293,7 +296,7 @@ pub(super) async fn versions<O: Opens>(
             script: script.body.clone(),
             shell: script.shell,
             env: scene::vars(site, state, node, node, None),
-            secrets: site.secrets().named_in(&script.body),
+            secrets: site.secrets().named_in(&script.body, node),
             become_with: script.become_with.unwrap_or_else(|| asking::become_on(site, node)),
         };
         let batch = [probe];

@@ -15,6 +15,8 @@ mod journal;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod order;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod transport;

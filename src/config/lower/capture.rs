@@ -43,9 +43,9 @@ pub(super) fn capture(
         Some(Form::Text)
     };
     let secret = raw.secret.unwrap_or(false);
-    if secret && kind == Kind::Run {
+    if secret && kind != Kind::Check {
         let what = "only a check's value can be kept secret: after a resume it is read again";
-        desk.wrong_key(&path.key("secret"), what, "not in a `run` step", "read it in a `check` step");
+        desk.wrong_key(&path.key("secret"), what, "not in this step", "read it in a `check` step");
     }
     let one_of = raw.one_of.as_deref().unwrap_or_default();
     let one_of: Vec<_> = one_of

@@ -119,7 +119,9 @@ impl RunState {
                 }
             }
             Event::Asked { question } => self.ask(question)?,
-            Event::Answered { question, decision, .. } => self.answer(question, decision)?,
+            Event::Answered { question, decision, readings, .. } => {
+                self.answer(question, decision, readings)?;
+            }
             Event::PointPassed { key } => {
                 if !matches!(self.planned(key)?.1.work, Work::PassPoint { .. }) {
                     return Err(format!("{key} is no point of no return"));

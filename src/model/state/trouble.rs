@@ -1,7 +1,8 @@
 //! What a bad outcome leads to: a question, a stop, or a node less.
 
 use super::{RunState, StepStatus, TurnStatus, UndoStatus};
-use crate::model::event::{Decision, FailureKind, Goal, Halt, Outcome, Question, Stop, Turn};
+use crate::model::condition::Verdict;
+use crate::model::event::{Decision, FailureKind, Goal, Halt, Outcome, Question, Reading, Stop, Turn};
 use crate::model::plan::{PhaseKind, PlannedStep, Section, StepKey, Work};
 
 impl RunState {
@@ -100,7 +101,12 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn answer(&mut self, question: &Question, decision: &Decision) -> Result<(), String> {
+    pub(super) fn answer(
+        &mut self,
+        question: &Question,
+        decision: &Decision,
+        readings: &[Reading],
+    ) -> Result<(), String> {
         match question {
             Question::Gate { key } => {
                 self.waiting.remove(key);
@@ -108,7 +114,8 @@ impl RunState {
             Question::During { key } => {
                 self.waiting.remove(key);
                 if *decision == Decision::No {
-                    let why = format!("{key}: a check stopped holding while it ran");
+                    let (_, planned) = self.planned(key)?;
+                    let why = format!("{}: {}: {}", key.node, planned.label, no_longer(readings));
                     self.request_stop(Stop { halt: Halt::NoAnswer, why, key: Some(key.clone()) });
                 }
             }
@@ -203,6 +210,21 @@ impl StepStatus {
 fn stop_of(key: &StepKey, planned: &PlannedStep, outcome: &Outcome, why: &str) -> Stop {
     let why = format!("{}: {}: {why}", key.node, planned.label);
     Stop { halt: halt_of(planned, outcome), why, key: Some(key.clone()) }
+}
+
+/// What stopped holding while a step ran, in words.
+fn no_longer(readings: &[Reading]) -> String {
+    let fallen: Vec<String> = readings
+        .iter()
+        .filter_map(|reading| match &reading.verdict {
+            Verdict::Holds => None,
+            Verdict::DoesNotHold { why } => Some(format!("{} on {}: {why}", reading.check, reading.node)),
+            Verdict::Unreadable { why } => {
+                Some(format!("{} on {}: unreadable: {why}", reading.check, reading.node))
+            }
+        })
+        .collect();
+    format!("stopped holding while it ran: {}", fallen.join("; "))
 }
 
 /// The class of a bad outcome, by where it happened (`product.md` §7). A node that was touched and

@@ -2,6 +2,7 @@
 //! against it, a terminal, and eyes for what it left behind.
 
 mod cluster;
+mod effects;
 mod pty;
 mod redact;
 mod run;
@@ -10,6 +11,7 @@ mod sshd;
 mod tree;
 
 pub(crate) use cluster::{Cluster, NodeSpec};
+pub(crate) use effects::effects;
 pub(crate) use pty::{Pty, Size};
 pub(crate) use redact::redact;
 pub(crate) use run::{Invocation, rollgate};
