@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::context::Context;
 use super::files::Files;
@@ -281,16 +282,20 @@ pub(super) async fn typed(context: &Context, name: &str, question: &str) -> Resu
     };
     let broken = |error: std::io::Error| Refusal::new(Exit::Broken, format!("the terminal: {error}"));
     let face = &context.style.err;
-    write::to_stderr(&format!("\n{} ", Line::new(face).tone(Tone::Strong, question).paint(face)));
     let (call, called) = Call::pair().map_err(broken)?;
     let terminal = prompt::stdin().map_err(broken)?;
-    let reading = tokio::task::spawn_blocking(move || prompt::read_line(&terminal, &called, None));
+    // Caught before the question stands there, so that a quick Ctrl-C is an answer and no sudden death.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
+    let unanswered = prompt::forget_type_ahead(&terminal);
+    write::to_stderr(&format!("\n{} ", Line::new(face).tone(Tone::Strong, question).paint(face)));
+    let reading =
+        tokio::task::spawn_blocking(move || prompt::read_line(&terminal, unanswered, &called, None));
     tokio::select! {
         read = reading => match read {
             Ok(Ok(answer)) if answer.is_name(name) => Ok(()),
             _ => Err(left()),
         },
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupt.recv() => {
             drop(call);
             write::to_stderr("\n");
             Err(left())

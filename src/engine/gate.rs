@@ -56,14 +56,22 @@ pub(super) fn of_gate(at: &Assignment, planned: &PlannedStep, gate: &Gate) -> Re
 }
 
 pub(super) fn of_manual(at: &Assignment, planned: &PlannedStep, manual: &Manual) -> Result<Passage, Failure> {
+    let text = render(at, &manual.text)?;
+    let text = text.trim_end();
+    if manual.check.is_some() {
+        // The question comes when the check holds, and that is when somebody has read this and done it.
+        for line in text.lines() {
+            at.desk.notify(Notice::Said { node: Some(at.lane().clone()), text: format!("by hand: {line}") });
+        }
+    }
     Ok(Passage {
         name: planned.gate_name().cloned(),
-        text: format!("{}\nIs it done?", render(at, &manual.text)?.trim_end()),
+        text: format!("{text}\nIs it done?"),
         consequence: consequence(at),
         checks: manual.check.iter().cloned().collect(),
         steady: 1,
         every: Duration::from_secs(5),
-        limit: planned.timeout(),
+        limit: at.state.request.gate_timeout.unwrap_or_else(|| planned.timeout()),
         typed: false,
         by_hand: manual.check.is_none(),
     })

@@ -76,16 +76,27 @@ impl Call {
     }
 }
 
-/// Throws away what was typed so far.
-pub fn forget_type_ahead(terminal: impl AsFd) {
+/// Shows that type-ahead was thrown away: without it no line is taken for an answer.
+#[derive(Debug)]
+#[must_use]
+pub struct Unanswered(());
+
+/// Throws away what was typed so far. To be done right before a question is shown: later it would take
+/// the answer of somebody quick, or of a script, along.
+pub fn forget_type_ahead(terminal: impl AsFd) -> Unanswered {
     // Not a terminal, or one that is gone: then nothing was typed either.
     let _ = tcflush(terminal, QueueSelector::IFlush);
+    Unanswered(())
 }
 
 /// Reads one line from a terminal in its usual line mode, until the question is taken back or `patience` is
-/// over. What was typed before is thrown away first.
-pub fn read_line(terminal: impl AsFd, called: &Called, patience: Option<Duration>) -> io::Result<Typed> {
-    forget_type_ahead(&terminal);
+/// over.
+pub fn read_line(
+    terminal: impl AsFd,
+    _unanswered: Unanswered,
+    called: &Called,
+    patience: Option<Duration>,
+) -> io::Result<Typed> {
     let deadline = patience.map(|patience| Instant::now() + patience);
     let mut line = Vec::new();
     loop {
@@ -147,16 +158,17 @@ pub struct Standing {
 
 impl Standing {
     /// Waits for a line on a thread of its own and hands it to `then`. The question itself is shown by the
-    /// caller, after [`forget_type_ahead`] or before; what is typed until the thread reads is lost, never taken.
+    /// caller, right after [`forget_type_ahead`].
     pub fn line(
         terminal: OwnedFd,
+        unanswered: Unanswered,
         patience: Option<Duration>,
         then: impl FnOnce(Typed) + Send + 'static,
     ) -> io::Result<Self> {
         let (call, called) = Call::pair()?;
         let thread = std::thread::Builder::new().name("prompt".into()).spawn(move || {
             // A terminal that cannot be read is one where nobody answers.
-            then(read_line(&terminal, &called, patience).unwrap_or(Typed::End));
+            then(read_line(&terminal, unanswered, &called, patience).unwrap_or(Typed::End));
         })?;
         Ok(Self { call: Some(call), thread: Some(thread) })
     }
@@ -184,7 +196,7 @@ pub fn stdin() -> io::Result<OwnedFd> {
 ///
 /// Blocks; the cursor is shown again on every way out.
 pub fn select(items: &[String], harmless: usize) -> Option<usize> {
-    forget_type_ahead(io::stdin());
+    let _ = forget_type_ahead(io::stdin());
     let term = console::Term::stderr();
     let chosen = dialoguer::Select::new().items(items).default(harmless).report(false).interact_on_opt(&term);
     // dialoguer leaves the cursor hidden when it ends with an error, and Ctrl-C is one.
@@ -207,14 +219,13 @@ mod tests {
         open().unwrap()
     }
 
-    /// Asks on a thread; the answer is typed only after the prompt stands.
+    /// Answers as soon as the question could stand there: that is not too early.
     fn answer(typed: &[u8]) -> Typed {
         let (mut keyboard, screen) = terminal();
         let (_call, called) = Call::pair().unwrap();
-        let reader = std::thread::spawn(move || read_line(&screen, &called, Some(SOON)).unwrap());
-        std::thread::sleep(Duration::from_millis(100));
+        let unanswered = forget_type_ahead(&screen);
         keyboard.write_all(typed).unwrap();
-        reader.join().unwrap()
+        read_line(&screen, unanswered, &called, Some(SOON)).unwrap()
     }
 
     #[test]
@@ -259,7 +270,11 @@ mod tests {
         keyboard.write_all(b"yes\nyes\n").unwrap();
         std::thread::sleep(Duration::from_millis(50));
         let (_call, called) = Call::pair().unwrap();
-        assert_eq!(read_line(&screen, &called, Some(Duration::from_millis(200))).unwrap(), Typed::TimedOut);
+        let unanswered = forget_type_ahead(&screen);
+        assert_eq!(
+            read_line(&screen, unanswered, &called, Some(Duration::from_millis(200))).unwrap(),
+            Typed::TimedOut
+        );
     }
 
     #[test]
@@ -268,7 +283,9 @@ mod tests {
         let (tell, told) = mpsc::channel();
         let begun = Instant::now();
         let screen = screen.as_fd().try_clone_to_owned().unwrap();
-        let standing = Standing::line(screen, None, move |typed| tell.send(typed).unwrap()).unwrap();
+        let unanswered = forget_type_ahead(&screen);
+        let standing =
+            Standing::line(screen, unanswered, None, move |typed| tell.send(typed).unwrap()).unwrap();
         drop(standing);
         assert_eq!(told.recv_timeout(SOON).unwrap(), Typed::TakenBack);
         assert!(begun.elapsed() < SOON);
@@ -279,7 +296,9 @@ mod tests {
         let (mut keyboard, screen) = terminal();
         let (tell, told) = mpsc::channel();
         let screen = screen.as_fd().try_clone_to_owned().unwrap();
-        let standing = Standing::line(screen, None, move |typed| tell.send(typed).unwrap()).unwrap();
+        let unanswered = forget_type_ahead(&screen);
+        let standing =
+            Standing::line(screen, unanswered, None, move |typed| tell.send(typed).unwrap()).unwrap();
         std::thread::sleep(Duration::from_millis(100));
         keyboard.write_all(b"no\n").unwrap();
         assert_eq!(told.recv_timeout(SOON).unwrap(), Typed::Line("no".into()));

@@ -127,13 +127,15 @@ impl<J: Journal> Driver<J> {
                 return Err(EngineError::Stuck);
             }
             tokio::select! {
-                Some(message) = self.inbox.recv() => self.hear(message)?,
+                // The operator comes first, and in order: a Ctrl-C after an answer is no Ctrl-C before it.
+                biased;
                 control = self.controls.recv(), if !self.screen_is_gone => self.obey(control)?,
                 signal = self.signals.next() => {
                     if let Some(end) = self.signalled(signal)? {
                         return Ok(end);
                     }
                 }
+                Some(message) = self.inbox.recv() => self.hear(message)?,
             }
         }
     }

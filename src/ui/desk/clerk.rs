@@ -371,10 +371,7 @@ impl Clerk {
         let serial = self.serial;
         let is_gate = matches!(dialog, Dialog::Confirm(_));
         let standing = match dialog.want() {
-            Want::Line(prompt) => {
-                self.place.screen.ask(above, &prompt);
-                self.listen(serial, Reply::Typed)
-            }
+            Want::Line(prompt) => self.listen(above, &prompt, serial, Reply::Typed),
             Want::Choice(items, harmless) if self.place.arrows => {
                 self.place.screen.keep(above);
                 self.place.screen.release();
@@ -393,9 +390,8 @@ impl Clerk {
                     lines.extend(wrap(face, Line::of(face, &number), Tone::Text, item));
                 }
                 let prompt = format!("Number, anything else for {}: ", harmless + 1);
-                self.place.screen.ask(&lines, &prompt);
                 let count = items.len();
-                self.listen(serial, move |typed| match typed {
+                self.listen(&lines, &prompt, serial, move |typed| match typed {
                     prompt::Typed::End => Reply::Gone,
                     typed => Reply::Chosen(typed.choice(count)),
                 })
@@ -404,19 +400,24 @@ impl Clerk {
         self.dialog = Some(Asked { dialog, serial, standing, is_gate });
     }
 
+    /// Shows a question and waits for a line.
     fn listen(
         &mut self,
+        above: &[Line],
+        prompt: &str,
         serial: u64,
         reply: impl FnOnce(prompt::Typed) -> Reply + Send + 'static,
     ) -> Option<Standing> {
         let inbox = self.answer.clone();
         let keyboard = self.place.keyboard.as_ref().and_then(|keyboard| keyboard.try_clone().ok());
-        let standing = keyboard.and_then(|keyboard| {
+        let unanswered = keyboard.as_ref().map(prompt::forget_type_ahead);
+        self.place.screen.ask(above, prompt);
+        let standing = keyboard.zip(unanswered).and_then(|(keyboard, unanswered)| {
             let then = move |typed| {
                 // The desk may have closed meanwhile: then the answer is to nobody.
                 let _ = inbox.send((serial, reply(typed)));
             };
-            Standing::line(keyboard, None, then).ok()
+            Standing::line(keyboard, unanswered, None, then).ok()
         });
         if standing.is_none() {
             let _ = self.answer.send((serial, Reply::Gone));
@@ -446,10 +447,11 @@ impl Clerk {
             Then::Ask(dialog) => self.put(dialog, &[]),
             Then::Send(control) => (self.controls)(control),
             Then::Leave(key, words) => {
+                // Nothing was decided, and the engine may offer the choices again: a reading says so. It is
+                // told first, for who reads these words may press Ctrl-C at once.
+                (self.controls)(Control::ReadNow { key });
                 let line = Line::new(self.place.screen.face()).tone(Tone::Dim, words);
                 self.place.screen.keep(&[line]);
-                // Nothing was decided, and the engine may offer the choices again: a reading says so.
-                (self.controls)(Control::ReadNow { key });
             }
         }
     }

@@ -143,9 +143,9 @@ impl Screen for Live {
         };
         let rows = question.rows;
         let text = if above.len() > rows {
-            // It has grown: it is put once more below. Rows never shrink, so this comes to an end.
+            // It has grown, so what is below moves. Rows never shrink, so this comes to an end.
             question.rows = above.len();
-            format!("{CLEAR_BELOW}{}{}", paint(&self.face, above), question.prompt)
+            format!("\x1b[{rows}A{CLEAR_BELOW}{}{}", paint(&self.face, above), question.prompt)
         } else {
             let mut text = format!("{SAVE}\x1b[{rows}A\r");
             let blank = Line::new(&self.face);

@@ -178,6 +178,20 @@ impl Cluster {
         Pty::start(self.rollgate(args), Size::default())
     }
 
+    /// The latest run's journal as it stands, a record a line; empty before there is one.
+    pub(crate) fn journal(&self) -> String {
+        let Ok(runs) = fs::read_dir(self.path("state/test/runs")) else { return String::new() };
+        let latest = runs.map(|run| run.unwrap().path()).max();
+        latest.and_then(|run| fs::read_to_string(run.join("journal.ndjson")).ok()).unwrap_or_default()
+    }
+
+    /// Records of the latest run that hold every one of these texts.
+    pub(crate) fn records(&self, texts: &[&str]) -> Vec<String> {
+        let journal = self.journal();
+        let fits = |line: &&str| texts.iter().all(|text| line.contains(text));
+        journal.lines().filter(fits).map(str::to_owned).collect()
+    }
+
     /// What the steps wrote to the log of effects, in order.
     pub(crate) fn effects(&self) -> Vec<String> {
         let log = fs::read_to_string(self.path("effects")).unwrap();

@@ -49,7 +49,9 @@ impl Pty {
     #[track_caller]
     pub(crate) fn start(invocation: Invocation, size: Size) -> Self {
         let (mut command, _) = invocation.into_parts();
-        command.env("TERM", "xterm-256color");
+        if !command.get_envs().any(|(name, _)| name == "TERM") {
+            command.env("TERM", "xterm-256color");
+        }
         let (master, slave) = pty_process::blocking::open().unwrap();
         master.resize(pty_process::Size::new(size.rows, size.columns)).unwrap();
         let child = pty_process::blocking::Command::from(command).spawn(slave).unwrap();
