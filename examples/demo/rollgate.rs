@@ -26,7 +26,8 @@ pub(crate) fn build() -> Result<PathBuf> {
     };
     let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--bin", "rollgate", "--profile"])
+        // Together with the demo, which is built: alone, its dependencies would have other features.
+        .args(["build", "--quiet", "--locked", "--bin", "rollgate", "--example", "demo", "--profile"])
         .arg(if name == "debug" { "dev" } else { name })
         .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "--target-dir"])
         .arg(profile.parent().context("the target directory is below the root")?)

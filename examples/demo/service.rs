@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// How many messages `svc queue` names.
-const QUEUE_SHOWN: usize = 5;
+const QUEUE_SHOWN: usize = 3;
 
 /// A service's own files in the node's directory.
 #[derive(Debug, Clone)]

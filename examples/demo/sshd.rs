@@ -82,6 +82,7 @@ pub(crate) struct Sshd {
     dir: PathBuf,
     port: u16,
     child: Child,
+    guard: Child,
 }
 
 impl Sshd {
@@ -101,7 +102,9 @@ impl Sshd {
         let mut last = String::new();
         for _ in 0..5 {
             let port = free_port()?;
-            let mut sshd = Self { dir: dir.to_owned(), port, child: launch(&program, dir, port)? };
+            let child = launch(&program, dir, port)?;
+            let guard = guard(child.id())?;
+            let mut sshd = Self { dir: dir.to_owned(), port, child, guard };
             match sshd.await_listening() {
                 Ok(()) => {
                     sshd.make_known(&keys.known_hosts)?;
@@ -178,8 +181,23 @@ fn launch(program: &Path, dir: &Path, port: u16) -> Result<Child> {
         .with_context(|| format!("cannot start {}", program.display()))
 }
 
+/// Ends that process when this one is gone, even one that was killed: the end of the pipe says so.
+fn guard(pid: u32) -> Result<Child> {
+    Command::new("sh")
+        .args(["-c", "read -r _; kill -KILL \"$0\"", &pid.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("cannot run sh")
+}
+
 impl Drop for Sshd {
     fn drop(&mut self) {
+        // First of all, for a process id whose owner has ended may be given to another.
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
         let sessions = descendants(self.child.id());
         // Both fail only where the process has ended already.
         let _ = self.child.kill();

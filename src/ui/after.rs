@@ -3,7 +3,8 @@
 
 use crate::model::event::{Goal, Halt, RunEnd};
 use crate::model::name::NodeName;
-use crate::model::state::{RunState, RunStatus, TurnStatus};
+use crate::model::planner::way_back;
+use crate::model::state::{RunState, RunStatus};
 
 use super::next::Next;
 use super::run;
@@ -34,6 +35,20 @@ pub fn next(state: &RunState, program: &[&str]) -> Vec<Next> {
         }
         RunStatus::Stopped | RunStatus::Failed => stopped(state, program),
     }
+}
+
+/// The same for `status` itself, which does not send anybody to `status`.
+pub fn next_of_status(state: &RunState, program: &[&str]) -> Vec<Next> {
+    let mut next = next(state, program);
+    next.retain(|next| next.argv.last().is_none_or(|word| word != "status"));
+    if state.status() == RunStatus::Finished && state.no_return().is_none() {
+        let done = changed_nodes(state);
+        if !done.is_empty() {
+            let note = format!("take {} back", words::list_some(&done, NAMED));
+            next.push(Next::new(&[program, &["rollback"]].concat(), &note));
+        }
+    }
+    next
 }
 
 fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
@@ -94,16 +109,11 @@ fn before(state: &RunState, node: &NodeName) -> String {
         .map_or_else(|| format!("take {node} back"), |versions| format!("back to {}", versions.before))
 }
 
+/// The nodes that a rollback would take back, in the order of the inventory; none where it is refused.
 fn changed_nodes(state: &RunState) -> Vec<&str> {
-    run::nodes_of(state)
-        .into_iter()
-        .filter(|node| {
-            state.turns.iter().any(|(turn, turn_state)| {
-                turn.node == **node && turn_state.status == TurnStatus::Done && state.has_changed(turn)
-            })
-        })
-        .map(NodeName::as_str)
-        .collect()
+    let turns = way_back(state, None).unwrap_or_default();
+    let nodes = state.plan.nodes.iter().map(|node| &node.name);
+    nodes.filter(|node| turns.iter().any(|turn| turn.node == **node)).map(NodeName::as_str).collect()
 }
 
 /// Temporary changes that are in force, the latest first: `mq-03: drain "stop the receiver"`.

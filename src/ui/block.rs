@@ -22,7 +22,7 @@ const BAR: usize = 36;
 pub struct Waiting {
     /// What it read.
     pub watch: Watch,
-    /// How long it had waited at the last reading.
+    /// How long it had waited at the last reading, or until it opened.
     pub waited: Duration,
     /// How long it waits at most.
     pub limit: Duration,

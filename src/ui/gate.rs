@@ -78,6 +78,11 @@ impl Watch {
         &self.readings
     }
 
+    /// Whether every check has held as often as it must.
+    pub fn is_steady(&self) -> bool {
+        self.steady.1 > 0 && self.steady.0 >= self.steady.1
+    }
+
     /// Whether every check held when it was read last.
     pub fn all_hold(&self) -> bool {
         self.readings.iter().all(|reading| reading.verdict.holds())

@@ -80,7 +80,8 @@ fn table(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
         .column("RUNS")
         .if_room("STAGED", 2)
         .if_room("PRE-CHECKS", 1)
-        .column("GATES");
+        .if_room("GATES", 0)
+        .column("");
     for (place, (node, prospect)) in prospects.iter().enumerate() {
         let all_hold = prospect.prechecks.iter().all(|reading| reading.verdict.holds());
         table.row(vec![
@@ -89,10 +90,8 @@ fn table(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
             (Tone::Text, prospect.version.clone().unwrap_or_else(|| "?".to_owned())),
             staged(prospect),
             (if all_hold { Tone::Good } else { Tone::Bad }, held(&prospect.prechecks)),
-            match &prospect.error {
-                Some(error) => (Tone::Bad, error.clone()),
-                None => (Tone::Text, gates(prospect)),
-            },
+            (Tone::Text, gates(prospect)),
+            (Tone::Bad, prospect.error.clone().unwrap_or_default()),
         ]);
     }
     table.lines(face)

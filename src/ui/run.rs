@@ -62,7 +62,7 @@ pub fn title(step: &PlannedStep) -> String {
         },
         _ => step.section.to_string(),
     };
-    if what == step.label { what } else { format!("{what} \"{}\"", step.label) }
+    if step.label.starts_with(&what) { step.label.clone() } else { format!("{what} \"{}\"", step.label) }
 }
 
 /// A step in words, by its key.

@@ -244,8 +244,10 @@ impl Clerk {
             }
             Notice::Watching { key, readings, steady, every, waited, limit } => {
                 let waiting = self.passing.waiting.entry(key.clone()).or_default();
+                if !waiting.watch.is_steady() {
+                    waiting.waited = waited;
+                }
                 waiting.watch.take(&readings, steady, every);
-                waiting.waited = waited;
                 waiting.limit = limit;
                 self.heartbeat(&key);
             }

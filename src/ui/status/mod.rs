@@ -180,7 +180,7 @@ impl StatusView {
                 directory: around.directory.clone(),
             }),
             nodes: nodes.collect(),
-            next: after::next(state, &around.program),
+            next: after::next_of_status(state, &around.program),
         }
     }
 
