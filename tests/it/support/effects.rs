@@ -46,7 +46,7 @@ impl Cluster {
 
     /// The journal of the one run: the name of each event with its fields.
     #[track_caller]
-    pub(crate) fn journal(&self) -> Vec<(String, Value)> {
+    pub(crate) fn history(&self) -> Vec<(String, Value)> {
         let text = std::fs::read_to_string(self.run_dir().join("journal.ndjson")).unwrap();
         text.lines()
             .map(|line| {
@@ -60,7 +60,7 @@ impl Cluster {
     /// The journal's events of one name.
     #[track_caller]
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
-        self.journal().into_iter().filter(|(found, _)| found == name).map(|(_, fields)| fields).collect()
+        self.history().into_iter().filter(|(found, _)| found == name).map(|(_, fields)| fields).collect()
     }
 }
 
