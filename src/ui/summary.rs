@@ -162,7 +162,7 @@ still in force:
   mq-02: drain \"stop the receiver\"
 next: rollgate start --resume                    # wait for the gate again
       rollgate start --resume --gate-timeout 2h  # wait longer
-      rollgate rollback                          # take mq-01 back
+      rollgate rollback                          # take mq-01 and mq-02 back
 "
         );
     }

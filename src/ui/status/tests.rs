@@ -65,7 +65,7 @@ mq-02   gate \"queue depth\"                                                    
 
 next: rollgate start --resume                    # wait for the gate again
       rollgate start --resume --gate-timeout 2h  # wait longer
-      rollgate rollback                          # take mq-01 back
+      rollgate rollback                          # take mq-01 and mq-02 back
 "
     );
 }
