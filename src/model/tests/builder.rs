@@ -18,20 +18,20 @@ use crate::model::procedure::{
 use crate::model::selector::Selector;
 use crate::model::template::Template;
 
-pub(super) fn node(name: &str) -> NodeName {
+pub(in crate::model) fn node(name: &str) -> NodeName {
     NodeName::parse(name).unwrap()
 }
 
-pub(super) fn nodes(names: &str) -> Vec<NodeName> {
+pub(in crate::model) fn nodes(names: &str) -> Vec<NodeName> {
     names.split_whitespace().map(node).collect()
 }
 
-pub(super) fn turn(phase: usize, name: &str) -> Turn {
+pub(in crate::model) fn turn(phase: usize, name: &str) -> Turn {
     Turn { phase, node: node(name) }
 }
 
 /// Local nodes: `a b=rack1` gives node b the variable `rack`.
-pub(super) fn inventory(names: &str) -> Inventory {
+pub(in crate::model) fn inventory(names: &str) -> Inventory {
     let nodes = names
         .split_whitespace()
         .map(|word| {
@@ -56,7 +56,7 @@ pub(super) fn inventory(names: &str) -> Inventory {
     }
 }
 
-pub(super) fn procedure(phases: Vec<Phase>) -> Procedure {
+pub(in crate::model) fn procedure(phases: Vec<Phase>) -> Procedure {
     Procedure {
         name: "test".to_owned(),
         required_tools: Vec::new(),
@@ -73,11 +73,11 @@ pub(super) fn procedure(phases: Vec<Phase>) -> Procedure {
 }
 
 /// The plan of some nodes going through some phases.
-pub(super) fn plan(names: &str, phases: Vec<Phase>) -> Plan {
+pub(in crate::model) fn plan(names: &str, phases: Vec<Phase>) -> Plan {
     plan_of(names, &procedure(phases))
 }
 
-pub(super) fn plan_of(names: &str, procedure: &Procedure) -> Plan {
+pub(in crate::model) fn plan_of(names: &str, procedure: &Procedure) -> Plan {
     let sources = Sources {
         inventory: PathBuf::from("/i"),
         inventory_sha256: String::new(),
@@ -88,7 +88,7 @@ pub(super) fn plan_of(names: &str, procedure: &Procedure) -> Plan {
 }
 
 /// A rolling phase over all nodes, one at a time.
-pub(super) fn rolling(name: &str, fill: impl FnOnce(&mut Rolling)) -> Phase {
+pub(in crate::model) fn rolling(name: &str, fill: impl FnOnce(&mut Rolling)) -> Phase {
     let mut body = Rolling {
         nodes: Selector::all(),
         batch: vec![BatchSize::Nodes(1)],
@@ -106,7 +106,7 @@ pub(super) fn rolling(name: &str, fill: impl FnOnce(&mut Rolling)) -> Phase {
     phase(name, PhaseBody::Rolling(Box::new(body)))
 }
 
-pub(super) fn single(name: &str, steps: Vec<Step>) -> Phase {
+pub(in crate::model) fn single(name: &str, steps: Vec<Step>) -> Phase {
     phase(name, PhaseBody::Single(steps))
 }
 
@@ -140,7 +140,7 @@ fn step(name: &str, action: Action) -> Step {
     }
 }
 
-pub(super) fn run(name: &str) -> Step {
+pub(in crate::model) fn run(name: &str) -> Step {
     let run = Run {
         script: script(name),
         stdin: None,
@@ -153,7 +153,7 @@ pub(super) fn run(name: &str) -> Step {
     step(name, Action::Run(run))
 }
 
-pub(super) fn check(name: &str) -> Step {
+pub(in crate::model) fn check(name: &str) -> Step {
     let check = Check {
         label: name.to_owned(),
         script: script(name),
@@ -168,18 +168,18 @@ pub(super) fn check(name: &str) -> Step {
     step(name, Action::Check(CheckRef::Inline(Box::new(check))))
 }
 
-pub(super) fn gate(name: &str) -> Step {
+pub(in crate::model) fn gate(name: &str) -> Step {
     let gate =
         Gate { checks: Vec::new(), question: None, steady: 1, every: Duration::from_secs(5), typed: false };
     step(name, Action::Gate(gate))
 }
 
-pub(super) fn manual(name: &str) -> Step {
+pub(in crate::model) fn manual(name: &str) -> Step {
     step(name, Action::Manual(Manual { text: Template::new(name), check: None }))
 }
 
 /// What else is said about a step.
-pub(super) trait Said: Sized {
+pub(in crate::model) trait Said: Sized {
     fn with_undo(self) -> Self;
     fn temporary(self, scope: Scope) -> Self;
     fn retried(self, times: u32) -> Self;
@@ -200,12 +200,12 @@ impl Said for Step {
     }
 }
 
-pub(super) fn point(rollback_possible: bool) -> PointOfNoReturn {
+pub(in crate::model) fn point(rollback_possible: bool) -> PointOfNoReturn {
     PointOfNoReturn { text: Template::new("data is converted"), rollback_possible }
 }
 
 /// The request of a cron job.
-pub(super) fn request(goal: Goal) -> Request {
+pub(in crate::model) fn request(goal: Goal) -> Request {
     Request {
         goal,
         by: Operator { user: "ann".to_owned(), host: "desk".to_owned(), pid: 1 },
@@ -222,19 +222,19 @@ pub(super) fn request(goal: Goal) -> Request {
     }
 }
 
-pub(super) fn finish() -> Request {
+pub(in crate::model) fn finish() -> Request {
     request(Goal::Finished)
 }
 
 /// The same with somebody at the terminal.
-pub(super) fn attended() -> Request {
+pub(in crate::model) fn attended() -> Request {
     Request { attended: true, ..finish() }
 }
 
-pub(super) fn failed(kind: FailureKind) -> Outcome {
+pub(in crate::model) fn failed(kind: FailureKind) -> Outcome {
     Outcome::Failed(Failure { kind, message: "broken".to_owned(), tail: Vec::new(), help: None })
 }
 
-pub(super) fn unknown() -> Outcome {
+pub(in crate::model) fn unknown() -> Outcome {
     Outcome::Unknown { why: "contact lost".to_owned() }
 }

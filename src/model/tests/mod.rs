@@ -1,7 +1,7 @@
 //! The pure core as one: plans made of hand-written procedures are run to their end in a simulated
 //! world, cut, resumed and taken back.
 
-mod builder;
+pub(super) mod builder;
 mod legality;
 mod order;
 mod resumption;

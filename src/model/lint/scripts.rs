@@ -1,0 +1,210 @@
+//! What scripts should not do: hide a failure, append twice, give a secret away, lock the operator out.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::script::{self, Command, Parsed};
+use super::walk::{self, Scripted};
+use super::{Finding, error, warning};
+use crate::model::host::Shell;
+use crate::model::inventory::Inventory;
+use crate::model::procedure::Procedure;
+
+pub(super) fn findings(inventory: &Inventory, procedure: &Procedure) -> Vec<Finding> {
+    let secrets = secrets(inventory, procedure);
+    let mut findings = Vec::new();
+    for script in walk::scripts(procedure) {
+        let parsed = script::parse(script.body);
+        findings.extend(secret_shown(&script, &parsed, &secrets));
+        findings.extend(secret_argument(&script, &parsed, &secrets));
+        findings.extend(unverified_script(&script, &parsed));
+        if script.changes.is_some() {
+            findings.extend(hidden_failure(&script, &parsed));
+            findings.extend(appends(&script, &parsed));
+            findings.extend(cuts_ssh(&script, &parsed));
+        }
+    }
+    findings
+}
+
+fn secrets(inventory: &Inventory, procedure: &Procedure) -> BTreeSet<String> {
+    let captured = walk::steps(procedure).into_iter().filter_map(|at| {
+        at.step.capture.as_ref().filter(|capture| capture.secret).map(|capture| capture.name.to_string())
+    });
+    inventory.secrets.keys().map(ToString::to_string).chain(captured).collect()
+}
+
+/// The first secret that a command's words hold.
+fn secret_in<'c>(command: &'c Command, secrets: &BTreeSet<String>) -> Option<&'c String> {
+    command.words.iter().flat_map(|word| &word.names).find(|name| secrets.contains(*name))
+}
+
+const PRINTS: &[&str] = &["echo", "printf"];
+
+/// Commands of the shell itself: their words are in no list of processes.
+const BUILT_IN: &[&str] = &[
+    "", ":", "[", "[[", "case", "declare", "echo", "exit", "export", "for", "local", "printf", "read",
+    "readonly", "return", "set", "shift", "test", "typeset", "unset",
+];
+
+fn secret_shown(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<String>) -> Option<Finding> {
+    let is_traced = parsed.commands.iter().any(|command| {
+        command.name() == "set"
+            && command.words.iter().any(|word| word.text.starts_with('-') && word.text.contains('x'))
+    });
+    let traced = parsed.commands.iter().filter(|_| is_traced).find_map(|c| secret_in(c, secrets));
+    let printed = parsed.commands.iter().filter(|command| {
+        PRINTS.contains(&command.name())
+            && !command.writes_pipe
+            && !command.is_substituted
+            && command
+                .redirects
+                .iter()
+                .all(|(operator, _)| !operator.starts_with(['>', '1']) || operator.contains('&'))
+    });
+    let name = traced.or_else(|| printed.into_iter().find_map(|command| secret_in(command, secrets)))?;
+    Some(warning(
+        "secret-shown",
+        &script.place,
+        format!("secret `{name}` is printed"),
+        format!("hand it on instead: printf %s \"${name}\" | COMMAND that reads standard input"),
+    ))
+}
+
+fn secret_argument(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<String>) -> Option<Finding> {
+    let (name, command) = parsed
+        .commands
+        .iter()
+        .filter(|command| !BUILT_IN.contains(&command.name()))
+        .find_map(|command| Some((secret_in(command, secrets)?, command.name())))?;
+    Some(error(
+        "secret-argument",
+        &script.place,
+        format!(
+            "secret `{name}` is an argument of `{command}`: everybody on that machine can read it in `ps`"
+        ),
+        format!(
+            "let it read standard input, a file of mode 0600, or its own environment variable; ${name} is in the environment already"
+        ),
+    ))
+}
+
+fn hidden_failure(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {
+    const CANNOT_FAIL: &[&str] = &["", ":", "echo", "printf", "true", "yes", "seq", "date"];
+    if script.shell != Shell::Sh {
+        return None;
+    }
+    let hidden = parsed.commands.iter().find(|command| {
+        command.writes_pipe && !command.is_condition && !CANNOT_FAIL.contains(&command.name())
+    })?;
+    Some(warning(
+        "hidden-failure",
+        &script.place,
+        format!(
+            "when `{}` fails before the `|` nobody will know: sh looks at the last command alone",
+            hidden.name()
+        ),
+        "add `shell: bash`, which stops at any of them, or write to a file first",
+    ))
+}
+
+fn unverified_script(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {
+    let fetches = |command: &&Command| command.writes_pipe && matches!(command.name(), "curl" | "wget");
+    let runs = |command: &&Command| {
+        command.reads_pipe && matches!(command.name(), "sh" | "bash" | "dash" | "ksh" | "python" | "python3")
+    };
+    parsed.commands.iter().find(fetches)?;
+    parsed.commands.iter().find(runs)?;
+    Some(warning(
+        "unverified-script",
+        &script.place,
+        "a script is run as it comes from the network, half of it if the connection breaks".to_owned(),
+        "download it beforehand and name it under `artifacts:` with its sha256",
+    ))
+}
+
+/// `{"op":"add","path":"/spec/tags/-"}` adds another one every time.
+static PATCH_ADDS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#""path\\?"\s*:\s*\\?"[^"]*/-\\?""#).expect("a constant pattern that a test uses")
+});
+
+fn appends(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {
+    let step = script.changes?;
+    let looks_first = parsed.commands.iter().any(|command| {
+        command.name() == "grep"
+            && command.words.iter().any(|word| word.text.starts_with('-') && word.text.contains('q'))
+    });
+    if step.skip_if.is_some() || looks_first {
+        return None;
+    }
+    let is_of_no_matter =
+        |to: &str| to.starts_with("/dev/") || to.ends_with(".log") || to.contains("ROLLGATE_RUN_DIR");
+    let is_new = |to: &str| {
+        let writes = |(operator, target): &(String, script::Word)| operator == ">" && target.text == to;
+        parsed.commands.iter().any(|command| command.redirects.iter().any(writes))
+    };
+    let redirected = parsed
+        .commands
+        .iter()
+        .flat_map(|command| &command.redirects)
+        .filter(|(operator, _)| matches!(operator.as_str(), ">>" | "1>>"))
+        .map(|(_, to)| to.text.as_str())
+        .find(|to| !is_of_no_matter(to) && !is_new(to));
+    let teed = parsed.commands.iter().find_map(|command| {
+        let appends = command.name() == "tee"
+            && command.words.iter().any(|word| matches!(word.text.as_str(), "-a" | "--append"));
+        command.words.last().filter(|to| appends && !is_of_no_matter(&to.text)).map(|to| to.text.as_str())
+    });
+    let what = match redirected.or(teed) {
+        Some(to) => format!("this appends to {to}"),
+        None if PATCH_ADDS.is_match(script.body) => "this patch adds an item to a list".to_owned(),
+        None => return None,
+    };
+    Some(warning(
+        "appends",
+        &script.place,
+        format!("{what}: done again, it is there twice"),
+        "add `skip_if:` with a check that says that it is there already",
+    ))
+}
+
+/// Changes that decide who may log in.
+static GUARDS_SSH: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?x)
+        /etc/hosts\.(deny|allow)
+        | \b(ip6?tables|nft)\b.*\b(dport|dports)\b.*\b(22|ssh)\b
+        | \b(ip6?tables)\b.*-P\s+INPUT\s+(DROP|REJECT)
+        | /etc/ssh/sshd_config
+        | \bufw\b.*\b(enable|deny|reject|limit)\b
+        | \bfirewall-cmd\b.*--remove-service=ssh
+        | \bsystemctl\b.*\b(stop|disable|mask|restart)\b.*\bsshd?\b
+        | \bservice\s+sshd?\s+(stop|restart)\b",
+    )
+    .expect("a constant pattern that a test uses")
+});
+
+const READS: &[&str] =
+    &["cat", "grep", "ls", "head", "tail", "stat", "test", "[", "diff", "cmp", "md5sum", "sha256sum"];
+
+fn cuts_ssh(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {
+    let changes = |command: &&Command| {
+        let writes = command.redirects.iter().any(|(operator, _)| operator.contains('>'));
+        GUARDS_SSH.is_match(&command.line()) && (writes || !READS.contains(&command.name()))
+    };
+    let command = parsed.commands.iter().find(changes)?;
+    if script.changes?.undo.is_some() {
+        return None;
+    }
+    Some(warning(
+        "cuts-ssh",
+        &script.place,
+        format!(
+            "`{}` can cut the way that rollgate and you come in by, and nothing undoes it",
+            command.name()
+        ),
+        "add `undo:` and `temporary: node`, and let your own address in before anything is shut out",
+    ))
+}
