@@ -2,6 +2,7 @@
 //! night in the middle of it. What cannot be read as a procedure at all is refused by `config`, with
 //! its position; these rules ask what the pieces mean to each other.
 
+mod lexer;
 mod names;
 mod script;
 mod scripts;

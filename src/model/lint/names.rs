@@ -195,6 +195,24 @@ impl<'a> Names<'a> {
         for (place, check) in walk::checks_of(at) {
             self.check_ref(&place, check, lanes);
         }
+        self.action(at, lanes);
+        if let Some(capture) = &step.capture {
+            for lane in lanes {
+                self.captured.entry(lane.clone()).or_default().insert(capture.name.to_string());
+            }
+        }
+        match &step.undo {
+            Some(Undo::Run(script)) => {
+                self.script(&key("undo"), &script.body, lanes, &step.on, &BTreeSet::new());
+            }
+            Some(Undo::Manual(text)) => self.template(&key("undo"), text, lanes),
+            None => {}
+        }
+    }
+
+    fn action(&mut self, at: &Located<'a>, lanes: &[NodeName]) {
+        let (place, step) = (&at.place, at.step);
+        let key = |key: &str| format!("{place}.{key}");
         match &step.action {
             Action::Run(run) => {
                 for (name, value) in &run.env {
@@ -234,18 +252,6 @@ impl<'a> Names<'a> {
                 self.template(&key("get.to"), &get.to, lanes);
             }
             Action::Check(_) => {}
-        }
-        if let Some(capture) = &step.capture {
-            for lane in lanes {
-                self.captured.entry(lane.clone()).or_default().insert(capture.name.to_string());
-            }
-        }
-        match &step.undo {
-            Some(Undo::Run(script)) => {
-                self.script(&key("undo"), &script.body, lanes, &step.on, &BTreeSet::new());
-            }
-            Some(Undo::Manual(text)) => self.template(&key("undo"), text, lanes),
-            None => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! What scripts should not do: hide a failure, append twice, give a secret away, lock the operator out.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -139,8 +140,11 @@ fn appends(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {
     if step.skip_if.is_some() || looks_first {
         return None;
     }
-    let is_of_no_matter =
-        |to: &str| to.starts_with("/dev/") || to.ends_with(".log") || to.contains("ROLLGATE_RUN_DIR");
+    let is_of_no_matter = |to: &str| {
+        to.starts_with("/dev/")
+            || Path::new(to).extension().is_some_and(|end| end == "log")
+            || to.contains("ROLLGATE_RUN_DIR")
+    };
     let is_new = |to: &str| {
         let writes = |(operator, target): &(String, script::Word)| operator == ">" && target.text == to;
         parsed.commands.iter().any(|command| command.redirects.iter().any(writes))
