@@ -63,7 +63,7 @@ pub(super) fn wording(reading: &Reading) -> String {
     let unit = reading.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
     let value = reading.value.as_ref().map(|value| {
         let text = value.to_string();
-        if text.chars().count() > 60 { text.chars().take(59).chain(['…']).collect() } else { text }
+        if text.chars().count() > 60 { text.chars().take(57).chain("...".chars()).collect() } else { text }
     });
     match (&reading.verdict, value) {
         (Verdict::Unreadable { why }, _) => {

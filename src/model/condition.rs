@@ -218,7 +218,11 @@ impl Form {
 
 fn shorten(text: &str) -> String {
     let line = text.lines().next().unwrap_or("");
-    if line.chars().count() > 40 { line.chars().take(40).chain(['…']).collect() } else { line.to_owned() }
+    if line.chars().count() > 40 {
+        line.chars().take(37).chain("...".chars()).collect()
+    } else {
+        line.to_owned()
+    }
 }
 
 /// Splits `.a.b[0]` into its members and indices; `None` where it is no such path.

@@ -242,7 +242,11 @@ fn label(step: &Step, procedure: &Procedure) -> String {
 pub fn first_line(text: &str) -> String {
     let line =
         text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or("");
-    if line.chars().count() > 40 { line.chars().take(39).chain(['…']).collect() } else { line.to_owned() }
+    if line.chars().count() > 40 {
+        line.chars().take(37).chain("...".chars()).collect()
+    } else {
+        line.to_owned()
+    }
 }
 
 /// The staging phase, where there is something to stage.

@@ -62,8 +62,12 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
         Goal::Unstaged => vec!["unstage"],
     };
     let forward = state.request.goal == Goal::Finished;
-    if !state.request.attended && !matches!(state.request.goal, Goal::Staged) {
-        resume.extend(["--yes", "--confirm", cluster]);
+    if !state.request.attended {
+        match state.request.goal {
+            Goal::Staged => {}
+            Goal::Unstaged => resume.push("--yes"),
+            Goal::Finished | Goal::RolledBack(_) => resume.extend(["--yes", "--confirm", cluster]),
+        }
     }
     let on = |note: &str| command(&resume, note);
     let mut next = match stop.halt {

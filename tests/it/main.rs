@@ -19,6 +19,10 @@ mod layering;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod undo;
