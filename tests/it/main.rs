@@ -9,6 +9,8 @@ mod docs;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod exits;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod harness;
