@@ -21,6 +21,8 @@ mod layering;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod transport;
