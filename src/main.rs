@@ -2,8 +2,12 @@
 
 use clap::Parser as _;
 use rollgate::cli::Cli;
+use rollgate::command;
 use rollgate::exit::Exit;
 
 fn main() -> Exit {
-    rollgate::command::run(&Cli::parse())
+    match Cli::try_parse() {
+        Ok(cli) => command::run(&cli),
+        Err(error) => command::unparsed(&error),
+    }
 }

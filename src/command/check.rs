@@ -15,7 +15,9 @@ use crate::model::event::Goal;
 use crate::model::name::NodeName;
 use crate::transport::{Dialer, ReadOnlyConnector};
 use crate::ui::ink::{Line, Sign, Tone, paint};
+use crate::ui::next;
 use crate::ui::words;
+use crate::ui::write;
 
 pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
@@ -54,6 +56,11 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
         }
     }
     super::print(&paint(face, &lines))?;
+    if exit != Exit::Done {
+        let err = &context.style.err;
+        let again = context.command(&["check"], "look again, once that is put right");
+        write::to_stderr(&paint(err, &next::lines(err, &[again])));
+    }
     Ok(exit)
 }
 

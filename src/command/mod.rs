@@ -17,9 +17,13 @@ mod unstage;
 
 use std::io::Write as _;
 
+use clap::CommandFactory as _;
+
 use crate::cli::{Cli, Verb};
 use crate::exit::Exit;
-use crate::ui::terminal::Restore;
+use crate::ui::ink::paint;
+use crate::ui::next::{self, Next};
+use crate::ui::terminal::{Restore, Style, Wishes};
 use crate::ui::write;
 use context::Context;
 use refusal::Refusal;
@@ -45,6 +49,22 @@ pub fn run(cli: &Cli) -> Exit {
         },
     };
     done.unwrap_or_else(|refusal| refusal.show(&context))
+}
+
+/// Ends where the command line is none: with help or the version that was asked for, else with what is wrong
+/// and the command that says what is right.
+pub fn unparsed(error: &clap::Error) -> Exit {
+    // Nothing can be told to anybody when the stream is closed.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Exit::Done;
+    }
+    let known = Cli::command();
+    let verb = std::env::args().skip(1).find(|word| known.find_subcommand(word).is_some());
+    let words: Vec<&str> = ["rollgate"].into_iter().chain(verb.as_deref()).chain(["--help"]).collect();
+    let face = &Style::detect(&Wishes::default()).err;
+    write::to_stderr(&paint(face, &next::lines(face, &[Next::new(&words, "every flag, with examples")])));
+    Exit::Input
 }
 
 fn print(text: &str) -> Result<Exit, Refusal> {

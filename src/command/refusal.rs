@@ -66,7 +66,11 @@ impl Refusal {
     pub(super) fn show(&self, context: &Context) -> Exit {
         let face = &context.style.err;
         let lines = match &self.words {
-            Words::Mistakes(mistakes) => error::rendered(face, &mistakes.render(!face.unicode), &[]),
+            Words::Mistakes(mistakes) => {
+                let note = format!("when this is done: {}", mistakes.to_do());
+                let next = context.command(&["check", "--syntax-only"], &note);
+                error::rendered(face, &mistakes.render(!face.unicode), &[next])
+            }
             Words::Message(message) => {
                 let mut message = message.as_ref().clone();
                 if message.next.is_empty() {

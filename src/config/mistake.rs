@@ -191,8 +191,8 @@ impl Mistakes {
         self.found.iter()
     }
 
-    /// The text for the operator: each mistake with its place and help, an empty line between them, and
-    /// `next:` at the end. With `ascii` no other byte is written (pipes, `TERM=dumb`).
+    /// The text for the operator: each mistake with its place and help, an empty line between them. With
+    /// `ascii` no other byte is written (pipes, `TERM=dumb`).
     pub fn render(&self, ascii: bool) -> String {
         let mut out = String::new();
         for mistake in self.found.iter().take(PRINTED) {
@@ -204,17 +204,16 @@ impl Mistakes {
             let _ = writeln!(out, "... and {more} more\n");
         }
         out.truncate(out.trim_end().len());
-        let _ = write!(out, "\nnext: {}", visible(&self.next(), ascii));
         out
     }
 
-    /// What to do and type once the file is right.
-    pub fn next(&self) -> String {
+    /// What is to be done, in a few words: `fix lines 3 and 9`.
+    pub fn to_do(&self) -> String {
         let mut lines: Vec<usize> =
             self.found.iter().filter_map(|mistake| mistake.place.as_ref()).map(|place| place.line).collect();
         lines.dedup();
         let one_file = self.found.iter().all(|mistake| mistake.file == self.found[0].file);
-        let what = match lines.as_slice() {
+        match lines.as_slice() {
             [] => "correct this".to_owned(),
             [line] => format!("fix line {line}"),
             [others @ .., last] if lines.len() < 6 && self.more == 0 && one_file => {
@@ -222,8 +221,7 @@ impl Mistakes {
                 format!("fix lines {} and {last}", others.join(", "))
             }
             _ => format!("fix these {}", self.found.len() + self.more),
-        };
-        format!("{what}, then rollgate check --syntax-only")
+        }
     }
 }
 

@@ -56,21 +56,21 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
     let Some(RunEnd::Stopped(stop)) = &state.end else { return Vec::new() };
     let node = stop.key.as_ref().map(|key| &key.node).filter(|node| !node.is_operator());
     let cluster = state.plan.cluster.as_str();
-    let mut resume = match state.request.goal {
-        Goal::Staged => vec!["stage"],
-        Goal::Finished | Goal::RolledBack(_) => vec!["start", "--resume"],
-        Goal::Unstaged => vec!["unstage"],
+    // The verb, and what it takes where nobody can be asked.
+    let (mut resume, unattended) = match state.request.goal {
+        Goal::Staged => (vec!["stage"], vec![]),
+        Goal::Finished | Goal::RolledBack(_) => {
+            (vec!["start", "--resume"], vec!["--yes", "--confirm", cluster])
+        }
+        Goal::Unstaged => (vec!["unstage"], vec!["--yes"]),
     };
     let forward = state.request.goal == Goal::Finished;
     if !state.request.attended {
-        match state.request.goal {
-            Goal::Staged => {}
-            Goal::Unstaged => resume.push("--yes"),
-            Goal::Finished | Goal::RolledBack(_) => resume.extend(["--yes", "--confirm", cluster]),
-        }
+        resume.extend(unattended);
     }
     let on = |note: &str| command(&resume, note);
     let mut next = match stop.halt {
+        Halt::GateClosed if resume[0] != "start" => vec![on("wait for the gate again")],
         Halt::GateClosed => vec![
             on("wait for the gate again"),
             command(&[&resume[..], &["--gate-timeout", "2h"]].concat(), "wait longer"),

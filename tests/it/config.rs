@@ -34,7 +34,10 @@ fn shown(text: &str) -> String {
     let prefix = format!("{}/", directory.path().display());
     match config::load(&inventory) {
         Ok(_) => "it loads".to_owned(),
-        Err(mistakes) => mistakes.render(false).replace("/./", "/").replace(&prefix, ""),
+        Err(mistakes) => {
+            let text = mistakes.render(false).replace("/./", "/").replace(&prefix, "");
+            format!("{text}\nto do: {}", mistakes.to_do())
+        }
     }
 }
 

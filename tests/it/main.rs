@@ -9,6 +9,8 @@ mod docs;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod exits;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod harness;
@@ -20,6 +22,8 @@ mod layering;
 mod order;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub(crate) use cluster::{Cluster, NodeSpec};
 pub(crate) use effects::effects;
 pub(crate) use pty::{Pty, Size};
 pub(crate) use redact::redact;
-pub(crate) use run::{Invocation, Running, rollgate};
+pub(crate) use run::{Invocation, Output, Running, rollgate};
 pub(crate) use sshd::{descendants, end, sshd_program};
 
 /// How long a test waits for something that takes a moment before it says what is missing.

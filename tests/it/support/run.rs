@@ -139,6 +139,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&mut self, signal: Signal) -> &mut Self {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
