@@ -20,6 +20,7 @@ mod layering;
 mod order;
 #[cfg(test)]
 mod roles;
+mod readme;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
