@@ -19,8 +19,9 @@ mod layering;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
-mod roles;
 mod readme;
+#[cfg(test)]
+mod roles;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
