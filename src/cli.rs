@@ -66,7 +66,7 @@ pub struct Global {
     #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more (-v steps, -vv commands run on nodes, -vvv ssh)
+    /// Say more (what begins, what was read and captured)
     #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -178,11 +178,12 @@ Examples:
 Exit codes: 0, 1, 2; see rollgate(1).")]
     Completions(Completions),
 
-    /// Print a manual page
+    /// Show a manual page; print its source off a terminal
     #[command(after_help = "\
 Examples:
-  rollgate man | man -l -               read rollgate(1)
-  rollgate man rollgate-procedure       the page about procedures, as man source
+  rollgate man                   read rollgate(1)
+  rollgate man procedure         how a procedure is written
+  rollgate man start > start.1   the source of a page
 
 Exit codes: 0, 1, 2; see rollgate(1).")]
     Man(Man),

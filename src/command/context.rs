@@ -90,8 +90,8 @@ impl Context {
             let tried: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
             Refusal::input("there is no inventory")
                 .help(format!("looked for {}", tried.join(", ")))
-                .help("examples/starter has one to begin with")
-                .next(Next::new(&["rollgate", "-i", "FILE", "check"], "name it"))
+                .help("-i names another file; examples/starter in the sources is one to begin with")
+                .next(Next::new(&["rollgate", "man", "inventory"], "how to write one, with an example"))
                 .standing("nothing was done")
         })
     }

@@ -15,7 +15,8 @@ mod start;
 mod status;
 mod unstage;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::{Command, Stdio};
 
 use clap::CommandFactory as _;
 
@@ -42,6 +43,7 @@ pub fn run(cli: &Cli) -> Exit {
         Verb::Check(flags) => check::run(&context, flags),
         Verb::Completions(flags) => print(&completions::script(flags.shell)),
         Verb::Man(flags) => match man::find(&flags.page) {
+            Ok(page) if std::io::stdout().is_terminal() => read(&page.text),
             Ok(page) => print(&page.text),
             Err(pages) => Err(Refusal::input(format!("there is no page `{}`", flags.page))
                 .help(format!("pages: {}", pages.join(", ")))
@@ -73,6 +75,18 @@ fn print(text: &str) -> Result<Exit, Refusal> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|error| Refusal::new(Exit::Broken, format!("standard output cannot be written: {error}")))?;
+    Ok(Exit::Done)
+}
+
+/// Has man(1) show a page at a terminal; where there is no man its source is better than nothing.
+fn read(page: &str) -> Result<Exit, Refusal> {
+    let man = Command::new("man").args(["--local-file", "-"]).stdin(Stdio::piped()).spawn();
+    let Ok(mut man) = man else { return print(page) };
+    if let Some(mut stdin) = man.stdin.take() {
+        // A reader who quits early has seen enough.
+        let _ = stdin.write_all(page.as_bytes());
+    }
+    let _ = man.wait();
     Ok(Exit::Done)
 }
 

@@ -21,6 +21,8 @@ mod layering;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod streams;
