@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::model::event::Goal;
 use crate::model::name::NodeName;
 use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::ui::error;
 use crate::ui::ink::{Line, Sign, Tone, paint};
 use crate::ui::next;
 use crate::ui::words;
@@ -21,6 +22,7 @@ use crate::ui::write;
 
 pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
+    let warnings = files.lint()?;
     let loaded = &files.loaded;
     let face = &context.style.out;
     let nodes = loaded.inventory.nodes.len();
@@ -34,6 +36,10 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
         ),
     )];
     super::print(&paint(face, &lines))?;
+    for warning in &warnings {
+        let lines = error::rendered(face, &warning.warning(!face.unicode), &[]);
+        super::print(&paint(face, &lines))?;
+    }
     if flags.syntax_only {
         return Ok(Exit::Done);
     }

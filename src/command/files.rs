@@ -6,14 +6,18 @@ use std::process::{Command, Stdio};
 
 use super::context::Context;
 use super::refusal::{Refusal, nobody};
-use crate::config::{self, Loaded, Source};
+use crate::config::{self, Loaded, Mistake, Mistakes, Source};
 use crate::exit::Exit;
 use crate::model::inventory::Inventory;
+use crate::model::lint::{self, Finding, Severity};
 use crate::model::name::NodeName;
 use crate::model::plan::{Plan, Sources};
 use crate::model::planner::{self, ArtifactFacts};
 use crate::model::selector::Selector;
 use crate::transport::hash_file;
+use crate::ui::ink::{Line, Tone};
+use crate::ui::narrate::Loudness;
+use crate::ui::{words, write};
 
 /// The files of a cluster.
 pub(super) struct Files {
@@ -39,6 +43,35 @@ impl Files {
             })?;
         }
         Ok(Self { loaded })
+    }
+
+    /// Lints them: what cannot work is refused, what may be meant is answered.
+    pub(super) fn lint(&self) -> Result<Vec<Mistake>, Refusal> {
+        let findings = lint::lint(&self.loaded.inventory, &self.loaded.procedure);
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            findings.iter().partition(|finding| finding.severity == Severity::Error);
+        let placed = |findings: Vec<&Finding>| -> Vec<Mistake> {
+            findings.into_iter().map(|finding| self.loaded.mistake(finding)).collect()
+        };
+        match Mistakes::of(placed(errors)) {
+            Some(mistakes) => Err(mistakes.into()),
+            None => Ok(placed(warnings)),
+        }
+    }
+
+    /// Lints them before they are used, and says how much there is to read in `check`.
+    pub(super) fn lint_for_use(&self, context: &Context) -> Result<(), Refusal> {
+        let warnings = self.lint()?.len();
+        if warnings > 0 && context.loudness > Loudness::Quiet {
+            let face = &context.style.err;
+            let check = context.command(&["check"], "").command();
+            let text = format!("{} in these files; {check} shows them", words::count(warnings, "warning"));
+            write::to_stderr(&format!(
+                "{}\n",
+                Line::new(face).tone(Tone::Wait, "note: ").text(&text).paint(face)
+            ));
+        }
+        Ok(())
     }
 
     /// Makes the plan; artifacts are read for their sums.

@@ -13,6 +13,7 @@ use crate::model::state::RunState;
 
 pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
+    files.lint_for_use(context)?;
     let limit = files.limit(&flags.limit.limit)?;
     Context::runtime()?.block_on(async {
         let plan = files.plan().await?;

@@ -29,6 +29,7 @@ use crate::ui::write;
 
 pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
+    files.lint_for_use(context)?;
     let limit = files.limit(&flags.limit.limit)?;
     if let Some(node) = &flags.pause_after {
         files.node(node)?;

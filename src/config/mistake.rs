@@ -186,6 +186,13 @@ impl Mistakes {
         self
     }
 
+    /// What a linter found, in its order; `None` when it found nothing.
+    pub fn of(found: Vec<Mistake>) -> Option<Self> {
+        let more = found.len().saturating_sub(PRINTED);
+        let found: Vec<Mistake> = found.into_iter().take(PRINTED).collect();
+        Self::collect_with(found, more)
+    }
+
     /// Every mistake, by itself.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.found.iter()

@@ -16,6 +16,7 @@ mod yaml;
 use std::path::Path;
 
 use crate::model::inventory::Inventory;
+use crate::model::lint::{Document, Finding};
 use crate::model::procedure::Procedure;
 use lower::Desk;
 pub use mistake::{Mistake, Mistakes, Place};
@@ -37,28 +38,18 @@ pub struct Loaded {
     pub procedure_source: Source,
 }
 
-/// Keys at the top of an inventory; every other place is one of the procedure.
-const OF_INVENTORY: [&str; 9] =
-    ["cluster", "ssh", "become", "state_dir", "vars", "secrets", "groups", "nodes", "procedure"];
-
 impl Loaded {
-    /// A mistake of meaning that was found later, at a place such as `phases[0].drain[1].undo`.
-    pub fn mistake(&self, place: &str, what: &str, help: &str) -> Mistake {
-        let written = path::Path::parse(place);
-        let first = match written.segments().first() {
-            Some(path::Segment::Key(key)) => key.as_str(),
-            _ => "",
+    /// What a linter found, as a mistake with its place.
+    pub fn mistake(&self, found: &Finding) -> Mistake {
+        let inline = self.inventory_source.path() == self.procedure_source.path();
+        let (source, place) = match found.document {
+            Document::Inventory => (&self.inventory_source, found.place.clone()),
+            Document::Procedure if inline => (&self.inventory_source, format!("procedure.{}", found.place)),
+            Document::Procedure => (&self.procedure_source, found.place.clone()),
         };
-        let (source, path) = if OF_INVENTORY.contains(&first) {
-            (&self.inventory_source, written)
-        } else if self.inventory_source.path() == self.procedure_source.path() {
-            (&self.inventory_source, path::Path::parse(&format!("procedure.{place}")))
-        } else {
-            (&self.procedure_source, written)
-        };
-        let at = yaml::nearest(source, &path, yaml::Aim::Value);
+        let at = yaml::nearest(source, &path::Path::parse(&place), yaml::Aim::Value);
         let length = yaml::token(source.line(at.0), at.1);
-        source.mistake(at, length, what, "", &[help])
+        source.mistake(at, length, found.message.as_str(), found.rule, &[&found.help])
     }
 }
 
