@@ -1,0 +1,288 @@
+//! What happens in a run. An [`Event`] is journaled, in the past tense; a [`Notice`] is only shown.
+
+mod exchange;
+mod outcome;
+mod question;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::condition::Verdict;
+use super::name::{CheckName, NodeName, RoleName, StepName, VarName};
+use super::plan::{Plan, StepId, StepKey};
+
+pub use exchange::{Control, Inquiry, Notice, Report};
+pub use outcome::{Failure, FailureKind, Halt, Outcome, Reading, RunEnd, Stop, TurnEnd};
+pub use question::{Decision, How, Question};
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Dense from 0.
+    #[serde(rename = "n")]
+    pub seq: u64,
+    /// When it was written, by the operator's clock. Shown, never decided upon.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A run's name: `2026-11-21.1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub String);
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Who does something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Login name; behind sudo the one who called it.
+    pub user: String,
+    /// The operator's machine.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+}
+
+/// What one invocation was asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// How far it is to go.
+    pub goal: Goal,
+    /// Who asked.
+    pub by: Operator,
+    /// Whether there is somebody at a terminal who can be asked.
+    pub attended: bool,
+    /// Whether open gates are answered with yes.
+    pub yes: bool,
+    /// The cluster's name as given on the command line, for typed questions.
+    pub confirm: Option<String>,
+    /// Reasons to open gates that stay closed, by gate.
+    pub overrides: BTreeMap<StepName, String>,
+    /// Only these nodes; the others stay to do.
+    pub limit: Option<Vec<NodeName>>,
+    /// A safe stop after this node.
+    pub pause_after: Option<NodeName>,
+    /// How many nodes are staged at the same time.
+    pub parallel: usize,
+    /// How long a gate may stay closed, where the command line says so.
+    pub gate_timeout: Option<Duration>,
+    /// Ticket or change number.
+    pub change: Option<String>,
+    /// The command line, for the report.
+    pub args: Vec<String>,
+}
+
+/// How far an invocation goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    /// Everything is on the nodes, nothing is restarted.
+    Staged,
+    /// Every phase is done.
+    Finished,
+    /// What is temporary is undone and what was staged is removed.
+    Unstaged,
+    /// These turns are taken back, in this order.
+    RolledBack(Vec<Turn>),
+}
+
+/// One node's way through one phase.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Turn {
+    /// The number of the phase.
+    pub phase: usize,
+    /// The node.
+    pub node: NodeName,
+}
+
+/// What a run's journal holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The first record of every journal.
+    RunOpened {
+        /// The run's name.
+        run: RunId,
+        /// What is executed.
+        plan: Box<Plan>,
+        /// What was asked.
+        request: Request,
+    },
+    /// Another invocation goes on with the run.
+    RunResumed {
+        /// What was asked.
+        request: Request,
+    },
+    /// An invariant was asked of a node before anything was touched.
+    BaselineTaken {
+        /// The invariant.
+        check: CheckName,
+        /// Who was asked.
+        node: NodeName,
+        /// What it answered.
+        verdict: Verdict,
+    },
+    /// A role was read at the start; it stays what it was.
+    RolePinned {
+        /// The role.
+        role: RoleName,
+        /// Who had it.
+        nodes: Vec<NodeName>,
+    },
+    /// A node's installed version was read.
+    VersionRead {
+        /// The node.
+        node: NodeName,
+        /// Its version.
+        version: String,
+    },
+    /// A phase began.
+    PhaseStarted {
+        /// Its number.
+        phase: usize,
+    },
+    /// A phase's `when` did not hold.
+    PhaseSkipped {
+        /// Its number.
+        phase: usize,
+        /// Why.
+        why: String,
+    },
+    /// The next nodes were chosen, by the roles as they were at that moment.
+    BatchFormed {
+        /// The phase's number.
+        phase: usize,
+        /// The batch's number, from 0.
+        batch: usize,
+        /// Its nodes.
+        nodes: Vec<NodeName>,
+        /// Who had the role that goes last, where there is one.
+        last: Vec<NodeName>,
+    },
+    /// A step is about to begin. Written before anything is sent to a node.
+    StepStarted {
+        /// Which.
+        key: StepKey,
+        /// From 1; never used twice, for it names log files and jobs.
+        attempt: u32,
+        /// The machines where it is done; the undo goes to the same ones.
+        on: Vec<NodeName>,
+    },
+    /// A step came to an end.
+    StepEnded {
+        /// Which.
+        key: StepKey,
+        /// Of `StepStarted`.
+        attempt: u32,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The undo of a step is about to begin.
+    UndoStarted {
+        /// Whose undo.
+        key: StepKey,
+        /// From 1; never used twice.
+        attempt: u32,
+    },
+    /// The undo of a step came to an end.
+    UndoEnded {
+        /// Whose undo.
+        key: StepKey,
+        /// Of `UndoStarted`.
+        attempt: u32,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A value was kept for later steps.
+    Captured {
+        /// By which step.
+        key: StepKey,
+        /// The variable.
+        name: VarName,
+        /// The value; `None` when it is secret.
+        value: Option<String>,
+    },
+    /// The checks of a gate, wait or soak were read and something had changed.
+    ReadingTaken {
+        /// Whose checks.
+        key: StepKey,
+        /// What they read.
+        readings: Vec<Reading>,
+    },
+    /// The operator was asked.
+    Asked {
+        /// What.
+        question: Question,
+    },
+    /// The operator, a flag, or the lack of both answered.
+    Answered {
+        /// What was asked.
+        question: Question,
+        /// What was answered.
+        decision: Decision,
+        /// How it came about.
+        how: How,
+        /// Who.
+        by: Operator,
+        /// What was on the screen.
+        readings: Vec<Reading>,
+    },
+    /// A point of no return was passed.
+    PointPassed {
+        /// The question before it.
+        key: StepKey,
+    },
+    /// A node's way through a phase ended.
+    TurnEnded {
+        /// Which.
+        turn: Turn,
+        /// How.
+        end: TurnEnd,
+    },
+    /// A phase ended.
+    PhaseEnded {
+        /// Its number.
+        phase: usize,
+    },
+    /// No new step begins.
+    StopRequested {
+        /// Why.
+        stop: Stop,
+    },
+    /// An invocation ended.
+    RunClosed {
+        /// How.
+        verdict: RunEnd,
+    },
+}
+
+impl Event {
+    /// The step that the event is about.
+    pub fn key(&self) -> Option<&StepKey> {
+        match self {
+            Self::StepStarted { key, .. }
+            | Self::StepEnded { key, .. }
+            | Self::UndoStarted { key, .. }
+            | Self::UndoEnded { key, .. }
+            | Self::Captured { key, .. }
+            | Self::ReadingTaken { key, .. }
+            | Self::PointPassed { key } => Some(key),
+            Self::Asked { question } | Self::Answered { question, .. } => Some(question.key()),
+            _ => None,
+        }
+    }
+}
+
+impl Turn {
+    /// The key of one of the turn's steps.
+    pub fn key(&self, step: &StepId) -> StepKey {
+        StepKey { node: self.node.clone(), step: step.clone() }
+    }
+}
