@@ -17,7 +17,7 @@ use crate::model::forecast::{Forecast, Outlook, StepForecast, TurnForecast};
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedStep, Section, Work};
 use crate::model::procedure::{Action, CheckRef};
-use crate::model::schedule::choose_batch;
+use crate::model::schedule::turns_to_come;
 use crate::model::state::{Illegal, RunState};
 
 /// Reads everything that a run would read before it changes something. `opened` is the state of a run
@@ -33,7 +33,7 @@ pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Fore
     }
     let mut turns = Vec::new();
     for phase in 0..state.plan.phases.len() {
-        match order_of(site, &mut state, phase).await? {
+        match order_of(site, &state, phase).await {
             Ok(order) => turns.extend(order),
             Err(failure) => {
                 let stop = crate::model::event::Stop {
@@ -85,37 +85,18 @@ fn imagine(state: &mut RunState, event: Event) -> Result<(), Illegal> {
 }
 
 /// The turns of a phase in the order in which they would come.
-async fn order_of<O: Opens>(
-    site: &Site<O>,
-    state: &mut RunState,
-    phase: usize,
-) -> Result<Result<Vec<Turn>, Failure>, Illegal> {
-    let planned = state.plan.phases[phase].clone();
+async fn order_of<O: Opens>(site: &Site<O>, state: &RunState, phase: usize) -> Result<Vec<Turn>, Failure> {
+    let planned = &state.plan.phases[phase];
     if let Some(when) = &planned.when
         && let Ok(Some(_)) = holds(when, &state.vars_of(&NodeName::operator()))
     {
-        return Ok(Ok(Vec::new()));
+        return Ok(Vec::new());
     }
-    imagine(state, Event::PhaseStarted { phase })?;
     let last = match &planned.last {
         None => Vec::new(),
-        Some(role) => match scene::holders(site, state, role).await {
-            Ok(last) => last,
-            Err(failure) => return Ok(Err(failure)),
-        },
+        Some(role) => scene::holders(site, state, role).await?,
     };
-    let mut order: Vec<Turn> = state.turns.keys().filter(|turn| turn.phase == phase).cloned().collect();
-    let turns_before = order.len();
-    loop {
-        let nodes = choose_batch(state, phase, &last);
-        if nodes.is_empty() {
-            break;
-        }
-        order.extend(nodes.iter().map(|node| Turn { phase, node: node.clone() }));
-        let batch = order.len() - turns_before;
-        imagine(state, Event::BatchFormed { phase, batch, nodes, last: last.clone() })?;
-    }
-    Ok(Ok(order))
+    Ok(turns_to_come(state, phase, &last))
 }
 
 /// The checks of one step with the machines that are asked.

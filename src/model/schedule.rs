@@ -233,15 +233,46 @@ fn is_within_limit(state: &RunState, node: &NodeName) -> bool {
 /// Chooses the next batch of a phase: nodes that have the role of `last:` wait until no other is
 /// left, and no two nodes share a value of `spread:`.
 pub fn choose_batch(state: &RunState, phase: usize, last: &[NodeName]) -> Vec<NodeName> {
+    batch_of(state, phase, last, &to_do_within_limit(state, phase), state.phases[phase].batches)
+}
+
+/// The turns of a phase in the order in which they come when all goes well and roles stay as they are.
+pub fn turns_to_come(state: &RunState, phase: usize, last: &[NodeName]) -> Vec<Turn> {
     let planned = &state.plan.phases[phase];
-    let candidates: Vec<NodeName> =
-        state.to_do(phase).into_iter().filter(|node| is_within_limit(state, node)).collect();
+    let mut nodes = Vec::new();
+    if planned.kind != PhaseKind::Single && !planned.before.is_empty() {
+        nodes.push(NodeName::operator());
+    }
+    let mut left = to_do_within_limit(state, phase);
+    let mut number = state.phases[phase].batches;
+    while !left.is_empty() {
+        let batch = batch_of(state, phase, last, &left, number);
+        left.retain(|node| !batch.contains(node));
+        nodes.extend(batch);
+        number += 1;
+    }
+    nodes.into_iter().map(|node| Turn { phase, node }).collect()
+}
+
+fn to_do_within_limit(state: &RunState, phase: usize) -> Vec<NodeName> {
+    state.to_do(phase).into_iter().filter(|node| is_within_limit(state, node)).collect()
+}
+
+/// The n-th batch of a phase, from these candidates; empty only when there is none.
+fn batch_of(
+    state: &RunState,
+    phase: usize,
+    last: &[NodeName],
+    candidates: &[NodeName],
+    number: usize,
+) -> Vec<NodeName> {
+    let planned = &state.plan.phases[phase];
     if planned.kind == PhaseKind::Staging {
-        return candidates;
+        return candidates.to_vec();
     }
     let others: Vec<NodeName> = candidates.iter().filter(|node| !last.contains(node)).cloned().collect();
-    let pool = if others.is_empty() { candidates } else { others };
-    let size = planned.batch_size(state.phases[phase].batches);
+    let pool = if others.is_empty() { candidates.to_vec() } else { others };
+    let size = planned.batch_size(number);
     let mut taken = BTreeSet::new();
     let mut batch = Vec::new();
     for node in pool {
