@@ -18,7 +18,7 @@ use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedStep, Section, Work};
 use crate::model::procedure::{Action, CheckRef};
 use crate::model::schedule::choose_batch;
-use crate::model::state::{Illegal, RunState};
+use crate::model::state::{Illegal, RunState, TurnStatus};
 
 /// Reads everything that a run would read before it changes something. `opened` is the state of a run
 /// that exists only in memory.
@@ -107,6 +107,13 @@ async fn order_of<O: Opens>(
     let mut order: Vec<Turn> = state.turns.keys().filter(|turn| turn.phase == phase).cloned().collect();
     let turns_before = order.len();
     loop {
+        // A batch is formed when the one before is over. Here every turn ends well, for the order of all is
+        // asked for; no event says so, for none of their steps was done.
+        for (turn, imagined) in &mut state.turns {
+            if turn.phase == phase {
+                imagined.status = TurnStatus::Done;
+            }
+        }
         let nodes = choose_batch(state, phase, &last);
         if nodes.is_empty() {
             break;
