@@ -13,6 +13,7 @@ use crate::model::event::{Operator, RunId};
 use crate::ui::narrate::Loudness;
 use crate::ui::next::Next;
 use crate::ui::terminal::{ColorChoice, OutputChoice, Style, Wishes};
+use crate::ui::write;
 
 /// The surroundings of an invocation.
 pub(super) struct Context {
@@ -61,6 +62,13 @@ impl Context {
             by: operator(),
             args: std::env::args().skip(1).collect(),
             inventory: global.inventory.clone(),
+        }
+    }
+
+    /// Shows what is about to be done. Somebody who agreed beforehand and wants quiet need not read it.
+    pub(super) fn announce(&self, agreed: bool, text: &str) {
+        if !agreed || self.loudness > Loudness::Quiet {
+            write::to_stderr(text);
         }
     }
 

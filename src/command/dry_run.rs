@@ -19,6 +19,7 @@ use crate::model::forecast::{Forecast, Outlook, TurnForecast};
 use crate::model::name::NodeName;
 use crate::model::plan::{Plan, Section};
 use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::ui::escape;
 use crate::ui::ink::paint;
 use crate::ui::moment::Moment;
 use crate::ui::narrate::Loudness;
@@ -69,7 +70,7 @@ pub(super) async fn run(
         next: &next,
     };
     let text = match context.style.format {
-        Format::Json => format!("{:#}\n", document(&plan, &found, exit)),
+        Format::Json => format!("{}\n", escape::json(&format!("{:#}", document(&plan, &found, exit)))),
         Format::Human | Format::Plain => {
             paint(&context.style.out, &dry_run(&context.style.out, &Moment::current(), &report))
         }

@@ -22,8 +22,9 @@ use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Verb};
 use crate::exit::Exit;
+use crate::ui::error;
 use crate::ui::ink::paint;
-use crate::ui::next::{self, Next};
+use crate::ui::next::Next;
 use crate::ui::terminal::{Restore, Style, Wishes};
 use crate::ui::write;
 use context::Context;
@@ -55,17 +56,19 @@ pub fn run(cli: &Cli) -> Exit {
 
 /// Ends where the command line is none: with help or the version that was asked for, else with what is wrong
 /// and the command that says what is right.
-pub fn unparsed(error: &clap::Error) -> Exit {
-    // Nothing can be told to anybody when the stream is closed.
-    let _ = error.print();
-    if !error.use_stderr() {
+pub fn unparsed(unfit: &clap::Error) -> Exit {
+    if !unfit.use_stderr() {
+        // Nothing can be told to anybody when the stream is closed.
+        let _ = unfit.print();
         return Exit::Done;
     }
     let known = Cli::command();
     let verb = std::env::args().skip(1).find(|word| known.find_subcommand(word).is_some());
     let words: Vec<&str> = ["rollgate"].into_iter().chain(verb.as_deref()).chain(["--help"]).collect();
+    let next = Next::new(&words, "every flag, with examples");
     let face = &Style::detect(&Wishes::default()).err;
-    write::to_stderr(&paint(face, &next::lines(face, &[Next::new(&words, "every flag, with examples")])));
+    let text = unfit.render().to_string();
+    write::to_stderr(&paint(face, &error::rendered(face, text.trim_end(), &[next])));
     Exit::Input
 }
 

@@ -10,6 +10,7 @@ use crate::cli::Rollback;
 use crate::exit::Exit;
 use crate::model::event::{Goal, Turn};
 use crate::model::planner::{NoWayBack, way_back};
+use crate::ui::escape;
 use crate::ui::write;
 
 pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> {
@@ -75,7 +76,9 @@ async fn consent(
         let back = back.unwrap_or_default();
         text = format!("{text}  {}  {}  ({phase}){back}\n", place + 1, turn.node);
     }
-    write::to_stderr(&text);
+    // Versions are what nodes said.
+    let text = escape::text(text.as_bytes(), context.style.err.unicode);
+    context.announce(flags.consent.confirm.is_some(), &text);
     if flags.consent.confirm.is_some() {
         return Ok(());
     }

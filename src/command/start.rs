@@ -261,7 +261,7 @@ async fn ask(
     }
     let prospects = prospects(context, plan, request).await?;
     let face = &context.style.err;
-    write::to_stderr(&paint(face, &plan::lines(face, plan, &prospects)));
+    context.announce(consent.confirm.is_some(), &paint(face, &plan::lines(face, plan, &prospects)));
     if let Some((node, prospect)) = prospects.iter().find(|(_, prospect)| prospect.error.is_some()) {
         let why = prospect.error.clone().unwrap_or_default();
         return Err(Refusal::new(Exit::Unreachable, why)

@@ -20,6 +20,7 @@ use crate::model::name::NodeName;
 use crate::model::plan::Plan;
 use crate::model::state::{RunState, RunStatus};
 use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::ui::escape;
 use crate::ui::ink::{Line, Tone, paint};
 use crate::ui::moment::Moment;
 use crate::ui::status::{Circumstances, Observed, StatusView, document, human, plain};
@@ -117,7 +118,8 @@ async fn build(
     let face = &context.style.out;
     let mut lines = match context.style.format {
         Format::Json => {
-            return Ok((format!("{:#}\n", document(&moment, &view, stopped)), exit, at_work));
+            let document = format!("{:#}", document(&moment, &view, stopped));
+            return Ok((format!("{}\n", escape::json(&document)), exit, at_work));
         }
         Format::Human => human(face, &moment, &view),
         Format::Plain => plain(&moment, &view, stopped),

@@ -17,6 +17,23 @@ pub fn line(bytes: &[u8], unicode: bool) -> String {
     escape(bytes, unicode, |c, out| out.push_str(if c == '\t' { " " } else { "\\n" }))
 }
 
+/// JSON in which every character beyond ASCII is written as its escape: it says the same, and neither a terminal
+/// nor a log that thinks in another code is misled by it.
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            out.push(c);
+            continue;
+        }
+        // Beyond ASCII there are only strings, and in strings this stands for the character.
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(out, "\\u{unit:04x}").expect("a String takes every write");
+        }
+    }
+    out
+}
+
 fn escape(bytes: &[u8], unicode: bool, mut blank: impl FnMut(char, &mut String)) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -60,6 +77,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn json_says_the_same_in_ascii() {
+        let value = serde_json::json!({ "gr\u{fc}n": "\u{1f600} \u{202e}\u{7f}\u{9b}\x1b\\" });
+        for text in [value.to_string(), format!("{value:#}")] {
+            let ascii = json(&text);
+            assert!(ascii.chars().all(|c| c.is_ascii_graphic() || c == ' ' || c == '\n'), "{ascii}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&ascii).unwrap(), value);
+        }
+    }
 
     #[test]
     fn each_kind_of_mischief_is_shown() {
