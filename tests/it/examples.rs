@@ -32,4 +32,3 @@ fn every_example_is_read_without_a_complaint() {
     seen.sort();
     assert_eq!(seen, ["demo", "starter"]);
 }
-
