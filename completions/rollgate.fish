@@ -34,7 +34,7 @@ always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_needs_command" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_needs_command" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_needs_command" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_needs_command" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_needs_command" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_needs_command" -s V -l version -d 'Print version'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "stage" -d 'Copy and verify the new version on every node; nothing restarts'
@@ -44,7 +44,7 @@ complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "unstage" -d 'Stop
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "rollback" -d 'Put nodes back on the version they ran before'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "check" -d 'Check the files, SSH access and tools; change nothing'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "completions" -d 'Print a shell completion script'
-complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "man" -d 'Print a manual page'
+complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "man" -d 'Show a manual page; print its source off a terminal'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l parallel -d 'Nodes to copy to at the same time' -r
@@ -59,7 +59,7 @@ always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l confirm -d 'Agree to begin without the typed answer; must equal the cluster\'s name' -r
@@ -81,7 +81,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l resume -d 'G
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s y -l yes -d 'Answer yes at gates whose checks hold (never opens a closed gate)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s w -l watch -d 'Show it again every few seconds until the run ends [default: 5]' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
@@ -96,7 +96,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l offline -d 
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l detailed-exitcode -d 'Exit with the state: 0 done, 18 running, 19 pending, else how the run ended'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
@@ -109,7 +109,7 @@ never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s y -l yes -d 'Do not ask'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l confirm -d 'Agree to begin without the typed answer; must equal the cluster\'s name' -r
@@ -125,7 +125,7 @@ never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s y -l yes -d 'Answer yes at gates whose checks hold (never opens a closed gate)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
@@ -138,7 +138,7 @@ never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -l syntax-only -d 'Read the files only, do not connect'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
@@ -150,7 +150,7 @@ always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
@@ -162,7 +162,7 @@ always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s q -l quiet -d 'Say less (errors and the last line only)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s v -l verbose -d 'Say more (-v steps, -vv commands run on nodes, -vvv ssh)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check completions man help" -f -a "stage" -d 'Copy and verify the new version on every node; nothing restarts'
 complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check completions man help" -f -a "start" -d 'Upgrade the nodes batch by batch, stopping at every gate'
@@ -171,5 +171,5 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_s
 complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check completions man help" -f -a "rollback" -d 'Put nodes back on the version they ran before'
 complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check completions man help" -f -a "check" -d 'Check the files, SSH access and tools; change nothing'
 complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check completions man help" -f -a "completions" -d 'Print a shell completion script'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check completions man help" -f -a "man" -d 'Print a manual page'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check completions man help" -f -a "man" -d 'Show a manual page; print its source off a terminal'
 complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

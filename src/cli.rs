@@ -137,7 +137,7 @@ Examples:
   rollgate status 2026-11-21.1   an earlier run
   rollgate status -o json        one document, for a program
 
-Exit codes: 0, 1, 2; with --detailed-exitcode 10 to 24; see rollgate(1).")]
+Exit codes: 0, 1, 2, 12; with --detailed-exitcode 10 to 24; see rollgate(1).")]
     Status(Status),
 
     /// Stop a run safely, undo what is temporary, remove what was staged
@@ -146,7 +146,7 @@ Examples:
   rollgate unstage             ask, then stop and clean up
   rollgate unstage --yes       do not ask
 
-Exit codes: 0, 1, 2, 11, 13, 14, 16, 17, 22, 24; see rollgate(1).")]
+Exit codes: 0, 1, 2, 11 to 14, 16, 17, 22, 24; see rollgate(1).")]
     Unstage(Unstage),
 
     /// Put nodes back on the version they ran before
@@ -166,7 +166,7 @@ Examples:
   rollgate check --syntax-only         the files only: editors, pre-commit, CI
   rollgate check -i ./mq-prod.yaml     another cluster
 
-Exit codes: 0, 1, 2, 13; see rollgate(1).")]
+Exit codes: 0, 1, 2, 12, 13; see rollgate(1).")]
     Check(Check),
 
     /// Print a shell completion script

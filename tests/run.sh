@@ -12,6 +12,7 @@ need sshd openssh-server
 need ssh openssh-client
 need ssh-keygen openssh-client
 need dash dash
+need man man-db
 need cc gcc
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
