@@ -7,6 +7,8 @@ mod config;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod dry_run;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod exits;
@@ -22,6 +24,8 @@ mod layering;
 mod order;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod resume;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]

@@ -10,12 +10,13 @@ mod run;
 mod sshd;
 mod tree;
 
-pub(crate) use cluster::{Cluster, NodeSpec};
+pub(crate) use cluster::{Builder, Cluster, NodeSpec};
 pub(crate) use effects::effects;
 pub(crate) use pty::{Pty, Size};
 pub(crate) use redact::redact;
 pub(crate) use run::{Invocation, Output, Running, rollgate};
 pub(crate) use sshd::{descendants, end, sshd_program};
+pub(crate) use tree::Tree;
 
 /// How long a test waits for something that takes a moment before it says what is missing.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -234,6 +234,11 @@ impl Output {
         self
     }
 
+    /// The exit status; 128 and the signal's number for a program that was killed.
+    pub(crate) fn exit_code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+
     /// Stdout as it came.
     pub(crate) fn raw_stdout(&self) -> &str {
         &self.stdout
