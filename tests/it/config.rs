@@ -174,7 +174,7 @@ fn survive(text: &str) {
     if let Err(mistakes) = loaded {
         for ascii in [false, true] {
             let shown = mistakes.render(ascii);
-            assert!(shown.starts_with("error: ") && shown.contains("\nnext: "), "{shown}");
+            assert!(shown.starts_with("error: ") && !mistakes.to_do().is_empty(), "{shown}");
             assert!(!shown.contains('\u{1b}') && !shown.contains('\r'), "{shown:?}");
             assert!(!ascii || shown.is_ascii(), "{shown:?}");
             for word in ["Raw", "struct ", "Scalar", "OneOrMany", "visitor", "u16", "usize"] {

@@ -108,8 +108,8 @@ fn the_first_screen_says_what_it_is_and_shows_a_gate() {
     }
 }
 
-/// Two nodes that are taken from version 1 to 2 by a procedure with this gate.
-fn cluster(gate: &str) -> Cluster {
+/// Two nodes that are taken from version 1 to 2 by a procedure with these sections before the upgrade.
+fn cluster(sections: &str) -> Cluster {
     let procedure = format!(
         "procedure: from one to two\n\
          version: {{ run: 'cat \"$dir/version\"' }}\n\
@@ -120,8 +120,7 @@ fn cluster(gate: &str) -> Cluster {
          phases:\n\
          \x20 - name: nodes\n\
          \x20   nodes: all\n\
-         \x20   drain:\n\
-         {gate}\
+         {sections}\
          \x20   upgrade:\n\
          \x20     - {{ name: install, run: 'echo 2 > \"$dir/version\"' }}\n\
          \x20   rollback:\n\
@@ -141,7 +140,8 @@ fn version(cluster: &Cluster, node: &str) -> String {
 #[test]
 fn the_life_of_a_run_is_what_it_shows() {
     let block = blocks("sh").into_iter().find(|block| block.contains("rollgate unstage")).unwrap();
-    let cluster = cluster("      - gate: isolated\n        checks: [queue-empty, clients-gone]\n");
+    let cluster =
+        cluster("    drain:\n      - gate: isolated\n        checks: [queue-empty, clients-gone]\n");
     let commands = commands(&block);
     assert_eq!(commands.len(), 8, "{commands:?}");
     for command in commands {
@@ -176,16 +176,16 @@ fn the_nightly_dry_run_ends_with_what_is_said_of_it() {
     let line = blocks("sh").into_iter().find(|block| block.contains("--detailed-exitcode")).unwrap();
     let command = commands(&line).remove(0);
     assert_eq!(&command[1..3], ["-i", "/etc/rollgate/rollgate.yaml"]);
-    let open = cluster("      - check: queue-empty\n");
+    let open = cluster("    precheck:\n      - check: queue-empty\n");
     open.rollgate(&command[3..]).run().code(19);
-    let closed = cluster("      - check: { name: never, run: 'false' }\n");
+    let closed = cluster("    precheck:\n      - check: { name: never, run: 'false' }\n");
     closed.rollgate(&command[3..]).run().code(12);
 }
 
 #[test]
 fn the_gate_that_it_explains_is_a_gate() {
     let gate = blocks("yaml").into_iter().find(|block| block.contains("typed: true")).unwrap();
-    let cluster = cluster(&gate);
+    let cluster = cluster(&format!("    drain:\n{gate}"));
     cluster.rollgate(["check", "--syntax-only"]).run().code(0);
     // A typed gate is not answered by --yes alone.
     cluster.rollgate(["start", "--yes"]).run().code(11);
@@ -194,7 +194,7 @@ fn the_gate_that_it_explains_is_a_gate() {
 
 #[test]
 fn the_table_from_json_can_be_made() {
-    let cluster = cluster("      - check: queue-empty\n");
+    let cluster = cluster("    precheck:\n      - check: queue-empty\n");
     let status = cluster.rollgate(["-o", "json", "status"]).run();
     status.code(0);
     let document: serde_json::Value = serde_json::from_str(status.raw_stdout()).unwrap();
