@@ -69,6 +69,9 @@ fn batches_grow_and_none_begins_before_the_last_ended() {
         from += wanted.len();
     }
     assert_eq!(log.len(), from);
+    let sizes: Vec<_> =
+        cluster.events("BatchFormed").iter().map(|event| event["nodes"].as_array().unwrap().len()).collect();
+    assert_eq!(sizes, [1, 2, 5]);
 }
 
 #[test]
