@@ -121,7 +121,7 @@ mod tests {
         let text = "error: unknown key `hots`\n  --> a.yaml:3:5\n3 |     hots: x\x07\n";
         assert_eq!(
             paint(&face, &rendered(&face, text, &[])),
-            "\x1b[31m\x1b[1merror: \x1b[0m\x1b[1munknown key `hots`\x1b[0m\n  --> a.yaml:3:5\n3 |     hots: x\\x07\n"
+            "\x1b[31m\x1b[1merror:\x1b[0m \x1b[1munknown\x1b[0m \x1b[1mkey\x1b[0m \x1b[1m`hots`\x1b[0m\n  --> a.yaml:3:5\n3 |     hots: x\\x07\n"
         );
     }
 }
