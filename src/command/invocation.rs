@@ -172,7 +172,8 @@ fn conclude(
     let exit = exit_of(&end);
     let quiet = context.loudness == crate::ui::narrate::Loudness::Quiet && exit == Exit::Done;
     if let Some(state) = state.filter(|_| !quiet) {
-        let face = &context.style.err;
+        // The terminal may have another width than hours ago.
+        let face = &context.style.err.measured();
         let lines = summary::lines(face, state, exit.number(), &context.program());
         write::to_stderr(&paint(face, &lines));
     }

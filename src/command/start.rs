@@ -22,7 +22,7 @@ use crate::model::name::NodeName;
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::{Dialer, ReadOnlyConnector};
-use crate::ui::ink::{Line, Tone, paint};
+use crate::ui::ink::{Line, Tone, paint, wrap};
 use crate::ui::plan::{self, Prospect};
 use crate::ui::prompt::{self, Call};
 use crate::ui::write;
@@ -288,7 +288,8 @@ pub(super) async fn typed(context: &Context, name: &str, question: &str) -> Resu
     // Caught before the question stands there, so that a quick Ctrl-C is an answer and no sudden death.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
     let unanswered = prompt::forget_type_ahead(&terminal);
-    write::to_stderr(&format!("\n{} ", Line::new(face).tone(Tone::Strong, question).paint(face)));
+    let question = paint(face, &wrap(face, Line::new(face), Tone::Strong, question.trim_end()));
+    write::to_stderr(&format!("\n{} ", question.trim_end()));
     let reading =
         tokio::task::spawn_blocking(move || prompt::read_line(&terminal, unanswered, &called, None));
     tokio::select! {

@@ -133,11 +133,17 @@ impl Drop for Master {
 fn arguments(target: &SshTarget, socket: &Path) -> Vec<OsString> {
     let mut list: Vec<OsString> = ["-M", "-N", "-T", "-S"].map(OsString::from).into();
     list.push(escaped(socket));
-    list.extend(reach(target));
+    list.extend(["-o".into(), "ControlPersist=no".into()]);
+    list.extend(login(target));
+    list
+}
+
+/// The arguments of every login: where, as whom, by which rules.
+pub(super) fn login(target: &SshTarget) -> Vec<OsString> {
+    let mut list = reach(target);
     let seconds = target.connect_timeout.as_secs().max(1);
     let verdict = if target.accept_new_host_keys { "accept-new" } else { "yes" };
     for option in [
-        "ControlPersist=no",
         "ServerAliveInterval=5",
         "ServerAliveCountMax=3",
         "BatchMode=yes",

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::BoxFuture;
 use super::link::{Hold, Link, Pipes, Turn, with_terminal};
-use super::master::{Master, reach};
+use super::master::{Master, login};
 use crate::model::host::SshTarget;
 
 /// A master connection and the calls over it.
@@ -91,14 +91,11 @@ impl Link for Ssh {
             if let Some(why) = self.gone() {
                 return Err(why);
             }
+            // A login of its own: over the master it would be the master that reads the terminal, and that is
+            // no process of the foreground, so it would never get a key (SIGTTIN).
             let mut command = Command::new("ssh");
-            command.arg("-tt").arg("-S").arg(self.master.socket());
-            // Without the master there is to be no connection at all, rather than a second one.
-            command.args(["-o", "ControlMaster=no", "-o", "ProxyCommand=/bin/false"]);
-            command.args(["-o", "PermitLocalCommand=no", "-o", "ClearAllForwardings=yes"]);
-            command.args(["-o", "RemoteCommand=none", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes"]);
-            command.args(reach(&SshTarget { jump: Vec::new(), ..self.target.clone() }));
-            command.arg("--").arg(&self.target.host).arg(line);
+            command.args(["-tt", "-S", "none", "-o", "ControlMaster=no"]);
+            command.args(login(&self.target)).arg(line);
             with_terminal(command, "ssh", deadline).await
         })
     }

@@ -58,9 +58,13 @@ impl Message {
 pub fn rendered(face: &Face, text: &str, nexts: &[Next]) -> Vec<Line> {
     let mut lines: Vec<Line> = escape::text(text.as_bytes(), face.unicode)
         .lines()
-        .map(|line| match line.strip_prefix("error:") {
-            Some(rest) => Line::new(face).tone(Tone::Bad, "error:").tone(Tone::Strong, rest),
-            None => Line::of(face, line),
+        .flat_map(|line| match (line.strip_prefix("error: "), line.split_once("= help: ")) {
+            (Some(rest), _) => wrap(face, Line::new(face).tone(Tone::Bad, "error: "), Tone::Strong, rest),
+            (None, Some((indent, help))) => {
+                wrap(face, Line::of(face, indent).text("= help: "), Tone::Text, help)
+            }
+            // Source lines and the marks below them stay in their columns.
+            (None, None) => vec![Line::of(face, line).fit(face)],
         })
         .collect();
     lines.extend(next::lines(face, nexts));
@@ -117,7 +121,7 @@ mod tests {
         let text = "error: unknown key `hots`\n  --> a.yaml:3:5\n3 |     hots: x\x07\n";
         assert_eq!(
             paint(&face, &rendered(&face, text, &[])),
-            "\x1b[31m\x1b[1merror:\x1b[0m\x1b[1m unknown key `hots`\x1b[0m\n  --> a.yaml:3:5\n3 |     hots: x\\x07\n"
+            "\x1b[31m\x1b[1merror:\x1b[0m \x1b[1munknown\x1b[0m \x1b[1mkey\x1b[0m \x1b[1m`hots`\x1b[0m\n  --> a.yaml:3:5\n3 |     hots: x\\x07\n"
         );
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use rustix::termios;
 
 /// Narrower than this no screen is laid out; the terminal wraps instead.
-const NARROWEST: usize = 20;
+pub(super) const NARROWEST: usize = 20;
 
 /// What `--output` wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,6 +107,13 @@ pub struct Face {
 impl Face {
     /// ASCII without colour and without a width: pipes, logs, cron.
     pub const PLAIN: Self = Self { color: false, unicode: false, width: None };
+
+    /// The face of standard error as wide as its terminal is now.
+    #[must_use]
+    pub fn measured(self) -> Self {
+        let now = console::Term::stderr().size_checked().map(|(_, columns)| usize::from(columns));
+        Self { width: self.width.map(|width| now.map_or(width, |now| now.max(NARROWEST))), ..self }
+    }
 }
 
 /// The decision.

@@ -55,8 +55,8 @@ codes! {
 
 /// A phase for all nodes with these sections.
 fn procedure(sections: &str) -> String {
-    let sections: String = sections.lines().map(|line| format!("    {line}\n")).collect();
-    format!("procedure: exits\nphases:\n  - name: service\n    nodes: 'n*'\n{sections}")
+    let sections = sections.replace('\n', "\n    ");
+    format!("procedure: exits\nphases:\n  - name: service\n    nodes: 'n*'\n    {sections}\n")
 }
 
 fn one(sections: &str) -> Cluster {

@@ -9,7 +9,7 @@ const BEGIN: &str = "Type the cluster's name to begin, anything else to leave: "
 
 /// One node with a gate over the file `queue`; `more` are further keys of the gate.
 fn gated(queue: &str, more: &[&str]) -> Cluster {
-    let more: String = more.iter().map(|line| format!("        {line}\n")).collect();
+    let more: String = more.iter().flat_map(|line| ["        ", line, "\n"]).collect();
     let procedure = format!(
         r#"procedure: gates
 phases:

@@ -33,6 +33,8 @@ mod streams;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod terminal;
+#[cfg(test)]
 mod transport;
 #[cfg(test)]
 mod undo;

@@ -39,7 +39,11 @@ phases:
 fn hostile() -> Cluster {
     // In YAML the command stands in single quotes; in a script as it is.
     let quoted = format!("'{}'", HOSTILE.replace('\'', "''"));
-    let procedure = PROCEDURE.replace("run: HOSTILE", &format!("run: {quoted}")).replace("HOSTILE", HOSTILE);
+    let mut procedure = PROCEDURE.to_owned();
+    for key in ["run", "evidence"] {
+        procedure = procedure.replace(&format!("{key}: HOSTILE"), &format!("{key}: {quoted}"));
+    }
+    procedure = procedure.replace("HOSTILE", HOSTILE);
     let cluster = Cluster::new().local(2).procedure(&procedure).build();
     for node in ["n1", "n2"] {
         cluster.write(&format!("nodes/{node}/version"), "1\n");

@@ -87,7 +87,9 @@ impl<J: Journal> Driver<J> {
             return Ok(());
         }
         if let Some(question) = self.ledger.state().question.clone() {
-            self.desk.report(Report::Withdraw(question));
+            self.desk.report(Report::Withdraw(question.clone()));
+            // What is asked about has failed: a stop here is the answer no, and ends as that failure does.
+            return self.answered(&question, Decision::No, How::Nobody, Vec::new());
         }
         self.commit(Event::StopRequested { stop: Stop { halt, why: why.to_owned(), key: None } })
     }

@@ -97,6 +97,7 @@ impl Clerk {
             while let Ok((serial, reply)) = self.answers.try_recv() {
                 self.reply(serial, &reply);
             }
+            self.place.screen.measure();
             self.hand_over();
             self.ask_next();
             // Many reports at once are drawn once.
@@ -413,8 +414,13 @@ impl Clerk {
     ) -> Option<Standing> {
         let inbox = self.answer.clone();
         let keyboard = self.place.keyboard.as_ref().and_then(|keyboard| keyboard.try_clone().ok());
+        let face = *self.place.screen.face();
+        let mut above = above.to_vec();
+        let mut lines = wrap(&face, Line::new(&face), Tone::Text, prompt.trim_end());
+        let last = lines.pop().map_or_else(String::new, |line| line.plain());
+        above.extend(lines);
         let unanswered = keyboard.as_ref().map(prompt::forget_type_ahead);
-        self.place.screen.ask(above, prompt);
+        self.place.screen.ask(&above, &format!("{last} "));
         let standing = keyboard.zip(unanswered).and_then(|(keyboard, unanswered)| {
             let then = move |typed| {
                 // The desk may have closed meanwhile: then the answer is to nobody.

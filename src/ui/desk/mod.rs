@@ -41,9 +41,9 @@ impl Place {
     /// The place that a style describes, on this process's own streams.
     pub fn of(style: &Style, loudness: Loudness) -> Self {
         let screen: Box<dyn Screen> = if style.live && loudness > Loudness::Quiet {
-            let rows = usize::from(console::Term::stderr().size().0);
+            let size = || console::Term::stderr().size_checked();
             let target = indicatif::ProgressDrawTarget::stderr_with_hz(8);
-            Box::new(Live::new(style.err, rows, target, Box::new(std::io::stderr())))
+            Box::new(Live::new(style.err, size, target, Box::new(std::io::stderr())))
         } else {
             Box::new(Lines::new(Box::new(std::io::stderr())))
         };

@@ -13,13 +13,15 @@ use super::super::escape;
 use super::super::ink::{Line, Tone, ellipsis, paint, wrap};
 use super::super::moment::Moment;
 use super::super::narrate::Told;
-use super::super::terminal::Face;
+use super::super::terminal::{Face, NARROWEST};
 use super::Screen;
 
 const SAVE: &str = "\x1b7";
 const RESTORE: &str = "\x1b8";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\r\x1b[J";
+/// Rows of a terminal that does not say.
+const USUAL_ROWS: usize = 24;
 /// The name column of sentences.
 const LABEL: usize = 8;
 /// Rows that a block leaves free.
@@ -36,6 +38,7 @@ pub struct Live {
     out: Box<dyn Write + Send>,
     face: Face,
     rows: usize,
+    size: Box<dyn Fn() -> Option<(u16, u16)> + Send>,
     bar: ProgressBar,
     question: Option<Question>,
     released: bool,
@@ -43,11 +46,21 @@ pub struct Live {
 }
 
 impl Live {
-    /// Draws on a terminal of so many rows; `target` is where indicatif draws, `out` the same terminal.
-    pub fn new(face: Face, rows: usize, target: ProgressDrawTarget, out: Box<dyn Write + Send>) -> Self {
+    /// Draws on a terminal; `target` is where indicatif draws, `out` the same terminal, `size` its rows and
+    /// columns where they can be known.
+    pub fn new(
+        face: Face,
+        size: impl Fn() -> Option<(u16, u16)> + Send + 'static,
+        target: ProgressDrawTarget,
+        out: Box<dyn Write + Send>,
+    ) -> Self {
         let bar = ProgressBar::with_draw_target(None, target)
             .with_style(ProgressStyle::with_template("{msg}").expect("the template names a known key"));
-        Self { out, face, rows, bar, question: None, released: false, held_back: String::new() }
+        let size = Box::new(size);
+        let (rows, question, held_back) = (USUAL_ROWS, None, String::new());
+        let mut live = Self { out, face, rows, size, bar, question, released: false, held_back };
+        live.measure();
+        live
     }
 
     fn write(&mut self, text: &str) {
@@ -73,6 +86,13 @@ impl Live {
 }
 
 impl Screen for Live {
+    fn measure(&mut self) {
+        if let Some((rows, columns)) = (self.size)() {
+            self.rows = rows.into();
+            self.face.width = Some(usize::from(columns).max(NARROWEST));
+        }
+    }
+
     fn face(&self) -> &Face {
         &self.face
     }
@@ -168,7 +188,8 @@ impl Screen for Live {
 
     fn release(&mut self) {
         self.bar.set_message("");
-        self.bar.tick();
+        // A tick may be left out when the last one was a moment ago; this clears whatever stands there.
+        self.bar.suspend(|| {});
         self.released = true;
     }
 

@@ -21,6 +21,9 @@ pub trait Screen: Send {
     /// Keeps a sentence about the run.
     fn tell(&mut self, moment: &Moment, told: &Told);
 
+    /// Finds out how large the screen is now.
+    fn measure(&mut self) {}
+
     /// Keeps a line that a node printed.
     fn output(&mut self, node: &NodeName, line: &[u8]);
 

@@ -258,6 +258,11 @@ fn detail(
         parts.push("staged copy missing, was there".to_owned());
     }
     let Some(state) = state else { return parts.join("; ") };
+    for turn in state.turns.iter().filter(|(turn, _)| turn.node == *name).map(|(_, turn)| turn) {
+        if let TurnStatus::Skipped { reason } | TurnStatus::Leaving { reason } = &turn.status {
+            parts.push(format!("left out: {reason}"));
+        }
+    }
     let troubles =
         state.turns.keys().filter(|turn| turn.node == *name).filter_map(|turn| state.trouble(turn));
     for key in troubles {

@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroU16;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -164,12 +164,17 @@ impl Pty {
     /// Waits for the program's end and insists on its exit status.
     #[track_caller]
     pub(crate) fn ends_with(&mut self, wanted: i32) -> &mut Self {
+        let status = self.ends();
+        assert_eq!(status.code(), Some(wanted), "{status}; the terminal has:\n{}", self.screen());
+        self
+    }
+
+    /// Waits for the program's end, whatever it is.
+    #[track_caller]
+    pub(crate) fn ends(&mut self) -> ExitStatus {
         let status = await_exit(&mut self.child, Duration::from_mins(1));
         self.wait_until(PATIENCE, |seen| seen.closed.then_some(()));
-        let screen = self.screen();
-        let status = status.unwrap_or_else(|| panic!("it does not end; the terminal has:\n{screen}"));
-        assert_eq!(status.code(), Some(wanted), "{status}; the terminal has:\n{screen}");
-        self
+        status.unwrap_or_else(|| panic!("it does not end; the terminal has:\n{}", self.screen()))
     }
 }
 
