@@ -13,7 +13,7 @@ const PROCEDURE: &str = r#"procedure: streams
 version: { run: 'cat "$dir/version"' }
 to: "2"
 checks:
-  hostile: { run: HOSTILE, value: lines, count_at_most: 5, evidence: HOSTILE }
+  hostile: { run: QUOTED, value: lines, count_at_most: 5, evidence: QUOTED }
 phases:
   - name: service
     nodes: "n*"
@@ -39,7 +39,7 @@ phases:
 fn hostile() -> Cluster {
     // In YAML the command stands in single quotes; in a script as it is.
     let quoted = format!("'{}'", HOSTILE.replace('\'', "''"));
-    let procedure = PROCEDURE.replace("run: HOSTILE", &format!("run: {quoted}")).replace("HOSTILE", HOSTILE);
+    let procedure = PROCEDURE.replace("QUOTED", &quoted).replace("HOSTILE", HOSTILE);
     let cluster = Cluster::new().local(2).procedure(&procedure).build();
     for node in ["n1", "n2"] {
         cluster.write(&format!("nodes/{node}/version"), "1\n");
