@@ -67,7 +67,7 @@ impl Refusal {
         let face = &context.style.err;
         let lines = match &self.words {
             Words::Mistakes(mistakes) => {
-                let note = format!("when this is done: {}", mistakes.to_do());
+                let note = format!("{} first", mistakes.to_do());
                 let next = context.command(&["check", "--syntax-only"], &note);
                 error::rendered(face, &mistakes.render(!face.unicode), &[next])
             }

@@ -102,13 +102,14 @@ pub(super) async fn pass_point(at: &mut Assignment, planned: &PlannedStep, point
 
 /// What a yes will do: the steps up to the next question.
 fn consequence(at: &Assignment) -> String {
-    let Some((phase, _)) = at.state.plan.find(&at.key.step) else { return String::new() };
+    let Some((phase, here)) = at.state.plan.find(&at.key.step) else { return String::new() };
+    let is_back = |step: &PlannedStep| step.section == crate::model::plan::Section::Rollback;
     let steps: Vec<&PlannedStep> = at.state.plan.phases[phase]
         .all_steps()
         .skip_while(|step| step.id != at.key.step)
         .skip(1)
         .take_while(|step| !step.is_gate())
-        .filter(|step| step.section != crate::model::plan::Section::Rollback)
+        .filter(|step| is_back(step) == is_back(here))
         .collect();
     let mut words: Vec<&str> = steps.iter().take(6).map(|step| step.label.as_str()).collect();
     let more = format!("{} more", steps.len().saturating_sub(6));
