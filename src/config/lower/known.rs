@@ -17,6 +17,7 @@ use crate::model::template::Template;
 /// Variables that rollgate sets itself.
 const BUILT_IN: &[&str] = &[
     "ROLLGATE_NODE",
+    "ROLLGATE_ON",
     "ROLLGATE_HOST",
     "ROLLGATE_CLUSTER",
     "ROLLGATE_FROM",
