@@ -4,7 +4,7 @@ use crate::model::event::{Goal, Inquiry, Question};
 use crate::model::plan::{Section, StepKey};
 use crate::model::state::{RunState, StepStatus, UndoStatus};
 
-/// Puts it, with what the step said last and what may help.
+/// Puts it, with what may help; what the step said last stands on the screen just above.
 pub(super) fn inquiry(state: &RunState, question: &Question) -> Inquiry {
     let key = question.key();
     let label = state.plan.find(&key.step).map_or("", |(_, step)| step.label.as_str());
@@ -35,10 +35,6 @@ fn what_happened(state: &RunState, key: &StepKey, label: &str) -> String {
     match state.step(key).map(|step| &step.status) {
         Some(StepStatus::Failed(failure)) => {
             let mut text = format!("\"{label}\" on {} failed: {}", key.node, failure.message);
-            for line in &failure.tail {
-                text.push_str("\n  ");
-                text.push_str(line);
-            }
             if let Some(help) = &failure.help {
                 text.push_str("\nhelp: ");
                 text.push_str(help);
