@@ -1,4 +1,3 @@
-
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
 

@@ -1,4 +1,3 @@
-
 use jiff::tz::TimeZone;
 
 use super::super::ink::paint;
