@@ -12,7 +12,7 @@ use crate::engine::pool::{Changing, Pool};
 use crate::engine::secrets::Secrets;
 use crate::engine::{EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
-use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir};
+use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
 use crate::model::event::{Event, Goal, Request, RunEnd};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
@@ -122,8 +122,8 @@ impl Opened {
     ) -> Result<Ledger<FileJournal>, EngineError> {
         match self.state {
             None => {
-                let run = self.dir.id().clone();
-                let opened = Event::RunOpened { run, plan: Box::new(plan.clone()), request };
+                let (run, token) = (self.dir.id().clone(), new_token()?);
+                let opened = Event::RunOpened { run, token, plan: Box::new(plan.clone()), request };
                 Ledger::begin(self.journal, &opened, screen)
             }
             Some(state) => {

@@ -341,6 +341,7 @@ async fn prospects(
 pub(super) fn imagined(plan: &Arc<Plan>, request: &Request) -> Result<RunState, Refusal> {
     let opened = Event::RunOpened {
         run: RunId("dry-run".to_owned()),
+        token: String::new(),
         plan: Box::new(plan.as_ref().clone()),
         request: request.clone(),
     };

@@ -24,7 +24,7 @@ pub use file::{Contents, End, FileJournal, read};
 pub use line::{Damage, VERSION};
 pub use lock::{ClusterLock, Holder};
 pub use memory::MemoryJournal;
-pub use run::RunDir;
+pub use run::{RunDir, new_token};
 
 /// Something that keeps events for good.
 pub trait Journal {

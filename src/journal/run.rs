@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
@@ -41,6 +42,16 @@ impl RunNumber {
     pub(super) fn name(self) -> String {
         format!("{}.{}", self.date, self.count)
     }
+}
+
+/// Draws what tells a run from one of the same name that another machine began: eight hexadecimal digits.
+pub fn new_token() -> Result<String, JournalError> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0_u8; 4];
+    File::open(source)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| JournalError::io("read", source, error))?;
+    Ok(format!("{:08x}", u32::from_le_bytes(bytes)))
 }
 
 /// The directory of one run.

@@ -6,6 +6,7 @@ pub mod event;
 pub mod forecast;
 pub mod host;
 pub mod inventory;
+pub mod job;
 pub mod lint;
 pub mod name;
 pub mod plan;

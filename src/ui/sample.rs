@@ -202,6 +202,7 @@ pub(super) fn events() -> Vec<(i64, Event)> {
             0,
             Event::RunOpened {
                 run: RunId("2026-11-21.1".into()),
+                token: "00c0ffee".into(),
                 plan: Box::new(plan()),
                 request: request(),
             },

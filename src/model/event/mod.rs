@@ -110,6 +110,8 @@ pub enum Event {
     RunOpened {
         /// The run's name.
         run: RunId,
+        /// Tells it from a run of the same name that was begun on another machine: eight hexadecimal digits.
+        token: String,
         /// What is executed.
         plan: Box<Plan>,
         /// What was asked.

@@ -19,7 +19,7 @@ pub struct Illegal {
 impl RunState {
     /// Begins with the first record, which must be `RunOpened`.
     pub fn open(record: &Record) -> Result<Self, Illegal> {
-        let Event::RunOpened { run, plan, request } = &record.event else {
+        let Event::RunOpened { run, token, plan, request } = &record.event else {
             return Err(Illegal { seq: record.seq, why: "a journal begins with RunOpened".to_owned() });
         };
         if record.seq != 0 {
@@ -27,6 +27,7 @@ impl RunState {
         }
         Ok(Self {
             run: run.clone(),
+            token: token.clone(),
             phases: vec![PhaseState::default(); plan.phases.len()],
             plan: Arc::new(plan.as_ref().clone()),
             opened: request.clone(),

@@ -26,6 +26,8 @@ pub use view::RunStatus;
 pub struct RunState {
     /// Its name.
     pub run: RunId,
+    /// Tells it from one of the same name that was begun on another machine.
+    pub token: String,
     /// What it executes.
     pub plan: Arc<Plan>,
     /// What the first invocation was asked.

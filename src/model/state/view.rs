@@ -49,6 +49,11 @@ impl RunStatus {
 }
 
 impl RunState {
+    /// The run's name on the nodes, where runs of several machines meet.
+    pub fn key(&self) -> String {
+        format!("{}-{}", self.run, self.token)
+    }
+
     /// The run's state in one word.
     pub fn status(&self) -> RunStatus {
         match &self.end {

@@ -95,7 +95,12 @@ fn record(seq: usize, event: Event) -> Record {
 
 impl Simulation {
     pub(super) fn open(plan: Plan, request: Request) -> Self {
-        let event = Event::RunOpened { run: RunId("r.1".to_owned()), plan: Box::new(plan), request };
+        let event = Event::RunOpened {
+            run: RunId("r.1".to_owned()),
+            token: "00c0ffee".to_owned(),
+            plan: Box::new(plan),
+            request,
+        };
         let opened = record(0, event);
         let state = RunState::open(&opened).unwrap();
         Self { state, records: vec![opened], log: Vec::new(), in_flight: VecDeque::new() }
