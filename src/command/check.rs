@@ -73,7 +73,12 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
 async fn reach(context: &Context, files: &Files) -> Result<Vec<NodeSurvey>, Refusal> {
     let plan = Arc::new(files.plan().await?);
     let silent: Screen = Arc::new(|_| true);
-    let pool = Pool::new(ReadOnlyConnector::new(Arc::new(Dialer::new())), &plan, silent);
+    let pool = Pool::new(
+        ReadOnlyConnector::new(Arc::new(Dialer::new())),
+        &plan,
+        Context::state_dir()?.path(),
+        silent,
+    );
     let state = imagined(&plan, &request(context, Goal::Finished))?;
     let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
     let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();

@@ -35,7 +35,12 @@ pub(super) async fn run(
 ) -> Result<Exit, Refusal> {
     let plan = Arc::new(plan);
     let silent: Screen = Arc::new(|_| true);
-    let pool = Pool::new(ReadOnlyConnector::new(Arc::new(Dialer::new())), &plan, silent);
+    let pool = Pool::new(
+        ReadOnlyConnector::new(Arc::new(Dialer::new())),
+        &plan,
+        Context::state_dir()?.path(),
+        silent,
+    );
     let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
     let state = imagined(&plan, &request)?;
     let found = forecast(&site, state)

@@ -73,7 +73,12 @@ pub(super) async fn execute(
     })
     .map_err(|error| Refusal::new(Exit::Broken, format!("the screen cannot be opened: {error}")))?;
     let screen: Screen = Arc::new(move |report| reports.send(report).is_ok());
-    let pool = Pool::new(Changing(Arc::new(Dialer::new())), &plan, Arc::clone(&screen));
+    let pool = Pool::new(
+        Changing(Arc::new(Dialer::new())),
+        &plan,
+        Context::state_dir()?.path(),
+        Arc::clone(&screen),
+    );
     let site = Arc::new(Site::new(Arc::clone(&plan), pool, secrets, Some(opened.dir.clone())));
     let driven = match opened.ledger(request, &plan, Arc::clone(&screen)) {
         Ok(ledger) => drive(ledger, site, screen, controls, signals).await,

@@ -313,7 +313,12 @@ async fn prospects(
 ) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
     let state = imagined(plan, request)?;
     let silent: Screen = Arc::new(|_| true);
-    let pool = Pool::new(ReadOnlyConnector::new(Arc::new(Dialer::new())), plan, silent);
+    let pool = Pool::new(
+        ReadOnlyConnector::new(Arc::new(Dialer::new())),
+        plan,
+        Context::state_dir()?.path(),
+        silent,
+    );
     let site = Site::new(Arc::clone(plan), pool, secrets(context, plan)?, None);
     let nodes: Vec<NodeName> = plan
         .nodes

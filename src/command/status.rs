@@ -160,7 +160,12 @@ async fn observe(
     latest: Option<&Recorded>,
 ) -> Result<BTreeMap<NodeName, Observed>, Refusal> {
     let silent: Screen = Arc::new(|_| true);
-    let pool = Pool::new(ReadOnlyConnector::new(Arc::new(Dialer::new())), plan, silent);
+    let pool = Pool::new(
+        ReadOnlyConnector::new(Arc::new(Dialer::new())),
+        plan,
+        Context::state_dir()?.path(),
+        silent,
+    );
     // A status that wants a password would not be asked for by a script: what needs none is shown.
     let secrets = secrets(context, plan).unwrap_or_default();
     let site = Site::new(Arc::clone(plan), pool, secrets, None);

@@ -1,106 +1,30 @@
 //! Steps that change something: scripts, reboots, files. The run's stop does not interrupt them.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, interval_at, sleep};
 
-use super::asking;
-use super::desk::{Desk, Message};
+use super::desk::Message;
+use super::output::Output;
 use super::scene::{self, failure};
-use super::secrets::Secrets;
 use super::watching::{captured, keep};
 use super::worker::{Assignment, Done};
+use super::{asking, contact};
 use crate::model::condition::{Answer, Value};
 use crate::model::event::{Decision, Failure, FailureKind, Inquiry, Notice, Outcome, Question, Report};
+use crate::model::host::Become;
+use crate::model::job::Standing;
 use crate::model::name::NodeName;
-use crate::model::plan::StepKey;
 use crate::model::procedure::{During, Get, Put, Run, Script, Step};
 use crate::model::template::{Template, Vars};
-use crate::transport::{Facts, Job, JobEnd, JobId, OutputSink, Stream, TransportError, Upload, hash_file};
-
-/// Lines of output that go into a failure.
-const TAIL: usize = 20;
-/// Bytes of standard output that a capture may have.
-const MOST: usize = 1 << 20;
-
-/// What becomes of a job's output: the transcript, the screen, the tail, the capture. All masked.
-struct Output {
-    key: StepKey,
-    desk: Desk,
-    secrets: Secrets,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    transcript: Option<File>,
-    tail: VecDeque<String>,
-    stdout: Vec<u8>,
-}
-
-impl Output {
-    fn new(at: &Assignment) -> Self {
-        let transcript = at.site.run_dir.as_ref().and_then(|run| {
-            run.open_transcript(&at.key, at.attempt)
-                .inspect_err(|error| tracing::warn!(%error, "no transcript"))
-                .ok()
-        });
-        if let Some(run) = &at.site.run_dir {
-            let path = run.transcript_path(&at.key, at.attempt);
-            at.desk.notify(Notice::Transcript { key: at.key.clone(), path });
-        }
-        Self {
-            key: at.key.clone(),
-            desk: at.desk.clone(),
-            secrets: at.site.secrets(),
-            kept: Mutex::new(Kept { transcript, ..Kept::default() }),
-        }
-    }
-
-    fn tail(&self) -> Vec<String> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).tail.iter().cloned().collect()
-    }
-
-    fn stdout(&self) -> String {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept.stdout).into_owned()
-    }
-}
-
-impl OutputSink for Output {
-    fn line(&self, from: Stream, line: &[u8]) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if from == Stream::Out && kept.stdout.len() < MOST {
-            kept.stdout.extend_from_slice(line);
-        }
-        let masked = self.secrets.mask_bytes(line);
-        if let Some(transcript) = &mut kept.transcript
-            && let Err(error) = transcript.write_all(&masked)
-        {
-            tracing::warn!(%error, "the transcript cannot be written");
-            kept.transcript = None;
-        }
-        let text = masked.strip_suffix(b"\n").unwrap_or(&masked).to_vec();
-        kept.tail.push_back(String::from_utf8_lossy(&text).into_owned());
-        if kept.tail.len() > TAIL {
-            kept.tail.pop_front();
-        }
-        self.desk.notify(Notice::Output { key: self.key.clone(), line: text });
-    }
-}
+use crate::transport::{Facts, Job, JobEnd, JobId, JobRef, Limit, TransportError, Upload, hash_file};
 
 /// A script with everything around it.
-struct Prepared {
-    job: Job,
-}
-
 struct Wanted<'a> {
     script: &'a Script,
-    suffix: &'static str,
+    is_undo: bool,
     env: Option<&'a BTreeMap<crate::model::name::VarName, Template>>,
     stdin: Option<&'a Template>,
     cwd: Option<&'a Template>,
@@ -116,7 +40,7 @@ fn render(template: &Template, vars: &Vars) -> Result<String, Failure> {
     template.render(vars).map_err(|unset| failure(FailureKind::Input, unset.to_string()))
 }
 
-async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<Prepared, Failure> {
+async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<Job, Failure> {
     let facts = facts(at, on).await?;
     let body = &wanted.script.body;
     let mut vars = scene::vars(&at.site, &at.state, at.lane(), on, Some(&facts));
@@ -125,22 +49,32 @@ async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<P
         let value = render(template, &vars)?;
         vars.insert(name.to_string(), value);
     }
-    let id = format!("{}.{}.{}{}.{}", at.state.run, at.key.node, at.key.step, wanted.suffix, at.attempt);
+    Ok(Job {
+        at: job_of(at, wanted.is_undo)?,
+        epoch: 0,
+        copy: None,
+        script: body.clone(),
+        shell: wanted.script.shell,
+        secrets: scene::secrets(&at.site, &at.state, at.lane(), body).await?,
+        stdin: wanted.stdin.map(|stdin| render(stdin, &vars)).transpose()?,
+        cwd: wanted.cwd.map(|cwd| render(cwd, &vars)).transpose()?,
+        env: vars,
+        become_with: rights(at, on, wanted.script),
+        deadline: wanted.deadline,
+    })
+}
+
+fn rights(at: &Assignment, on: &NodeName, script: &Script) -> Become {
+    script.become_with.unwrap_or_else(|| asking::become_on(&at.site, on))
+}
+
+/// The job that an attempt of a step, or of its undo, is on its node.
+fn job_of(at: &Assignment, is_undo: bool) -> Result<JobRef, Failure> {
+    let undo = if is_undo { ".undo" } else { "" };
+    let id = format!("{}.{}{undo}.{}", at.key.node, at.key.step, at.attempt);
     let id = JobId::parse(&id)
         .ok_or_else(|| failure(FailureKind::Input, format!("`{id}` is too long for a job's name")))?;
-    Ok(Prepared {
-        job: Job {
-            id,
-            script: body.clone(),
-            shell: wanted.script.shell,
-            secrets: scene::secrets(&at.site, &at.state, at.lane(), body).await?,
-            stdin: wanted.stdin.map(|stdin| render(stdin, &vars)).transpose()?,
-            cwd: wanted.cwd.map(|cwd| render(cwd, &vars)).transpose()?,
-            env: vars,
-            become_with: wanted.script.become_with.unwrap_or_else(|| asking::become_on(&at.site, on)),
-            deadline: wanted.deadline,
-        },
-    })
+    Ok(JobRef { cluster: at.site.plan.cluster.clone(), run: at.state.key(), id })
 }
 
 /// A script, with what is watched while it runs.
@@ -148,7 +82,7 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run) -> Done {
     let on = at.machine().clone();
     let wanted = Wanted {
         script: &run.script,
-        suffix: "",
+        is_undo: false,
         env: Some(&run.env),
         stdin: run.stdin.as_ref(),
         cwd: run.cwd.as_ref(),
@@ -157,12 +91,12 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run) -> Done {
     if run.script.body.contains("ROLLGATE_STAGED") {
         super::artifacts::verify(&at.site, &on).await?;
     }
-    let prepared = prepare(at, &on, wanted).await?;
+    let job = prepare(at, &on, wanted).await?;
     let output = Output::new(at);
     let ended = if run.interactive {
-        interact(at, &on, &prepared.job).await?
+        interact(at, &on, &job).await?
     } else {
-        let job = start(at, &on, &prepared.job, &output);
+        let job = start(at, &on, job, &output);
         match &run.during {
             Some(during) => tokio::select! {
                 ended = job => ended,
@@ -171,7 +105,18 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run) -> Done {
             None => job.await,
         }
     };
-    judge(&run.ok_codes, ended, &output)?;
+    finish(at, step, run, ended, &output).await
+}
+
+/// Takes a script's end for what it means, and keeps what is to be kept of its output.
+async fn finish(
+    at: &Assignment,
+    step: &Step,
+    run: &Run,
+    ended: Result<JobEnd, TransportError>,
+    output: &Output,
+) -> Done {
+    judge(&run.ok_codes, ended, output)?;
     if let Some(capture) = &step.capture {
         let stdout = output.stdout();
         let value = capture
@@ -185,8 +130,63 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run) -> Done {
     Ok(())
 }
 
-async fn start(at: &Assignment, on: &NodeName, job: &Job, output: &Output) -> Result<JobEnd, TransportError> {
-    at.site.pool.with(on, |session| async move { session.start(job, output).await }).await
+/// Finds out how a script ended that an earlier invocation started, and takes it for what it means.
+pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run) -> Done {
+    if run.interactive {
+        return Err(Outcome::Unknown { why: "it had the terminal of an invocation that is gone".to_owned() });
+    }
+    let output = Output::new(at);
+    let ended = follow(at, &run.script, step.timeout, false, &output).await?;
+    finish(at, step, run, ended, &output).await
+}
+
+/// The same for an undo.
+pub(super) async fn rejoin_undo(at: &Assignment, step: &Step, script: &Script) -> Done {
+    let output = Output::new(at);
+    let ended = follow(at, script, step.timeout, true, &output).await?;
+    judge(&[0], ended, &output)
+}
+
+/// Follows a job of an earlier invocation. Since the lock was taken anew, one that has not begun never will.
+async fn follow(
+    at: &Assignment,
+    script: &Script,
+    deadline: Duration,
+    is_undo: bool,
+    output: &Output,
+) -> Result<Result<JobEnd, TransportError>, Outcome> {
+    let on = at.machine().clone();
+    let limit = Limit { deadline, become_with: rights(at, &on, script) };
+    let ended = contact::rejoin(at, &on, &job_of(at, is_undo)?, &limit, output).await;
+    match ended {
+        Ok(JobEnd::Unclear(standing))
+            if standing.never_began() || standing == (Standing::Absent { known: true }) =>
+        {
+            Err(Outcome::Interrupted)
+        }
+        ended => Ok(ended),
+    }
+}
+
+/// Starts a script. The node gets the journal with it, up to the intent to do just this.
+async fn start(
+    at: &Assignment,
+    on: &NodeName,
+    mut job: Job,
+    output: &Output,
+) -> Result<JobEnd, TransportError> {
+    if on.is_operator()
+        && let Err(failure) = contact::leave_word(at, &job.at).await
+    {
+        return Err(TransportError::Refused { node: on.clone(), why: failure.message });
+    }
+    let excerpt = at.site.journal_for(on).filter(|_| !on.is_operator());
+    job.copy = excerpt.as_ref().map(|excerpt| excerpt.copy.clone());
+    let ended = contact::carry_out(at, on, &job, output).await;
+    if let (Ok(_), Some(excerpt)) = (&ended, &excerpt) {
+        at.site.left(on, excerpt);
+    }
+    ended
 }
 
 /// What a job's end means. A loss of contact is unknown; a refusal before the start is a failure.
@@ -206,11 +206,45 @@ fn judge(ok_codes: &[i32], ended: Result<JobEnd, TransportError>, output: &Outpu
             let why = format!("it took longer than {} s, and something of it may still run", after.as_secs());
             Err(Outcome::Unknown { why })
         }
+        Ok(JobEnd::Unclear(standing)) => unclear(standing, output),
         Err(error @ TransportError::Lost { .. }) => Err(Outcome::Unknown { why: error.to_string() }),
         Err(error) => {
             let mut failure = asking::unreachable(&error);
             failure.tail = output.tail();
             Err(failure.into())
+        }
+    }
+}
+
+/// What the node says of a job that has no exit status.
+fn unclear(standing: Standing, output: &Output) -> Done {
+    let unknown = |why: &str| Err(Outcome::Unknown { why: why.to_owned() });
+    let refused = |kind, message: &str| {
+        let tail = output.tail();
+        Err(Outcome::Failed(Failure { kind, message: message.to_owned(), tail, help: None }))
+    };
+    match standing {
+        Standing::Absent { known: false } => unknown(
+            "the node does not know this run any more: it was put back to an earlier state, or set up anew",
+        ),
+        Standing::Absent { known: true } | Standing::Void | Standing::Unbegun => refused(
+            FailureKind::Unreachable,
+            "the node did not begin it, and never will: its disk may be full, or somebody ended it",
+        ),
+        Standing::Fenced => {
+            refused(FailureKind::Unreachable, "somebody else has taken over the cluster; it was not begun")
+        }
+        Standing::Conflict => {
+            refused(FailureKind::Input, "the node was given another script under this step's name before")
+        }
+        Standing::Running => unknown("it still runs"),
+        Standing::Ended { code, .. } => {
+            let why = format!("the node was shut down in the middle of it (exit status {code})");
+            Err(Outcome::Unknown { why })
+        }
+        Standing::Lost { rebooted: true, .. } => unknown("the node was restarted in the middle of it"),
+        Standing::Lost { rebooted: false, .. } => {
+            unknown("its process on the node was killed, and with it its exit status")
         }
     }
 }
@@ -279,10 +313,10 @@ async fn interact(
 pub(super) async fn undo(at: &Assignment, step: &Step, script: &Script) -> Done {
     for on in &at.on {
         let wanted =
-            Wanted { script, suffix: ".undo", env: None, stdin: None, cwd: None, deadline: step.timeout };
-        let prepared = prepare(at, on, wanted).await?;
+            Wanted { script, is_undo: true, env: None, stdin: None, cwd: None, deadline: step.timeout };
+        let job = prepare(at, on, wanted).await?;
         let output = Output::new(at);
-        judge(&[0], start(at, on, &prepared.job, &output).await, &output)?;
+        judge(&[0], start(at, on, job, &output).await, &output)?;
     }
     Ok(())
 }
@@ -291,39 +325,52 @@ pub(super) async fn undo(at: &Assignment, step: &Step, script: &Script) -> Done 
 pub(super) async fn reboot(at: &mut Assignment, step: &Step, script: &Script) -> Done {
     let on = at.machine().clone();
     let began = Instant::now();
-    let before = facts(at, &on).await?.boot_id;
-    let Some(before) = before else {
-        let what = format!("{on} has no boot id, so a reboot could not be told from none");
-        return Err(failure(FailureKind::Input, what).into());
-    };
-    let wanted = Wanted {
-        script,
-        suffix: "",
-        env: None,
-        stdin: None,
-        cwd: None,
-        deadline: step.timeout.min(Duration::from_mins(5)),
-    };
-    let prepared = prepare(at, &on, wanted).await?;
+    let deadline = step.timeout.min(Duration::from_mins(5));
+    let wanted = Wanted { script, is_undo: false, env: None, stdin: None, cwd: None, deadline };
+    let job = prepare(at, &on, wanted).await?;
     let output = Output::new(at);
-    match start(at, &on, &prepared.job, &output).await {
-        // The node goes down under the command: whatever it reports is no news, the boot id is.
-        Ok(_) | Err(TransportError::Lost { .. }) => {}
-        Err(error) => return Err(asking::unreachable(&error).into()),
+    match start(at, &on, job, &output).await {
+        Ok(JobEnd::Exited { code: 0 } | JobEnd::Unclear(Standing::Ended { .. } | Standing::Lost { .. }))
+        // The node went down under the command: its own record will tell.
+        | Err(TransportError::Lost { .. }) => {}
+        ended => judge(&[0], ended, &output)?,
     }
-    let mut last = "it has not gone down".to_owned();
-    while began.elapsed() < step.timeout {
-        at.site.pool.forget(&on).await;
-        match at.site.pool.session(&on).await {
-            Ok(session) if session.facts().boot_id.as_ref().is_some_and(|now| *now != before) => {
+    await_boot(at, &on, step.timeout.saturating_sub(began.elapsed())).await
+}
+
+/// Waits for the new boot that a command of an earlier invocation was to bring about.
+pub(super) async fn rejoin_reboot(at: &Assignment, step: &Step, script: &Script) -> Done {
+    let output = Output::new(at);
+    match follow(at, script, step.timeout.min(Duration::from_mins(5)), false, &output).await? {
+        Ok(JobEnd::Exited { code: 0 } | JobEnd::Unclear(Standing::Ended { .. } | Standing::Lost { .. }))
+        | Err(TransportError::Lost { .. }) => {}
+        ended => judge(&[0], ended, &output)?,
+    }
+    let on = at.machine().clone();
+    await_boot(at, &on, step.timeout).await
+}
+
+/// Waits until a node says that it was booted since the job began there.
+async fn await_boot(at: &Assignment, on: &NodeName, patience: Duration) -> Done {
+    let began = Instant::now();
+    let job = &job_of(at, false)?;
+    let mut last;
+    loop {
+        // What was connected to the boot before says nothing of the next.
+        at.site.pool.forget(on).await;
+        last = match at.site.pool.with(on, |session| async move { session.standing(job).await }).await {
+            Ok(Standing::Ended { rebooted: true, .. } | Standing::Lost { rebooted: true, .. }) => {
                 return Ok(());
             }
-            Ok(_) => "it answers, and has not been restarted".clone_into(&mut last),
-            Err(error) => last = error.to_string(),
+            Ok(_) => "it answers, and has not been restarted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if began.elapsed() >= patience {
+            break;
         }
-        sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(1)).await;
     }
-    let why = format!("no new boot of {on} within {} s: {last}", step.timeout.as_secs());
+    let why = format!("no new boot of {on} within {} s: {last}", patience.as_secs());
     Err(Outcome::Unknown { why })
 }
 

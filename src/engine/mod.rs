@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod asking;
+mod contact;
 mod desk;
 mod driver;
 pub mod dry_run;
@@ -12,6 +13,7 @@ mod effect;
 mod gate;
 pub mod ledger;
 mod opening;
+mod output;
 pub mod pool;
 mod recovery;
 mod scene;

@@ -1,6 +1,7 @@
 //! One connection per node, opened when first needed or ahead of need, and kept.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -8,6 +9,7 @@ use tokio::sync::Mutex;
 
 use super::Screen;
 use crate::model::event::{Notice, Report};
+use crate::model::host::Connection;
 use crate::model::name::NodeName;
 use crate::model::plan::Plan;
 use crate::transport::{
@@ -56,19 +58,27 @@ pub struct Pool<O: Opens> {
 
 impl<O: Opens> Pool<O> {
     /// Knows the nodes of a plan and the operator's own machine; connects to none of them yet.
-    pub fn new(opener: O, plan: &Plan, screen: Screen) -> Self {
+    ///
+    /// `state` is the operator's state directory: what is done on this machine has its records there.
+    pub fn new(opener: O, plan: &Plan, state: &Path, screen: Screen) -> Self {
         let base = plan.sources.procedure.parent().map(std::path::Path::to_path_buf);
+        let own = |name: &NodeName| Some(state.join("nodes").join(name.as_str()));
         let operator = Endpoint {
             name: NodeName::operator(),
-            connection: crate::model::host::Connection::Local,
+            connection: Connection::Local,
             become_with: crate::model::host::Become::None,
-            state_dir: base,
+            state_dir: own(&NodeName::operator()),
+            cwd: base,
         };
         let nodes = plan.nodes.iter().map(|node| Endpoint {
             name: node.name.clone(),
             connection: node.connection.clone(),
             become_with: node.become_with,
-            state_dir: node.state_dir.clone(),
+            state_dir: node
+                .state_dir
+                .clone()
+                .or_else(|| own(&node.name).filter(|_| node.connection == Connection::Local)),
+            cwd: None,
         });
         let lines = nodes
             .chain([operator])

@@ -1,54 +1,39 @@
 //! What became of a step that an invocation began and did not see the end of. The node is asked; what
 //! it cannot say is unknown, never guessed.
 
-use crate::model::event::{Failure, FailureKind, Outcome};
-use crate::model::plan::StepKey;
-use crate::model::procedure::Action;
-use crate::model::state::RunState;
-use crate::transport::{Found, JobEnd, JobId, OutputSink, Stream};
+use super::effect;
+use super::worker::{Assignment, Done};
+use crate::model::event::Outcome;
+use crate::model::plan::Work;
+use crate::model::procedure::{Action, Undo};
 
-use super::pool::Changing;
-use super::site::Site;
-
-/// Output of a job that was attached to; its transcript is the earlier invocation's.
-struct Silence;
-
-impl OutputSink for Silence {
-    fn line(&self, _from: Stream, _line: &[u8]) {}
-}
-
-/// Attaches to the job of a step, or of its undo.
-pub(super) async fn recover(site: &Site<Changing>, state: &RunState, key: &StepKey, undo: bool) -> Outcome {
-    let Some(step) = state.step(key) else {
-        return Outcome::Unknown { why: "it is not in the journal".to_owned() };
-    };
-    let (suffix, attempt) = if undo { (".undo", step.undo_attempts) } else { ("", step.attempts) };
-    let id = format!("{}.{}.{}{suffix}.{attempt}", state.run, key.node, key.step);
-    let (Some(id), Some(on)) = (JobId::parse(&id), step.on.first()) else {
-        return Outcome::Unknown { why: "it has no job to ask for".to_owned() };
-    };
-    let id = &id;
-    let found = site.pool.with(on, |session| async move { session.attach(id, &Silence).await }).await;
-    let ok_codes = match state.plan.find(&key.step).and_then(|(_, planned)| planned.step()) {
-        Some(planned) if !undo => match &planned.action {
-            Action::Run(run) => run.ok_codes.clone(),
-            _ => vec![0],
-        },
-        _ => vec![0],
-    };
+/// Follows the job of a step, or of its undo, to its end.
+pub(super) async fn recover(at: &Assignment, undo: bool) -> Outcome {
+    let found = if undo { of_undo(at).await } else { of_step(at).await };
     match found {
-        Ok(Found::Ended(JobEnd::Exited { code })) if ok_codes.contains(&code) => Outcome::Done,
-        Ok(Found::Ended(JobEnd::Exited { code })) => {
-            failed(FailureKind::Script, format!("it ended with exit status {code}"))
-        }
-        Ok(Found::Ended(JobEnd::TimedOut { after, .. })) => {
-            failed(FailureKind::Timeout, format!("it took longer than {} s", after.as_secs()))
-        }
-        Ok(Found::Unknown { why }) => Outcome::Unknown { why },
-        Err(error) => Outcome::Unknown { why: error.to_string() },
+        Ok(()) => Outcome::Done,
+        Err(outcome) => outcome,
     }
 }
 
-fn failed(kind: FailureKind, message: String) -> Outcome {
-    Outcome::Failed(Failure { kind, message, tail: Vec::new(), help: None })
+async fn of_step(at: &Assignment) -> Done {
+    let planned = at.planned();
+    let Work::Step(step) = &planned.work else { return by_a_human() };
+    match &step.action {
+        Action::Run(run) => effect::rejoin(at, step, run).await,
+        Action::Reboot(script) => effect::rejoin_reboot(at, step, script).await,
+        _ => by_a_human(),
+    }
+}
+
+async fn of_undo(at: &Assignment) -> Done {
+    let planned = at.planned();
+    match planned.step().and_then(|step| step.undo.as_ref().map(|undo| (step, undo))) {
+        Some((step, Undo::Run(script))) => effect::rejoin_undo(at, step, script).await,
+        _ => by_a_human(),
+    }
+}
+
+fn by_a_human() -> Done {
+    Err(Outcome::Unknown { why: "it was for a human to do, who alone knows".to_owned() })
 }

@@ -1,5 +1,6 @@
 //! What every worker stands on: the plan, the connections, the secrets, the run's files.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pool::{Opens, Pool};
@@ -7,6 +8,7 @@ use super::secrets::Secrets;
 use crate::journal::RunDir;
 use crate::model::name::NodeName;
 use crate::model::plan::Plan;
+use crate::transport::JournalCopy;
 
 /// Where a run takes place.
 pub struct Site<O: Opens> {
@@ -17,12 +19,21 @@ pub struct Site<O: Opens> {
     /// The run's directory; a dry run has none.
     pub run_dir: Option<RunDir>,
     secrets: Mutex<Secrets>,
+    /// How much of the journal each node has: bytes, and records.
+    left: Mutex<BTreeMap<NodeName, (u64, u64)>>,
+}
+
+/// What a node does not have of the journal.
+pub(super) struct Excerpt {
+    pub(super) copy: JournalCopy,
+    /// How much it has afterwards.
+    has: (u64, u64),
 }
 
 impl<O: Opens> Site<O> {
     /// Puts it together.
     pub fn new(plan: Arc<Plan>, pool: Pool<O>, secrets: Secrets, run_dir: Option<RunDir>) -> Self {
-        Self { plan, pool, run_dir, secrets: Mutex::new(secrets) }
+        Self { plan, pool, run_dir, secrets: Mutex::new(secrets), left: Mutex::default() }
     }
 
     /// The secrets as they are now.
@@ -33,6 +44,26 @@ impl<O: Opens> Site<O> {
     /// Keeps a secret that a lane captured, for the steps that follow.
     pub(super) fn keep_secret(&self, lane: &NodeName, name: &str, value: String) {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).keep(lane, name, value);
+    }
+
+    /// The journal from where a node's copy ends; `None` when there is nothing that it lacks.
+    pub(super) fn journal_for(&self, node: &NodeName) -> Option<Excerpt> {
+        let (byte, from) =
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied().unwrap_or_default();
+        let lines = self
+            .run_dir
+            .as_ref()?
+            .journal_from(byte)
+            .inspect_err(|error| tracing::warn!(%error, "no journal for a node"))
+            .ok()
+            .filter(|lines| !lines.is_empty())?;
+        let has = (byte + lines.len() as u64, from + lines.lines().count() as u64);
+        Some(Excerpt { copy: JournalCopy { from, lines }, has })
+    }
+
+    /// A node has this now.
+    pub(super) fn left(&self, node: &NodeName, excerpt: &Excerpt) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), excerpt.has);
     }
 
     /// Puts `***` where a secret stands.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
@@ -123,10 +123,25 @@ impl RunDir {
         private::file(&self.debug_log_path())
     }
 
-    /// Opens the transcript of an attempt, for appending: one that is attached to again goes on in
-    /// the same file.
-    pub fn open_transcript(&self, key: &StepKey, attempt: u32) -> Result<File, JournalError> {
-        private::file(&self.transcript_path(key, attempt))
+    /// Begins the transcript of an attempt, empty: a job that is followed again is followed from its
+    /// first byte, for the node has all of them.
+    pub fn begin_transcript(&self, key: &StepKey, attempt: u32) -> Result<File, JournalError> {
+        let path = self.transcript_path(key, attempt);
+        let file = private::file(&path)?;
+        file.set_len(0).map_err(|source| JournalError::io("empty", &path, source))?;
+        Ok(file)
+    }
+
+    /// The lines of the journal from a byte on, whole ones only, as they stand there.
+    pub fn journal_from(&self, byte: u64) -> Result<String, JournalError> {
+        let path = self.journal_path();
+        let failed = |source| JournalError::io("read", &path, source);
+        let mut file = private::readable_file(&path)?;
+        file.seek(SeekFrom::Start(byte)).map_err(failed)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+        Ok(text)
     }
 
     /// Where the file that a `get` step fetches from a node stands: in `files/NODE/`, which is made. The

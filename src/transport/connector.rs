@@ -62,12 +62,12 @@ impl Dialer {
                 Box::new(Ssh::new(master, target.clone(), CHANNELS))
             }
         };
-        let mut facts = hello(&*link, to, root).await?;
-        let local = to.connection == Connection::Local;
-        if local && root.is_none() {
-            facts.root = format!("{}/nodes/{}", facts.root, to.name);
-        }
-        let home = local.then(|| facts.root.clone());
+        let facts = hello(&*link, to, root).await?;
+        let home = match (&to.connection, &to.cwd) {
+            (Connection::Ssh(_), _) => None,
+            (Connection::Local, Some(cwd)) => Some(cwd.display().to_string()),
+            (Connection::Local, None) => Some(facts.root.clone()),
+        };
         let (name, connection) = (to.name.clone(), to.connection.clone());
         Ok(Arc::new(NodeSession { name, connection, become_with: to.become_with, link, facts, home }))
     }

@@ -29,6 +29,8 @@ pub(super) struct Call<'a> {
     /// A file to send after the program, from the offset that the program names.
     pub(super) feed: Option<Feed<'a>>,
     pub(super) deadline: Duration,
+    /// A node that says nothing for so long has fallen silent; `None` where that is its right.
+    pub(super) pulse: Option<Duration>,
 }
 
 /// A file that follows a program.
@@ -106,6 +108,13 @@ pub(super) async fn converse(
         Ok(Talk::Whole) => return Ok(Ended::Whole),
         Ok(Talk::Late { sent, hold }) => (sent, Ended::Late { sent, hold }),
         Ok(Talk::Silent { sent, noise }) => (sent, Ended::Died { noise }),
+        Ok(Talk::Mute { sent }) => {
+            let why = link.gone().unwrap_or_else(|| "the connection is silent".to_owned());
+            if !answers(link).await {
+                link.sever();
+            }
+            return Err(Broken { sent, why });
+        }
         Err(why) => return Err(Broken { sent: false, why }),
     };
     if let Some(why) = link.gone() {
@@ -121,8 +130,18 @@ pub(super) async fn converse(
 
 enum Talk {
     Whole,
-    Late { sent: bool, hold: Option<Box<dyn Hold>> },
-    Silent { sent: bool, noise: String },
+    /// Nothing was heard for as long as the call allows.
+    Mute {
+        sent: bool,
+    },
+    Late {
+        sent: bool,
+        hold: Option<Box<dyn Hold>>,
+    },
+    Silent {
+        sent: bool,
+        noise: String,
+    },
 }
 
 async fn talk(
@@ -130,7 +149,8 @@ async fn talk(
     call: Call<'_>,
     on: &mut (dyn FnMut(Heard<'_>) + Send),
 ) -> Result<Talk, String> {
-    let until = Instant::now() + call.deadline;
+    let began = Instant::now();
+    let until = began + call.deadline;
     let opened = tokio::time::timeout_at(until, link.open(call.line)).await;
     let Ok(opened) = opened else { return Ok(Talk::Late { sent: false, hold: None }) };
     let Pipes { stdin, mut stdout, mut stderr, hold } = opened?;
@@ -143,12 +163,15 @@ async fn talk(
     let (mut out, mut err) = (vec![0_u8; 1 << 16], vec![0_u8; 1 << 14]);
     let (mut out_open, mut err_open) = (true, true);
     let alarm = tokio::time::sleep_until(until);
-    tokio::pin!(alarm);
+    let quiet = call.pulse.unwrap_or(Duration::from_hours(24 * 365));
+    let silence = tokio::time::sleep(quiet);
+    tokio::pin!(alarm, silence);
     while (out_open || err_open) && !hearing.over() {
         tokio::select! {
             () = &mut alarm => {
                 return Ok(Talk::Late { sent: sent.load(Ordering::Relaxed), hold: Some(hold) });
             }
+            () = &mut silence => return Ok(Talk::Mute { sent: sent.load(Ordering::Relaxed) }),
             result = &mut sending, if !done => {
                 // A broken pipe is the node's decision not to read on; what it says of it follows.
                 let _ = result;
@@ -162,6 +185,11 @@ async fn talk(
                 err_open = read > 0;
                 hearing.take(Stream::Err, &err[..read], on, &mut offset);
             }
+        }
+        silence.as_mut().reset(Instant::now() + quiet);
+        if let Some(age) = hearing.age.take() {
+            // The deadline counts from when the job began, not from when it was asked for again.
+            alarm.as_mut().reset((Instant::now() + call.deadline.saturating_sub(age)).min(until));
         }
     }
     if hearing.over() {
@@ -212,6 +240,8 @@ struct Hearing {
     ended: [bool; 2],
     last: usize,
     noise: Vec<u8>,
+    /// How long ago what is followed began, as just heard.
+    age: Option<Duration>,
 }
 
 impl Hearing {
@@ -223,6 +253,7 @@ impl Hearing {
             ended: [false; 2],
             last,
             noise: Vec::new(),
+            age: None,
         }
     }
 
@@ -239,7 +270,7 @@ impl Hearing {
     ) {
         let at = usize::from(stream == Stream::Err);
         let (inside, ended) = (&mut self.inside[at], &mut self.ended[at]);
-        let (last, noise) = (self.last, &mut self.noise);
+        let (last, noise, age) = (self.last, &mut self.noise, &mut self.age);
         let mut piece = |piece: Piece<'_>| match piece {
             Piece::Bytes(bytes) if *inside => on(Heard::Output { stream, bytes }),
             Piece::Bytes(bytes) => noise.extend_from_slice(&bytes[..bytes.len().min(1024 - noise.len())]),
@@ -256,7 +287,8 @@ impl Hearing {
                             let _ = offset.send(at);
                         }
                     }
-                    Mark::Running { .. } => {}
+                    Mark::Age { seconds } => *age = Some(Duration::from_secs(seconds)),
+                    Mark::Running { .. } | Mark::Pulse | Mark::Stands(_) => {}
                 }
                 on(Heard::Mark { stream, mark });
             }
@@ -335,7 +367,7 @@ async fn quick(
         become_with,
     };
     let program = script::program_of(&[body], &nonce, None, false).ok()?;
-    let call = Call { line: line::WHOLE, program, nonce: &nonce, last: 0, feed: None, deadline };
+    let call = Call { line: line::WHOLE, program, nonce: &nonce, last: 0, feed: None, deadline, pulse: None };
     let mut exit = None;
     let mut on = |heard: Heard<'_>| {
         if let Heard::Mark { mark: Mark::End { code, .. }, .. } = heard {

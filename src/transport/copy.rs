@@ -90,7 +90,7 @@ impl Running {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -252,6 +252,7 @@ impl NodeSession {
             last: 0,
             feed: Some(Feed { file, progress }),
             deadline,
+            pulse: None,
         };
         let (mut at, mut exit, mut group) = (None, None, None);
         let mut said = [Captured::default(), Captured::default()];
@@ -364,7 +365,7 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
         let body = self.own_body(&script, &env, &secrets);
         let program = script::program_of(&[body], nonce, self.home.as_deref(), false)
             .map_err(|unfit| self.snag(unfit.into()))?;
-        let call = Call { line: line::WHOLE, program, nonce, last: 0, feed: None, deadline };
+        let call = Call { line: line::WHOLE, program, nonce, last: 0, feed: None, deadline, pulse: None };
         let (mut running, mut written, mut said, mut exit) =
             (Running::default(), Ok(()), Captured::default(), None);
         let mut on = |heard: Heard<'_>| match heard {

@@ -112,6 +112,8 @@ pub enum Kind {
     Become,
     /// The login works, but its shell runs no commands, or the shell that a script wants is missing.
     Shell,
+    /// Nothing can be written where rollgate keeps its records.
+    NoRoom,
     /// This connection has ended; a new one may work.
     Closed,
     /// `ssh` cannot be run here, or said something that is in no list.
@@ -122,7 +124,7 @@ impl Kind {
     fn verb(self) -> &'static str {
         match self {
             Self::PermissionDenied | Self::HostKeyUnknown | Self::HostKeyChanged => "cannot log in to",
-            Self::Become | Self::Shell => "cannot run commands on",
+            Self::Become | Self::Shell | Self::NoRoom => "cannot run commands on",
             _ => "cannot reach",
         }
     }

@@ -27,6 +27,39 @@ pub struct Facts {
     pub kernel: String,
     /// The system's name for itself, where `/etc/os-release` has one.
     pub os: Option<String>,
+    /// How a job is let go of there, so that it outlives its connection.
+    pub detach: Detach,
+}
+
+/// The ways to let go of a process, the best one that a node has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detach {
+    /// As a unit of its own, by `systemd-run`.
+    Systemd,
+    /// The same through `sudo -n`, for a login whose processes logind would end with it.
+    SudoSystemd,
+    /// In a session of its own, by `setsid`.
+    Setsid {
+        /// Whether that forks by itself (`-f`), so that no shell's background is needed.
+        forks: bool,
+    },
+    /// In the background: no login's end ends it, but whoever sends signals to its session reaches it.
+    Plain,
+    /// Not at all: logind ends what a login leaves behind (`KillUserProcesses=yes`), and `sudo -n` gives no unit.
+    Killed,
+}
+
+impl Detach {
+    fn parse(word: &str) -> Self {
+        match word {
+            "systemd" => Self::Systemd,
+            "sudo-systemd" => Self::SudoSystemd,
+            "setsid-f" => Self::Setsid { forks: true },
+            "setsid" => Self::Setsid { forks: false },
+            "killed" => Self::Killed,
+            _ => Self::Plain,
+        }
+    }
 }
 
 /// Asks for everything; run once as the login, and once more with rights if there are any to gain.
@@ -40,6 +73,22 @@ printf 'ssh=%s\n' "${SSH_CONNECTION:-}"
 printf 'kernel=%s\n' "$(uname -srm)"
 printf 'os=%s\n' "$(sed -n 's/^PRETTY_NAME="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' /etc/os-release 2>/dev/null || :)"
 printf 'printf=%s\n' "$(command -v printf)"
+way=plain
+if command -v setsid >/dev/null 2>&1; then
+  way=setsid
+  setsid -f true 2>/dev/null </dev/null && way=setsid-f
+fi
+if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
+  if [ "$(id -u)" = 0 ]; then
+    way=systemd
+  else
+    login=org.freedesktop.login1
+    case $(busctl get-property $login /org/freedesktop/login1 $login.Manager KillUserProcesses 2>/dev/null) in
+      (*true) if sudo -n systemd-run --version >/dev/null 2>&1; then way=sudo-systemd; else way=killed; fi ;;
+    esac
+  fi
+fi
+printf 'way=%s\n' "$way"
 "#;
 
 /// The scripts to ask, given empty maps to borrow.
@@ -88,6 +137,7 @@ pub(super) fn read(replies: &[ProbeReply], root: Option<&str>) -> Result<Facts, 
         ));
     }
     let mut uid = field("uid");
+    let mut detach = field("way");
     if let Some(with_rights) = replies.get(1) {
         if with_rights.end != (ProbeEnd::Exited { code: 0 }) {
             let said = match &with_rights.end {
@@ -97,7 +147,9 @@ pub(super) fn read(replies: &[ProbeReply], root: Option<&str>) -> Result<Facts, 
             };
             return Err(Unusable::Become(said.trim().to_owned()));
         }
-        uid = pairs(with_rights).get("uid").cloned();
+        let granted = pairs(with_rights);
+        uid = granted.get("uid").cloned();
+        detach = granted.get("way").cloned();
     }
     let uid = uid
         .and_then(|uid| uid.parse().ok())
@@ -116,6 +168,7 @@ pub(super) fn read(replies: &[ProbeReply], root: Option<&str>) -> Result<Facts, 
         ssh_connection: field("ssh"),
         kernel: field("kernel").unwrap_or_default(),
         os: field("os"),
+        detach: Detach::parse(&detach.unwrap_or_default()),
         home,
     })
 }

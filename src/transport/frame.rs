@@ -9,6 +9,8 @@ use std::io::{self, Read};
 
 use memchr::memmem;
 
+use crate::model::job::Standing;
+
 /// What stands before every mark of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Nonce(String);
@@ -43,6 +45,12 @@ pub(super) enum Mark {
     End { index: usize, code: i32 },
     /// A copy goes on at this byte.
     Offset { at: u64 },
+    /// A job began so many seconds ago.
+    Age { seconds: u64 },
+    /// The one who follows a job is still there.
+    Pulse,
+    /// Where a job stands.
+    Stands(Standing),
 }
 
 impl Mark {
@@ -59,9 +67,35 @@ impl Mark {
             "R" => Self::Running { index },
             "E" => Self::End { index, code: number.parse().ok()? },
             "O" => Self::Offset { at: number.parse().ok()? },
+            "A" => Self::Age { seconds: number.parse().ok()? },
+            "H" => Self::Pulse,
+            "S" => Self::Stands(standing(number)?),
             _ => return None,
         })
     }
+}
+
+/// Reads what the runner says of a job: a word and its numbers, `ended,7,0,0,0`.
+fn standing(text: &str) -> Option<Standing> {
+    let mut words = text.split(',');
+    let word = words.next()?;
+    let numbers: Vec<u32> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some(match (word, &*numbers) {
+        ("absent", [known]) => Standing::Absent { known: *known != 0 },
+        ("void", []) => Standing::Void,
+        ("unbegun", []) => Standing::Unbegun,
+        ("fenced", []) => Standing::Fenced,
+        ("conflict", []) => Standing::Conflict,
+        ("running", []) => Standing::Running,
+        ("ended", [code, interrupted, stopped, rebooted]) => Standing::Ended {
+            code: i32::try_from(*code).ok()?,
+            interrupted: *interrupted != 0,
+            stopped: *stopped != 0,
+            rebooted: *rebooted != 0,
+        },
+        ("lost", [rebooted, orphans]) => Standing::Lost { rebooted: *rebooted != 0, orphans: *orphans },
+        _ => return None,
+    })
 }
 
 /// A part of a stream.

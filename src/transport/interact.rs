@@ -33,7 +33,7 @@ impl NodeSession {
         let in_time = shown.map_err(|why| self.unreachable(super::trouble::closed(self.place(), &why)))?;
         let exit = exit?;
         match exit.trim() {
-            "" => Err(self.not_started(job, "")),
+            "" => Err(self.not_started(job.shell, job.become_with, "")),
             BEGAN if in_time => Err(self.lost("the terminal ended before the job did")),
             BEGAN => Ok(JobEnd::TimedOut { after: job.deadline, stopped: false }),
             code => match code.parse() {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::host::{Become, Shell};
+use crate::model::job::Standing;
+use crate::model::name::ClusterName;
 
 /// A value that is passed on and never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,7 +36,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// The identity of a job, the same on every try to start it: run, step and attempt.
+/// The identity of a job within its run, the same on every try to start it: node, step and attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(String);
 
@@ -60,11 +62,47 @@ impl fmt::Display for JobId {
     }
 }
 
+/// A job as a node knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRef {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The run's name on nodes (`RunState::key`): letters, digits, `.` and `-`.
+    pub run: String,
+    /// The job's identity within the run.
+    pub id: JobId,
+}
+
+impl JobRef {
+    /// Where a node whose own directory is `root` keeps what belongs to the run.
+    pub(super) fn run_dir(&self, root: &str) -> String {
+        format!("{root}/{}/runs/{}", self.cluster, self.run)
+    }
+
+    /// Its name among all jobs on a node.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.run, self.id)
+    }
+}
+
+/// Lines of the operator's journal, left on a node so that another machine can go on with the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalCopy {
+    /// The number of the first record.
+    pub from: u64,
+    /// The lines as they stand in the journal.
+    pub lines: String,
+}
+
 /// A script that may change the node.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its identity.
-    pub id: JobId,
+    /// Its identity: on a node it begins at most once.
+    pub at: JobRef,
+    /// The lock under which it is started. It does not begin where somebody has taken over since.
+    pub epoch: u64,
+    /// What is left on the node with it.
+    pub copy: Option<JournalCopy>,
     /// The script.
     pub script: String,
     /// Who reads it.
@@ -82,6 +120,15 @@ pub struct Job {
     pub become_with: Become,
     /// How long it may take.
     pub deadline: Duration,
+}
+
+/// How long a job may take, and whose rights it takes to end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// How long, from when it began.
+    pub deadline: Duration,
+    /// The job's rights.
+    pub become_with: Become,
 }
 
 /// A script that only reads: its author says so, and rollgate treats it so.
@@ -130,18 +177,8 @@ pub enum JobEnd {
         /// in a session of its own, or under rights that the login cannot end.
         stopped: bool,
     },
-}
-
-/// What became of a job that was started earlier.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// It ended like this.
-    Ended(JobEnd),
-    /// It cannot be established.
-    Unknown {
-        /// Why not.
-        why: String,
-    },
+    /// It did not run, or how it ended is not to be known: what the node says of it.
+    Unclear(Standing),
 }
 
 /// Output that was kept: at most one MiB.

@@ -20,6 +20,7 @@ mod converse;
 mod copy;
 mod error;
 mod facts;
+mod follow;
 mod frame;
 mod interact;
 mod job;
@@ -29,6 +30,7 @@ mod local;
 mod master;
 mod probe;
 mod read_only;
+mod runner;
 mod script;
 mod session;
 mod ssh;
@@ -41,13 +43,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::host::{Become, Connection};
+use crate::model::job::Standing;
 use crate::model::name::NodeName;
 
 pub use connector::Dialer;
 pub use copy::{Copied, FileSum, Upload, hash_file};
 pub use error::{Kind, TransportError, Trouble};
-pub use facts::Facts;
-pub use job::{Captured, Found, Job, JobEnd, JobId, OutputSink, Probe, ProbeEnd, ProbeReply, Secret, Stream};
+pub use facts::{Detach, Facts};
+pub use job::{
+    Captured, Job, JobEnd, JobId, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeEnd, ProbeReply,
+    Secret, Stream,
+};
 pub use read_only::ReadOnlyConnector;
 
 /// A future in a box, so that the traits below can be used as `dyn`.
@@ -64,6 +70,8 @@ pub struct Endpoint {
     pub become_with: Become,
     /// rollgate's own directory on the node, absolute; see [`Facts::root`] for the default.
     pub state_dir: Option<PathBuf>,
+    /// Where scripts run when the node is this machine, absolute; rollgate's own directory there by default.
+    pub cwd: Option<PathBuf>,
 }
 
 /// Opens sessions.
@@ -108,28 +116,42 @@ pub trait Reader: Send + Sync {
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>>;
 
+    /// Where a job stands on the node.
+    fn standing<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Standing, TransportError>>;
+
     /// Whether the node answers on this connection now; asks it, for two seconds at most.
     fn is_alive(&self) -> BoxFuture<'_, bool>;
 }
 
 /// What may change a node.
 pub trait Session: Reader {
-    /// Starts a job and follows it to its end. A non-zero exit is `Ok`.
+    /// Starts a job, detached, unless it was started before, and follows it to its end. A non-zero exit
+    /// is `Ok`.
     ///
-    /// [`TransportError::Unreachable`]: it never began. [`TransportError::Lost`]: it may have begun, and
-    /// nothing more is known; over ssh it may still be running.
+    /// [`TransportError::Unreachable`]: it never began. [`TransportError::Lost`]: it may have begun, and if
+    /// so it goes on; starting it again, or following it, finds out.
     fn start<'a>(
         &'a self,
         job: &'a Job,
         sink: &'a dyn OutputSink,
     ) -> BoxFuture<'a, Result<JobEnd, TransportError>>;
 
-    /// Finds out what became of a job that was started on an earlier connection.
+    /// Follows a job that was started earlier, by whomever, from certain bytes of its output and its error
+    /// output on. `limit` counts from when it began. Errors as in [`Session::start`].
     fn attach<'a>(
         &'a self,
-        id: &'a JobId,
+        job: &'a JobRef,
+        from: [u64; 2],
+        limit: &'a Limit,
         sink: &'a dyn OutputSink,
-    ) -> BoxFuture<'a, Result<Found, TransportError>>;
+    ) -> BoxFuture<'a, Result<JobEnd, TransportError>>;
+
+    /// Leaves lines of the journal on the node, durably.
+    fn keep<'a>(
+        &'a self,
+        job: &'a JobRef,
+        copy: &'a JournalCopy,
+    ) -> BoxFuture<'a, Result<(), TransportError>>;
 
     /// Runs a job with the operator's terminal as its input and output; its `stdin` is not used, and
     /// nothing of its output is seen here. Errors as in [`Session::start`].

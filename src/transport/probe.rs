@@ -59,7 +59,7 @@ impl Answers {
                 answer.exit = Some(code);
                 answer.took = answer.begun.map(|begun| begun.elapsed()).unwrap_or_default();
             }
-            Mark::Offset { .. } => {}
+            _ => {}
         }
     }
 }
@@ -85,7 +85,7 @@ pub(super) async fn ask(
     let program = script::program_of(bodies, &nonce, home, make)?;
     let mut answers =
         Answers { list: bodies.iter().map(|_| Answer::default()).collect(), current: [0; 2], group: 0 };
-    let call = Call { line: line::WHOLE, program, nonce: &nonce, last, feed: None, deadline };
+    let call = Call { line: line::WHOLE, program, nonce: &nonce, last, feed: None, deadline, pulse: None };
     let ended = converse(link, call, &mut |heard| answers.hear(&heard)).await?;
     let (unfinished, noise) = match ended {
         Ended::Whole => (ProbeEnd::Died, String::new()),

@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::converse::{self, Call, Ended, Heard, Snag, answers, converse};
+use super::converse::{Snag, answers};
 use super::copy::{Copied, FileSum, Upload};
 use super::error::{Kind, TransportError, Trouble};
 use super::facts::Facts;
-use super::frame::{Mark, Nonce};
-use super::job::{Found, Job, JobEnd, JobId, OutputSink, Probe, ProbeReply, Stream};
+use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeReply};
 use super::link::Link;
 use super::probe::{Asked, ask};
 use super::script::{self, Body};
-use super::{BoxFuture, Reader, Session, line, trouble};
-use crate::model::host::{Become, Connection, SshTarget};
+use super::{BoxFuture, Reader, Session, trouble};
+use crate::model::host::{Become, Connection, Shell, SshTarget};
+use crate::model::job::Standing;
 use crate::model::name::NodeName;
 
 /// An open session over some link.
@@ -68,17 +68,17 @@ impl NodeSession {
     }
 
     /// A job's own shell or rights are not to be had.
-    pub(super) fn not_started(&self, job: &Job, said: &str) -> TransportError {
+    pub(super) fn not_started(&self, shell: Shell, become_with: Become, said: &str) -> TransportError {
         let kind = if said.contains("not found") || said.contains("No such file") {
             Kind::Shell
         } else {
             Kind::Become
         };
-        self.unreachable(if job.become_with == Become::None || kind == Kind::Shell {
-            let text = format!("`{}` cannot be run there", script::program(job.shell));
+        self.unreachable(if become_with == Become::None || kind == Kind::Shell {
+            let text = format!("`{}` cannot be run there", script::program(shell));
             trouble::no_shell(self.place(), self.target(), &text, said)
         } else {
-            trouble::no_rights(self.place(), self.target(), job.become_with, said)
+            trouble::no_rights(self.place(), self.target(), become_with, said)
         })
     }
 
@@ -92,39 +92,6 @@ impl NodeSession {
         let home = self.home.as_deref();
         ask(&*self.link, bodies, home, make, deadline).await.map_err(|snag| self.snag(snag))
     }
-
-    async fn follow(&self, job: &Job, sink: &dyn OutputSink) -> Result<JobEnd, TransportError> {
-        let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
-        let program = script::program_of(&[Body::from(job)], &nonce, self.home.as_deref(), true)
-            .map_err(|unfit| self.snag(unfit.into()))?;
-        let call =
-            Call { line: line::WHOLE, program, nonce: &nonce, last: 0, feed: None, deadline: job.deadline };
-        let mut seen = Seen::default();
-        let ended = converse(&*self.link, call, &mut |heard| seen.hear(&heard, sink)).await;
-        seen.flush(sink);
-        match ended.map_err(|broken| self.snag(broken.into()))? {
-            Ended::Whole => match seen.exit {
-                Some(code) if seen.running => Ok(JobEnd::Exited { code }),
-                _ => Err(self.not_started(job, &String::from_utf8_lossy(&seen.before))),
-            },
-            Ended::Died { noise } if seen.group.is_none() => Err(self.no_shell(&noise)),
-            Ended::Died { .. } => Err(self.lost("the shell that ran it was killed, with its exit status")),
-            Ended::Late { hold, sent } => {
-                let Some(group) = seen.group else {
-                    let why = format!("no sign that it began within {} s", job.deadline.as_secs_f32());
-                    // What was never wholly sent can never begin; what was sent may, late.
-                    return Err(if sent {
-                        self.lost(why)
-                    } else {
-                        self.unreachable(trouble::closed(self.place(), &why))
-                    });
-                };
-                let stopped = converse::stop_group(&*self.link, group, job.become_with).await;
-                drop(hold);
-                Ok(JobEnd::TimedOut { after: job.deadline, stopped })
-            }
-        }
-    }
 }
 
 /// Where a connection leads, as shown.
@@ -132,65 +99,6 @@ pub(super) fn place(connection: &Connection) -> String {
     match connection {
         Connection::Ssh(target) => trouble::place(target),
         Connection::Local => "this machine".to_owned(),
-    }
-}
-
-/// What a job has shown so far.
-#[derive(Default)]
-struct Seen {
-    group: Option<i32>,
-    running: bool,
-    exit: Option<i32>,
-    /// What was said before the job's own shell ran: why it did not.
-    before: Vec<u8>,
-    lines: [Vec<u8>; 2],
-}
-
-impl Seen {
-    fn hear(&mut self, heard: &Heard<'_>, sink: &dyn OutputSink) {
-        match *heard {
-            Heard::Output { stream: Stream::Err, bytes } if !self.running => {
-                let room = 4096_usize.saturating_sub(self.before.len());
-                self.before.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            }
-            Heard::Output { stream, bytes } => self.output(stream, bytes, sink),
-            Heard::Mark { mark: Mark::Begin { group, .. }, .. } => self.group = Some(group),
-            Heard::Mark { mark: Mark::Running { .. }, .. } => {
-                self.running = true;
-                // What rights were gained with may have spoken: a sudo lecture.
-                let before = std::mem::take(&mut self.before);
-                self.output(Stream::Err, &before, sink);
-            }
-            Heard::Mark { mark: Mark::End { code, .. }, .. } => self.exit = Some(code),
-            Heard::Mark { .. } => {}
-        }
-    }
-
-    fn output(&mut self, stream: Stream, bytes: &[u8], sink: &dyn OutputSink) {
-        const LONGEST: usize = 1 << 16;
-        let held = &mut self.lines[usize::from(stream == Stream::Err)];
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            for piece in part.chunks(LONGEST) {
-                if held.len() + piece.len() > LONGEST {
-                    sink.line(stream, held);
-                    held.clear();
-                }
-                held.extend_from_slice(piece);
-            }
-            if held.ends_with(b"\n") {
-                sink.line(stream, held);
-                held.clear();
-            }
-        }
-    }
-
-    fn flush(&mut self, sink: &dyn OutputSink) {
-        for (stream, held) in [Stream::Out, Stream::Err].into_iter().zip(&mut self.lines) {
-            if !held.is_empty() {
-                sink.line(stream, held);
-                held.clear();
-            }
-        }
     }
 }
 
@@ -227,6 +135,10 @@ impl Reader for NodeSession {
         Box::pin(self.hash(paths, deadline))
     }
 
+    fn standing<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Standing, TransportError>> {
+        Box::pin(self.look(job))
+    }
+
     fn is_alive(&self) -> BoxFuture<'_, bool> {
         Box::pin(async { self.link.gone().is_none() && answers(&*self.link).await })
     }
@@ -238,17 +150,25 @@ impl Session for NodeSession {
         job: &'a Job,
         sink: &'a dyn OutputSink,
     ) -> BoxFuture<'a, Result<JobEnd, TransportError>> {
-        Box::pin(self.follow(job, sink))
+        Box::pin(self.begin(job, sink))
     }
 
     fn attach<'a>(
         &'a self,
-        id: &'a JobId,
-        _sink: &'a dyn OutputSink,
-    ) -> BoxFuture<'a, Result<Found, TransportError>> {
-        // Jobs end with the connection that started them and leave no record on the node.
-        let why = format!("{} keeps no record of {id}", self.name);
-        Box::pin(async move { Ok(Found::Unknown { why }) })
+        job: &'a JobRef,
+        from: [u64; 2],
+        limit: &'a Limit,
+        sink: &'a dyn OutputSink,
+    ) -> BoxFuture<'a, Result<JobEnd, TransportError>> {
+        Box::pin(self.follow(job, from, limit, sink))
+    }
+
+    fn keep<'a>(
+        &'a self,
+        job: &'a JobRef,
+        copy: &'a JournalCopy,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(self.leave(job, copy))
     }
 
     fn interact<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<JobEnd, TransportError>> {

@@ -142,7 +142,7 @@ fn words(kind: Kind, target: &SshTarget, said: &[String]) -> Words {
                 .to_owned(),
             next: by_hand_true(&["-v"]),
         },
-        Kind::Become | Kind::Shell | Kind::Closed | Kind::Other => {
+        Kind::Become | Kind::Shell | Kind::NoRoom | Kind::Closed | Kind::Other => {
             Words { text, help: "ssh says so itself; try it by hand".to_owned(), next: by_hand_true(&["-v"]) }
         }
     }
@@ -260,6 +260,19 @@ pub(super) fn closed(place: String, why: &str) -> Trouble {
         text: why.to_owned(),
         said: Vec::new(),
         help: "the connection had ended before this could be asked; nothing of it has begun".to_owned(),
+        next: None,
+    }
+}
+
+/// The node cannot keep the records without which nothing is started there.
+pub(super) fn no_room(place: String, root: &str, said: &str) -> Trouble {
+    Trouble {
+        kind: Kind::NoRoom,
+        place,
+        text: format!("rollgate cannot keep its records below {root}"),
+        said: said.lines().take(5).map(ToOwned::to_owned).collect(),
+        help: "without them nothing is started there; the disk may be full, read-only, or not this login's"
+            .to_owned(),
         next: None,
     }
 }

@@ -329,7 +329,7 @@ fn everything_is_private_whatever_the_umask() {
         let (run, _) = recorded(&state, 1);
         run.open_debug_log().unwrap();
         let key = "mq-01/brokers.upgrade.1".to_owned().try_into().unwrap();
-        run.open_transcript(&key, 1).unwrap();
+        run.begin_transcript(&key, 1).unwrap();
         run.fetched_path(&key.node, "core dump").unwrap();
         return;
     }
@@ -465,13 +465,14 @@ fn runs_are_numbered_by_day_and_listed_in_order() {
 }
 
 #[test]
-fn a_fetched_file_is_never_overwritten_and_a_transcript_goes_on() {
+fn a_fetched_file_is_never_overwritten_and_a_transcript_begins_anew() {
     use std::io::Write as _;
     let state = TempDir::new().unwrap();
     let run = new_run(state.path());
     let key = "mq-01/brokers.upgrade.1".to_owned().try_into().unwrap();
-    for text in ["one\n", "two\n"] {
-        run.open_transcript(&key, 2).unwrap().write_all(text.as_bytes()).unwrap();
+    // Followed again, a job is followed from its first byte.
+    for text in ["one\n", "one\ntwo\n"] {
+        run.begin_transcript(&key, 2).unwrap().write_all(text.as_bytes()).unwrap();
     }
     let mut transcript = String::new();
     fs::File::open(run.transcript_path(&key, 2)).unwrap().read_to_string(&mut transcript).unwrap();

@@ -6,3 +6,4 @@ mod jobs;
 mod login;
 mod node;
 mod probes;
+mod runner;

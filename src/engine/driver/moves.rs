@@ -184,9 +184,16 @@ impl<J: Journal> Driver<J> {
             return false;
         }
         let state = self.state();
-        let (site, desk) = (Arc::clone(&self.site), self.desk.clone());
+        let (attempt, on) = match state.step(&key) {
+            Some(step) if undo => (step.undo_attempts, step.on.clone()),
+            Some(step) => (step.attempts, step.on.clone()),
+            None => (0, Vec::new()),
+        };
+        let (_, words) = mpsc::unbounded_channel();
+        let assignment = self.assignment(key.clone(), attempt, on, words);
+        let desk = self.desk.clone();
         tokio::spawn(async move {
-            let outcome = recovery::recover(&site, &state, &key, undo).await;
+            let outcome = recovery::recover(&assignment, undo).await;
             desk.send(Message::Recovered { key, undo, outcome });
         });
         false

@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rollgate::transport::{Job, TransportError};
+use rollgate::model::host::Become;
+use rollgate::transport::{Job, JobEnd, Limit, TransportError};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::node::{Heard, Node, SOON, connect, job, probe};
@@ -87,17 +88,16 @@ async fn a_question_to_a_frozen_master_never_began() {
 }
 
 #[tokio::test]
-async fn a_job_of_this_machine_ends_when_nobody_waits_for_it() {
+async fn a_job_of_this_machine_goes_on_when_nobody_waits_for_it() {
     let node = Node::local().await;
     let (session, heard) = (Arc::clone(&node.session), Arc::new(Heard::default()));
-    let sink = Arc::clone(&heard);
-    let run = tokio::spawn(async move { session.start(&job("echo $$; sleep 300"), &*sink).await.map(drop) });
+    let (sink, job) = (Arc::clone(&heard), job("echo one; sleep 0.5; echo two; exit 9"));
+    let at = job.at.clone();
+    let run = tokio::spawn(async move { session.start(&job, &*sink).await.map(drop) });
     heard.wait_for("\n").await;
     run.abort();
     assert!(run.await.unwrap_err().is_cancelled());
-    let start = Instant::now();
-    while super::node::runs(heard.out().trim()) {
-        assert!(start.elapsed() < SOON, "it runs on");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let (limit, again) = (Limit { deadline: SOON, become_with: Become::None }, Heard::default());
+    let end = node.session.attach(&at, [0, 0], &limit, &again).await.unwrap();
+    assert_eq!((end, again.out().as_str()), (JobEnd::Exited { code: 9 }, "one\ntwo\n"));
 }

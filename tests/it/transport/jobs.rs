@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rollgate::model::host::{Become, Shell};
-use rollgate::transport::{Found, Job, JobEnd, Secret, Stream, TransportError};
+use rollgate::transport::{Job, JobEnd, Secret, Stream, TransportError};
 
 use super::node::{Heard, Node, command_lines, job, runs, secrets};
 
@@ -280,11 +280,4 @@ async fn a_job_at_the_terminal_says_how_it_ended() {
         .filter(|entry| fs::read_to_string(entry.path().join("job")).is_ok_and(|text| text.contains(token)))
         .collect();
     assert!(left.is_empty(), "{left:?}");
-}
-
-#[tokio::test]
-async fn what_became_of_an_earlier_job_is_honestly_unknown() {
-    let node = Node::local().await;
-    let found = node.session.attach(&job(":").id, &Heard::default()).await.unwrap();
-    assert!(matches!(found, Found::Unknown { .. }));
 }

@@ -6,13 +6,15 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rollgate::model::host::{Become, Connection, Shell, SshTarget};
-use rollgate::model::name::NodeName;
+use rollgate::model::name::{ClusterName, NodeName};
 use rollgate::transport::{
-    Connector, Dialer, Endpoint, Job, JobId, OutputSink, Probe, Secret, Session, Stream, TransportError,
+    Connector, Dialer, Endpoint, Job, JobId, JobRef, OutputSink, Probe, Secret, Session, Stream,
+    TransportError,
 };
 use tempfile::TempDir;
 
@@ -84,6 +86,7 @@ impl Sshd {
             connection: Connection::Ssh(self.target()),
             become_with: Become::None,
             state_dir: Some(self.path("state")),
+            cwd: None,
         }
     }
 
@@ -183,6 +186,7 @@ impl Node {
             connection: Connection::Local,
             become_with: Become::None,
             state_dir: Some(dir.path().join("state")),
+            cwd: None,
         };
         let session = connect(&endpoint).await.unwrap();
         Self { how: "local", session, endpoint, sshd: None, dir }
@@ -217,9 +221,18 @@ pub(crate) async fn refusal(endpoint: &Endpoint) -> TransportError {
     }
 }
 
+/// A job of its own: no two of one test run have the same identity.
 pub(crate) fn job(script: &str) -> Job {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let id = format!("n1.test.{}", NEXT.fetch_add(1, Ordering::Relaxed));
     Job {
-        id: JobId::parse("test.1").unwrap(),
+        at: JobRef {
+            cluster: ClusterName::parse("test").unwrap(),
+            run: "2026-11-21.1-00c0ffee".to_owned(),
+            id: JobId::parse(&id).unwrap(),
+        },
+        epoch: 1,
+        copy: None,
         script: script.to_owned(),
         shell: Shell::Sh,
         env: BTreeMap::new(),

@@ -1,0 +1,170 @@
+//! Stays with a job over connections that come and go. The job does not need us; we need to know how it ends.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::output::Output;
+use super::pool::Changing;
+use super::scene::failure;
+use super::site::Site;
+use super::worker::Assignment;
+use crate::model::event::{Failure, FailureKind, Notice};
+use crate::model::host::Connection;
+use crate::model::job::Standing;
+use crate::model::name::NodeName;
+use crate::transport::{Job, JobEnd, JobRef, Kind, Limit, TransportError};
+
+/// How long a node may be out of contact while a job runs there.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// How long, when the run is to stop.
+const HASTE: Duration = Duration::from_secs(15);
+
+/// Starts a job and follows it to its end.
+pub(super) async fn carry_out(
+    at: &Assignment,
+    on: &NodeName,
+    job: &Job,
+    output: &Output,
+) -> Result<JobEnd, TransportError> {
+    let started = at.site.pool.with(on, |session| async move { session.start(job, output).await }).await;
+    let limit = Limit { deadline: job.deadline, become_with: job.become_with };
+    stay(at, on, &job.at, &limit, output, Some(job), started).await
+}
+
+/// Follows a job of an earlier invocation to its end.
+pub(super) async fn rejoin(
+    at: &Assignment,
+    on: &NodeName,
+    job: &JobRef,
+    limit: &Limit,
+    output: &Output,
+) -> Result<JobEnd, TransportError> {
+    let followed = follow(at, on, job, limit, output).await;
+    stay(at, on, job, limit, output, None, followed).await
+}
+
+async fn follow(
+    at: &Assignment,
+    on: &NodeName,
+    job: &JobRef,
+    limit: &Limit,
+    output: &Output,
+) -> Result<JobEnd, TransportError> {
+    at.site
+        .pool
+        .with(on, |session| async move { session.attach(job, output.taken(), limit, output).await })
+        .await
+}
+
+/// Connects again as long as contact is lost and patience lasts. A start that never arrived is made again:
+/// the same job, which begins once however often it is started.
+async fn stay(
+    at: &Assignment,
+    on: &NodeName,
+    job: &JobRef,
+    limit: &Limit,
+    output: &Output,
+    start: Option<&Job>,
+    first: Result<JobEnd, TransportError>,
+) -> Result<JobEnd, TransportError> {
+    let mut last = match first {
+        Err(error @ TransportError::Lost { .. }) => error,
+        other => return other,
+    };
+    say(at, on, format!("{last}; the step goes on there, and contact is being made again"));
+    let mut stop = at.stop.clone();
+    let mut lost_at = Instant::now();
+    let mut pause = Duration::from_millis(200);
+    loop {
+        let patience = if *stop.borrow() { HASTE } else { PATIENCE };
+        if lost_at.elapsed() >= patience {
+            return Err(last);
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            Ok(()) = stop.changed() => lost_at = Instant::now(),
+        }
+        pause = (pause * 2).min(Duration::from_secs(5));
+        match follow(at, on, job, limit, output).await {
+            Ok(JobEnd::Unclear(Standing::Absent { .. })) if let Some(job) = start => {
+                match at.site.pool.with(on, |session| async move { session.start(job, output).await }).await {
+                    Err(error @ TransportError::Lost { .. }) => last = error,
+                    other => return other,
+                }
+            }
+            // It was there again, if only for a moment.
+            Err(error @ TransportError::Lost { .. }) => {
+                last = error;
+                lost_at = Instant::now();
+            }
+            Err(error) if comes_back(&error) => {}
+            // It may be another machine, and waiting makes it no better.
+            Err(error) => {
+                return Err(TransportError::Lost { node: on.clone(), why: error.to_string() });
+            }
+            followed => {
+                say(at, on, "contact again; the step was followed to its end".to_owned());
+                return followed;
+            }
+        }
+    }
+}
+
+/// Whether a node that cannot be reached for this reason may be reached in a while.
+fn comes_back(error: &TransportError) -> bool {
+    let TransportError::Unreachable { why, .. } = error else { return false };
+    matches!(
+        why.kind,
+        Kind::ConnectionRefused
+            | Kind::TimedOut
+            | Kind::NoRoute
+            | Kind::TurnedAway
+            | Kind::Closed
+            | Kind::Other
+            // While a node comes up it has no users yet, or lets none but root in (pam_nologin).
+            | Kind::PermissionDenied
+            | Kind::Shell
+            | Kind::Become
+    )
+}
+
+fn say(at: &Assignment, on: &NodeName, text: String) {
+    at.desk.notify(Notice::Said { node: Some(on.clone()), text });
+}
+
+/// Leaves the journal with a node before something is done on the operator's own machine: when that is
+/// gone, the nodes alone know what was begun on it.
+pub(super) async fn leave_word(at: &Assignment, job: &JobRef) -> Result<(), Failure> {
+    let is_remote = |node: &&NodeName| {
+        at.site.plan.node(node).is_some_and(|node| matches!(node.connection, Connection::Ssh(_)))
+    };
+    let names = at.site.plan.nodes.iter().map(|node| &node.name).filter(|node| *node != at.lane());
+    let mut last = None;
+    for node in std::iter::once(at.lane()).chain(names).filter(is_remote) {
+        match leave_with(&at.site, node, job).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = Some(error),
+        }
+    }
+    match last {
+        None => Ok(()),
+        Some(error) => {
+            let what = format!("no node could be told that it is about to begin: {error}");
+            Err(failure(FailureKind::Unreachable, what))
+        }
+    }
+}
+
+/// Leaves with a node what it does not have of the journal.
+pub(super) async fn leave_with(
+    site: &Site<Changing>,
+    node: &NodeName,
+    job: &JobRef,
+) -> Result<(), TransportError> {
+    let Some(excerpt) = site.journal_for(node) else { return Ok(()) };
+    let copy = &excerpt.copy;
+    site.pool.with(node, |session| async move { session.keep(job, copy).await }).await?;
+    site.left(node, &excerpt);
+    Ok(())
+}

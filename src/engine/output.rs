@@ -1,0 +1,110 @@
+//! What becomes of a job's output: the transcript, the screen, the tail, the capture. All masked.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::desk::Desk;
+use super::secrets::Secrets;
+use super::worker::Assignment;
+use crate::model::event::Notice;
+use crate::model::plan::StepKey;
+use crate::transport::{OutputSink, Stream};
+
+/// Lines of output that go into a failure.
+const TAIL: usize = 20;
+/// Bytes of standard output that a capture may have.
+const MOST: usize = 1 << 20;
+
+/// Takes a job's output, over as many connections as it comes.
+pub(super) struct Output {
+    key: StepKey,
+    desk: Desk,
+    secrets: Secrets,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    transcript: Option<File>,
+    tail: VecDeque<String>,
+    stdout: Vec<u8>,
+    taken: [u64; 2],
+}
+
+impl Output {
+    /// Begins with nothing. A job that is followed again from its first byte has its transcript written anew:
+    /// the node has all of it.
+    pub(super) fn new(at: &Assignment) -> Self {
+        let opened = at.site.run_dir.as_ref().map(|run| {
+            let path = run.transcript_path(&at.key, at.attempt);
+            at.desk.notify(Notice::Transcript { key: at.key.clone(), path });
+            run.begin_transcript(&at.key, at.attempt)
+        });
+        let output = Self {
+            key: at.key.clone(),
+            desk: at.desk.clone(),
+            secrets: at.site.secrets(),
+            kept: Mutex::default(),
+        };
+        match opened {
+            Some(Ok(transcript)) => output.kept().transcript = Some(transcript),
+            Some(Err(error)) => output.no_transcript(&error),
+            None => {}
+        }
+        output
+    }
+
+    /// Bytes taken so far, of output and error output: where to go on.
+    pub(super) fn taken(&self) -> [u64; 2] {
+        self.kept().taken
+    }
+
+    pub(super) fn tail(&self) -> Vec<String> {
+        self.kept().tail.iter().cloned().collect()
+    }
+
+    pub(super) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.kept().stdout).into_owned()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The output stands on the screen and on the node; that it is not kept here stops nothing.
+    fn no_transcript(&self, error: &dyn std::error::Error) {
+        let text = format!("what {} prints is not kept: {error}", self.key);
+        tracing::warn!("{text}");
+        self.desk.notify(Notice::Said { node: Some(self.key.node.clone()), text });
+    }
+}
+
+impl OutputSink for Output {
+    fn line(&self, from: Stream, line: &[u8]) {
+        let mut kept = self.kept();
+        kept.taken[usize::from(from == Stream::Err)] += line.len() as u64;
+        if from == Stream::Out && kept.stdout.len() < MOST {
+            kept.stdout.extend_from_slice(line);
+        }
+        let masked = self.secrets.mask_bytes(line);
+        let mut broken = None;
+        if let Some(transcript) = &mut kept.transcript
+            && let Err(error) = transcript.write_all(&masked)
+        {
+            kept.transcript = None;
+            broken = Some(error);
+        }
+        let text = masked.strip_suffix(b"\n").unwrap_or(&masked).to_vec();
+        kept.tail.push_back(String::from_utf8_lossy(&text).into_owned());
+        if kept.tail.len() > TAIL {
+            kept.tail.pop_front();
+        }
+        drop(kept);
+        if let Some(error) = broken {
+            self.no_transcript(&error);
+        }
+        self.desk.notify(Notice::Output { key: self.key.clone(), line: text });
+    }
+}

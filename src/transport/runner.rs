@@ -1,0 +1,235 @@
+//! Writes the programs that start, follow and stop a job on a node.
+//!
+//! Nothing of rollgate's is installed there: every call carries its program on standard input, so there is
+//! no file to verify, to plant or to be of another version. What stays on the node are the job's own records:
+//!
+//! ```text
+//! ROOT/CLUSTER/runs/RUN-TOKEN/jobs/ID/owner   the claim, made by one link(2): what, by which process of which boot, under which lock
+//!                                     begun   the script may have had an effect
+//!                                     out err what it printed
+//!                                     exit    how it ended; pre-allocated before it began, renamed into place
+//! ```
+//!
+//! The scripts run under dash, busybox and every other POSIX shell (`reliability.md` §2).
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::copy::hex;
+use super::facts::{Detach, Facts};
+use super::frame::Nonce;
+use super::job::{Job, JobRef, JournalCopy};
+use super::line;
+use super::script::{self, Body, Unfit, quote};
+use crate::model::host::{Become, Shell};
+
+const COMMON: &str = include_str!("runner/common.sh");
+const SUPERVISOR: &str = include_str!("runner/supervisor.sh");
+const RUNNER: &str = include_str!("runner/runner.sh");
+
+/// Where a call goes and with which rights.
+pub(super) struct Caller<'a> {
+    pub(super) facts: &'a Facts,
+    /// The rights of the session: the job's records belong to them.
+    pub(super) become_with: Become,
+    /// Where scripts run on this machine; over ssh they run in the login's home.
+    pub(super) home: Option<&'a str>,
+}
+
+/// Starts a job unless somebody has, and follows it from its first byte.
+pub(super) fn start(caller: &Caller<'_>, job: &Job, nonce: &Nonce) -> Result<Vec<u8>, Unfit> {
+    let mut text = given(caller, &job.at);
+    let digest = digest(job);
+    let supervisor = supervisor(caller, job, &digest)?;
+    let way = match caller.facts.detach {
+        Detach::Systemd => "systemd",
+        Detach::SudoSystemd => "sudo-systemd",
+        Detach::Setsid { forks: true } => "setsid-f",
+        Detach::Setsid { forks: false } => "setsid",
+        Detach::Plain => "plain",
+        Detach::Killed => {
+            return Err(Unfit(
+                "logind ends what a login leaves behind there (KillUserProcesses=yes), so no step would outlive \
+                 its connection; `become: sudo` lets it run as a unit of its own"
+                    .to_owned(),
+            ));
+        }
+    };
+    // A unit's name has 255 characters at most, and no slash.
+    let unit = format!("rollgate-{}-{}", &digest[..8], job.at.id);
+    for (name, value) in
+        [("rg_digest", &*digest), ("rg_way", way), ("rg_unit", &unit), ("rg_job", &supervisor)]
+    {
+        let _ = writeln!(text, "{name}={}", quote(value));
+    }
+    text.push_str(&kept(caller, job.copy.as_ref().map(|copy| (&job.at, copy)))?);
+    text.push_str(&needs(caller, job));
+    text.push_str("rg_out=0 rg_err=0\nrg_start || exit 1\nrg_await_claim || :\nrg_follow\n");
+    Ok(call(caller.become_with, &text, nonce))
+}
+
+/// Follows a job from certain bytes of its output on.
+pub(super) fn follow(caller: &Caller<'_>, job: &JobRef, from: [u64; 2], nonce: &Nonce) -> Vec<u8> {
+    let mut text = given(caller, job);
+    let _ = writeln!(text, "rg_out={} rg_err={}\nrg_follow", from[0], from[1]);
+    call(caller.become_with, &text, nonce)
+}
+
+/// Says where a job stands.
+pub(super) fn look(caller: &Caller<'_>, job: &JobRef, nonce: &Nonce) -> Vec<u8> {
+    let mut text = given(caller, job);
+    text.push_str("rg_here\nrg_look\nrg_say \"S 0 $rg_standing\"\n");
+    call(caller.become_with, &text, nonce)
+}
+
+/// Ends a job with everything that it started. `rights` are the greater of the session's and the job's.
+pub(super) fn stop(caller: &Caller<'_>, job: &JobRef, rights: Become, nonce: &Nonce) -> Vec<u8> {
+    let mut text = given(caller, job);
+    text.push_str("rg_stop\n");
+    call(rights, &text, nonce)
+}
+
+/// Leaves lines of the journal on the node.
+pub(super) fn keep(
+    caller: &Caller<'_>,
+    job: &JobRef,
+    copy: &JournalCopy,
+    nonce: &Nonce,
+) -> Result<Vec<u8>, Unfit> {
+    let mut text = given(caller, job);
+    text.push_str(&kept(caller, Some((job, copy)))?);
+    text.push_str("umask 077\nrg_keep && rg_flush \"$rg_copy\" \"${rg_copy%/*}\"\n");
+    Ok(call(caller.become_with, &text, nonce))
+}
+
+/// What every function of the runner is given.
+fn given(caller: &Caller<'_>, job: &JobRef) -> String {
+    let root = &caller.facts.root;
+    let mut text = format!("{COMMON}{RUNNER}");
+    let values = [
+        ("rg_dir", format!("{}/jobs/{}", job.run_dir(root), job.id)),
+        ("rg_fences", format!("{root}/{}/fence", job.cluster)),
+        ("rg_name", job.name()),
+    ];
+    for (name, value) in values {
+        let _ = writeln!(text, "{name}={}", quote(&value));
+    }
+    text
+}
+
+/// The journal's lines that go to the node, if any do.
+fn kept(caller: &Caller<'_>, copy: Option<(&JobRef, &JournalCopy)>) -> Result<String, Unfit> {
+    let Some((job, copy)) = copy else { return Ok("rg_copy= rg_lines=\n".to_owned()) };
+    if copy.lines.contains('\0') {
+        return Err(Unfit("the journal contains a NUL byte".to_owned()));
+    }
+    let path = copy_path(&caller.facts.root, job, copy);
+    Ok(format!("rg_copy={} rg_lines={}\n", quote(&path), quote(&copy.lines)))
+}
+
+fn copy_path(root: &str, job: &JobRef, copy: &JournalCopy) -> String {
+    format!("{}/journal/{:06}", job.run_dir(root), copy.from)
+}
+
+/// What the job needs and its own process could only find out when it has begun.
+fn needs(caller: &Caller<'_>, job: &Job) -> String {
+    let mut text = String::new();
+    if job.shell == Shell::Bash {
+        text.push_str("command -v bash >/dev/null || { printf 'bash: not found\\n' >&2; exit 127; }\n");
+    }
+    if let Some(with) = gained(caller, job) {
+        let _ = writeln!(text, "{with}true || exit 126");
+    }
+    text
+}
+
+/// How the job's own process gains the job's rights, where they are not the session's.
+fn gained(caller: &Caller<'_>, job: &Job) -> Option<String> {
+    match (caller.become_with, job.become_with) {
+        (have, want) if have == want => None,
+        (Become::None, want) => Some(line::with(want).to_owned()),
+        (Become::Sudo, Become::None) => Some(format!("sudo -n -H -u {} -- ", quote(&caller.facts.user))),
+        (Become::Doas, Become::None) => Some(format!("doas -n -u {} -- ", quote(&caller.facts.user))),
+        // Both are root.
+        (Become::Sudo | Become::Doas, _) => None,
+    }
+}
+
+/// The job's own process, whole: cut off anywhere it is a syntax error, and nothing has begun.
+fn supervisor(caller: &Caller<'_>, job: &Job, digest: &str) -> Result<String, Unfit> {
+    let facts = caller.facts;
+    let mut env = job.env.clone();
+    // Whatever leaves its session is found by this when the job is stopped.
+    env.insert("ROLLGATE_JOB".to_owned(), format!("{}/", job.at.name()));
+    let body = Body { env: &env, ..Body::from(job) };
+    let inner = script::inner(&body, caller.home)?;
+    let mut text = String::from("{\n");
+    let values = [
+        ("rg_dir", format!("{}/jobs/{}", job.at.run_dir(&facts.root), job.at.id)),
+        ("rg_fences", format!("{}/{}/fence", facts.root, job.at.cluster)),
+        ("rg_epoch", job.epoch.to_string()),
+        ("rg_digest", digest.to_owned()),
+        ("rg_home", caller.home.unwrap_or(&facts.home).to_owned()),
+        ("rg_body", inner),
+    ];
+    for (name, value) in values {
+        let _ = writeln!(text, "{name}={}", quote(&value));
+    }
+    // Flushed with the claim; a run without a copy has its directory flushed in its stead.
+    let copy = job.copy.as_ref().map(|copy| copy_path(&facts.root, &job.at, copy));
+    let _ = writeln!(text, "rg_copy={}", quote(copy.as_deref().unwrap_or_default()));
+    let run = match (gained(caller, job), job.shell) {
+        (None, Shell::Sh) => "( eval \"$rg_body\" )".to_owned(),
+        (with, shell) => {
+            let (with, shell) = (with.unwrap_or_default(), script::program(shell));
+            format!("printf '%s\\n' \"$rg_body\" | {with}{shell} -c 'eval \"$(cat)\"'")
+        }
+    };
+    let _ = writeln!(text, "rg_run() {{ {run}; }}");
+    text.push_str(COMMON);
+    text.push_str(SUPERVISOR);
+    text.push('}');
+    Ok(text)
+}
+
+/// A call with the rights of the session, between its marks.
+fn call(become_with: Become, text: &str, nonce: &Nonce) -> Vec<u8> {
+    let prefix = nonce.prefix();
+    let mut program = String::from("{\n");
+    let _ = writeln!(program, "printf '{prefix}B 0 %s\\n' $$; printf '{prefix}B 0 %s\\n' $$ >&2");
+    let text = format!("rg_mark={}\n{text}", quote(prefix));
+    if become_with == Become::None {
+        let _ = writeln!(program, "( {text} )");
+    } else {
+        let with = line::with(become_with);
+        let _ = writeln!(program, "printf '%s\\n' {} | {with}sh -c 'eval \"$(cat)\"'", quote(&text));
+    }
+    let _ = writeln!(
+        program,
+        "rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_end >&2\n}}"
+    );
+    program.into_bytes()
+}
+
+/// What tells two scripts under one identity apart. Values of secrets have no part in it: a sum of them would
+/// stay on the node.
+fn digest(job: &Job) -> String {
+    let mut sum = Sha256::new();
+    let mut add = |text: &str| {
+        sum.update((text.len() as u64).to_le_bytes());
+        sum.update(text.as_bytes());
+    };
+    add(&job.script);
+    add(script::program(job.shell));
+    add(job.cwd.as_deref().unwrap_or_default());
+    add(job.stdin.as_deref().unwrap_or_default());
+    for (name, value) in &job.env {
+        add(name);
+        add(value);
+    }
+    for name in job.secrets.keys() {
+        add(name);
+    }
+    hex(&sum.finalize())
+}

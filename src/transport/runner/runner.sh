@@ -1,0 +1,225 @@
+# The side that starts jobs and follows them. Given: rg_mark rg_dir rg_fences, and what each function names.
+
+# A word about the call itself, in the midst of what the job prints.
+rg_say() { printf '%s%s\n' "$rg_mark" "$1"; }
+
+# Where the job stands: sets rg_standing, and rg_age while it runs.
+rg_look() {
+  rg_alive=0 rg_rebooted=0 rg_age=0
+  if [ ! -e "$rg_dir/owner" ]; then
+    rg_known=0
+    [ ! -e "${rg_dir%/*/*}/known" ] || rg_known=1
+    rg_standing=absent,$rg_known
+    return
+  fi
+  read -r rg_o_digest rg_o_boot rg_o_init rg_o_pid rg_o_at rg_o_since rg_o_epoch <"$rg_dir/owner" || :
+  if [ "$rg_o_digest" = void ]; then
+    rg_standing=void
+    return
+  fi
+  if [ -n "${rg_digest-}" ] && [ "$rg_o_digest" != "$rg_digest" ]; then
+    rg_standing=conflict
+    return
+  fi
+  [ "$rg_o_boot,$rg_o_init" = "$rg_boot,$rg_init" ] || rg_rebooted=1
+  # Looked at before the outcome: a process that ends in between has written it.
+  if [ "$rg_rebooted" = 0 ] && rg_started "$rg_o_pid" && [ "$rg_at" = "$rg_o_at" ]; then rg_alive=1; fi
+  if [ -e "$rg_dir/exit" ]; then
+    rg_outcome "$rg_dir/exit"
+  elif [ -e "$rg_dir/fenced" ]; then
+    rg_standing=fenced
+  elif [ "$rg_alive" = 1 ]; then
+    rg_standing=running
+    rg_age=$(($(date +%s) - rg_o_since))
+  elif [ ! -e "$rg_dir/begun" ]; then
+    rg_standing=unbegun
+  else
+    rg_outcome "$rg_dir/.exit"
+  fi
+}
+
+# Reads an outcome; one that was written and not put in its place counts, one that never was is lost.
+rg_outcome() {
+  rg_code=- rg_sig=- rg_stopped=-
+  read -r rg_code rg_sig rg_stopped 2>/dev/null <"$1" || :
+  case $rg_code in
+    ('' | *[!0-9]*)
+      rg_members
+      # shellcheck disable=SC2086
+      set -- $rg_pids
+      rg_standing=lost,$rg_rebooted,$#
+      ;;
+    (*)
+      rg_interrupted=0 rg_by_us=0
+      [ "$rg_sig" != TERM ] || rg_interrupted=1
+      [ "$rg_stopped" != stop ] || rg_by_us=1
+      rg_standing=ended,$rg_code,$rg_interrupted,$rg_by_us,$rg_rebooted
+      ;;
+  esac
+}
+
+# Whatever the job started and still runs, but for its own process: its session, and what carries its name.
+rg_members() {
+  rg_pids=
+  [ "$rg_rebooted" = 0 ] && [ -d /proc/self ] || return 0
+  for rg_proc in /proc/[0-9]*; do
+    rg_pid=${rg_proc##*/}
+    read -r rg_stat 2>/dev/null <"$rg_proc/stat" || continue
+    # shellcheck disable=SC2086
+    set -- ${rg_stat##*) }
+    if [ "$4" = "$rg_o_pid" ] && [ "$rg_pid" != "$rg_o_pid" ] && [ "$1" != Z ]; then
+      rg_pids="$rg_pids $rg_pid"
+    fi
+  done
+  for rg_proc in $(grep -lsF "ROLLGATE_JOB=$rg_name/" /proc/[0-9]*/environ 2>/dev/null); do
+    rg_pid=${rg_proc#/proc/}
+    rg_pid=${rg_pid%/environ}
+    [ "$rg_pid" != "$rg_o_pid" ] && rg_started "$rg_pid" || continue
+    case "$rg_pids " in (*" $rg_pid "*) ;; (*) rg_pids="$rg_pids $rg_pid" ;; esac
+  done
+}
+
+# Keeps the journal lines that came along, so that another machine can go on with the run.
+rg_keep() {
+  [ -n "$rg_copy" ] || return 0
+  mkdir -p "${rg_copy%/*}" && printf '%s' "$rg_lines" >"$rg_copy.$$" && mv -f "$rg_copy.$$" "$rg_copy"
+}
+
+# Starts the job unless somebody has, by the way that this machine has for it.
+rg_start() {
+  umask 077
+  mkdir -p "$rg_dir" || return 1
+  rg_keep || return 1
+  [ ! -e "$rg_dir/owner" ] || return 0
+  case $rg_way in
+    (systemd) rg_by_systemd ;;
+    (sudo-systemd) rg_by_systemd sudo -n ;;
+    (*) rg_by_setsid ;;
+  esac
+}
+
+rg_by_setsid() {
+  case $rg_way in
+    (setsid) printf '%s\n' "$rg_job" | setsid sh -c 'eval "$(cat)"' "rollgate-job $rg_name" >/dev/null 2>&1 & ;;
+    (plain) printf '%s\n' "$rg_job" | sh -c 'eval "$(cat)"' "rollgate-job $rg_name" >/dev/null 2>&1 & ;;
+    # Only this way leaves the job's SIGINT as it is: what a shell runs in the background ignores it.
+    (*) printf '%s\n' "$rg_job" | setsid -f sh -c 'eval "$(cat)"' "rollgate-job $rg_name" >/dev/null 2>&1 ;;
+  esac
+}
+
+# A unit of its own: no logout ends it. Only the job's own process is the unit's to end: what a step leaves
+# running in the background stays, as it does everywhere else.
+rg_by_systemd() {
+  (
+    printf '%s\n' "$rg_job" | "$@" systemd-run --quiet --collect --pipe --unit="$rg_unit" \
+      --description="rollgate-job $rg_name" -p KillMode=process --uid="$(id -u)" --gid="$(id -g)" \
+      ${PATH:+"--setenv=PATH=$PATH"} ${HOME:+"--setenv=HOME=$HOME"} ${USER:+"--setenv=USER=$USER"} \
+      ${LOGNAME:+"--setenv=LOGNAME=$LOGNAME"} ${SHELL:+"--setenv=SHELL=$SHELL"} ${LANG:+"--setenv=LANG=$LANG"} \
+      ${LC_ALL:+"--setenv=LC_ALL=$LC_ALL"} ${TZ:+"--setenv=TZ=$TZ"} \
+      sh -c 'eval "$(cat)"' "rollgate-job $rg_name" || : >"$rg_dir/.refused.$$"
+  ) >/dev/null 2>&1 &
+}
+
+# Waits until the job is claimed; false when nobody does.
+rg_await_claim() {
+  rg_n=0
+  until [ -e "$rg_dir/owner" ]; do
+    if [ -e "$rg_dir/.refused.$$" ]; then
+      rm -f "$rg_dir/.refused.$$"
+      [ -e "$rg_dir/owner" ] || rg_way=setsid rg_by_setsid
+    fi
+    rg_n=$((rg_n + 1))
+    [ "$rg_n" -lt 500 ] || return 1
+    sleep 0.01 2>/dev/null || sleep 1
+  done
+}
+
+# Prints what the job prints from the bytes rg_out and rg_err on, until it has ended, then says where it stands.
+rg_follow() {
+  rg_here
+  rg_look
+  case $rg_standing in
+    (absent,* | void | fenced | unbegun | conflict)
+      rg_say "S 0 $rg_standing"
+      return
+      ;;
+  esac
+  # Its own process makes these files a moment after its claim.
+  until [ -e "$rg_dir/begun" ]; do
+    rg_look
+    case $rg_standing in
+      (running) sleep 0.01 2>/dev/null || sleep 1 ;;
+      (*) [ -e "$rg_dir/begun" ] || { rg_say "S 0 $rg_standing"; return; } ;;
+    esac
+  done
+  rg_say "R 0 0"
+  rg_say "R 0 0" >&2
+  rg_say "A 0 $rg_age"
+  exec 3<"$rg_dir/out" 4<"$rg_dir/err"
+  [ "$rg_out" = 0 ] || dd bs="$rg_out" skip=1 count=0 <&3 2>/dev/null
+  [ "$rg_err" = 0 ] || dd bs="$rg_err" skip=1 count=0 <&4 2>/dev/null
+  rg_n=0
+  while :; do
+    rg_ended=0
+    [ ! -e "$rg_dir/exit" ] || rg_ended=1
+    cat <&3
+    cat <&4 >&2
+    [ "$rg_ended" = 0 ] || break
+    rg_n=$((rg_n + 1))
+    if [ "$rg_n" -gt 60 ]; then
+      # The one who listens may be gone: then this ends here.
+      rg_say "H 0 0" || return
+      rg_n=35
+      rg_look
+      case $rg_standing in
+        (running | lost,*,[1-9]*) ;;
+        # It may have ended after the last look at its output.
+        (*) [ "$rg_ended" = 1 ] || { cat <&3; cat <&4 >&2; }; break ;;
+      esac
+    fi
+    if [ "$rg_n" -lt 10 ]; then rg_nap=0.01; elif [ "$rg_n" -lt 30 ]; then rg_nap=0.05; else rg_nap=0.2; fi
+    sleep "$rg_nap" 2>/dev/null || sleep 1
+  done
+  rg_look
+  rg_say "S 0 $rg_standing"
+}
+
+# Ends the job and everything that it started: TERM, two seconds, KILL. One that has not begun never will.
+rg_stop() {
+  umask 077
+  rg_here
+  mkdir -p "$rg_dir" || return 1
+  printf 'void\n' >"$rg_dir/.own.$$" && ln "$rg_dir/.own.$$" "$rg_dir/owner" 2>/dev/null
+  rm -f "$rg_dir/.own.$$"
+  rg_flush "$rg_dir"
+  rg_look
+  case $rg_standing in
+    (running | lost,*) : >"$rg_dir/stop" ;;
+    (*)
+      rg_say "S 0 $rg_standing"
+      return
+      ;;
+  esac
+  rg_n=0 rg_word=TERM
+  while :; do
+    rg_look
+    case $rg_standing in (running | ended,* | lost,*) ;; (*) break ;; esac
+    rg_members
+    if [ -z "$rg_pids" ]; then
+      [ "$rg_alive" = 1 ] || break
+    else
+      # shellcheck disable=SC2086
+      kill -$rg_word $rg_pids 2>/dev/null || :
+    fi
+    rg_n=$((rg_n + 1))
+    [ "$rg_n" -lt 20 ] || rg_word=KILL
+    [ "$rg_n" -lt 40 ] || break
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+  rg_look
+  rg_members
+  # shellcheck disable=SC2086
+  set -- $rg_pids
+  rg_say "S 0 $rg_standing"
+  [ $# = 0 ] && case $rg_standing in (running) false ;; esac
+}

@@ -1,0 +1,46 @@
+# The job's own process: claims the job, runs its script, keeps how it ended. Nobody waits for it.
+# Given: rg_dir rg_fences rg_epoch rg_digest rg_home rg_copy rg_body, and rg_run, which runs the body.
+
+umask 077
+rg_sig=-
+# Caught rather than ignored, for what is ignored is inherited by the script. A shutdown is told from an end of the script's own.
+trap 'rg_sig=TERM' TERM
+trap : HUP
+rg_here
+rg_started $$ || :
+rg_own=$rg_dir/.own.$$
+printf '%s\n' "$rg_digest $rg_boot $rg_init $$ $rg_at $(date +%s) $rg_epoch" >"$rg_own" || exit 1
+# One link can be made, and it carries who made it.
+if ! ln "$rg_own" "$rg_dir/owner" 2>/dev/null; then
+  rm -f "$rg_own"
+  exit 0
+fi
+rm -f "$rg_own"
+# Claimed first, looked second: whoever takes over raises the fence first and looks for claims second.
+for rg_fence in "$rg_fences"/*; do
+  case ${rg_fence##*/} in
+    (*[!0-9]*) ;;
+    (*) if [ "${rg_fence##*/}" -gt "$rg_epoch" ]; then
+      : >"$rg_dir/fenced"
+      exit 0
+    fi ;;
+  esac
+done
+# The outcome has its place before there is one: a disk that fills up meanwhile cannot lose it.
+: >>"$rg_dir/out" && : >>"$rg_dir/err" && printf '%-63s\n' - >"$rg_dir/.exit" && : >"$rg_dir/begun" || {
+  rm -f "$rg_dir/begun"
+  exit 1
+}
+rg_flush "$rg_dir/owner" "$rg_dir/.exit" "$rg_dir/begun" "$rg_dir" "$rg_dir/.." ${rg_copy:+"$rg_copy"} || {
+  rm -f "$rg_dir/begun"
+  exit 1
+}
+CDPATH= cd -- "$rg_home" 2>/dev/null || cd /
+rg_run </dev/null >>"$rg_dir/out" 2>>"$rg_dir/err"
+rg_code=$?
+rg_stopped=-
+[ ! -e "$rg_dir/stop" ] || rg_stopped=stop
+printf '%-63s\n' "$rg_code $rg_sig $rg_stopped" 1<>"$rg_dir/.exit"
+rg_flush "$rg_dir/.exit"
+mv -f "$rg_dir/.exit" "$rg_dir/exit"
+rg_flush "$rg_dir"
