@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::refusal::Refusal;
 use crate::exit::Exit;
-use crate::journal::{ClusterDir, End, FileJournal, RunDir};
+use crate::journal::{ClusterDir, End, FileJournal, JournalError, RunDir};
 use crate::model::event::{RunEnd, RunId};
 use crate::model::state::RunState;
 
@@ -15,22 +15,27 @@ pub(super) struct Recorded {
     pub(super) is_sound: bool,
 }
 
-/// The latest run, or the one that is named; only read.
+/// The latest run, or the one that is named; only read. A run that died before its first record was durable
+/// never began, so the one before it is the latest.
 pub(super) fn recorded(cluster: &ClusterDir, run: Option<&RunId>) -> Result<Option<Recorded>, Refusal> {
-    let dir = match run {
-        Some(run) => cluster.run(run)?,
-        None => match cluster.latest_run()? {
-            Some(dir) => dir,
-            None => return Ok(None),
-        },
+    let dirs = match run {
+        Some(run) => vec![cluster.run(run)?],
+        None => cluster.runs()?,
     };
-    let contents = dir.read_journal()?;
-    let is_sound = !matches!(contents.end, End::Damaged { .. });
-    let state = RunState::replay(&contents.records).map_err(|illegal| {
-        Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id()))
-    })?;
-    // A run that died before its first record was durable never began.
-    Ok(state.map(|state| Recorded { dir, state, is_sound }))
+    for dir in dirs.into_iter().rev() {
+        let contents = dir.read_journal()?;
+        let is_sound = !matches!(contents.end, End::Damaged { .. });
+        let state = RunState::replay(&contents.records).map_err(|illegal| {
+            Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id()))
+        })?;
+        if let Some(state) = state {
+            return Ok(Some(Recorded { dir, state, is_sound }));
+        }
+        if let End::Damaged { line, damage } = contents.end {
+            return Err(JournalError::Damaged { path: dir.journal_path(), line, damage }.into());
+        }
+    }
+    Ok(None)
 }
 
 /// Opens a run to go on with it.

@@ -1,8 +1,10 @@
 //! Steps that change something: scripts, reboots, files. The run's stop does not interrupt them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,7 +39,7 @@ struct Output {
 
 #[derive(Default)]
 struct Kept {
-    transcript: Option<File>,
+    transcript: Option<(File, PathBuf)>,
     tail: VecDeque<String>,
     stdout: Vec<u8>,
 }
@@ -45,14 +47,18 @@ struct Kept {
 impl Output {
     fn new(at: &Assignment) -> Self {
         let transcript = at.site.run_dir.as_ref().and_then(|run| {
-            run.open_transcript(&at.key, at.attempt)
-                .inspect_err(|error| tracing::warn!(%error, "no transcript"))
-                .ok()
-        });
-        if let Some(run) = &at.site.run_dir {
             let path = run.transcript_path(&at.key, at.attempt);
-            at.desk.notify(Notice::Transcript { key: at.key.clone(), path });
-        }
+            match run.open_transcript(&at.key, at.attempt) {
+                Ok(file) => {
+                    at.desk.notify(Notice::Transcript { key: at.key.clone(), path: path.clone() });
+                    Some((file, path))
+                }
+                Err(error) => {
+                    at.desk.notify(unkept(&at.key, &error));
+                    None
+                }
+            }
+        });
         Self {
             key: at.key.clone(),
             desk: at.desk.clone(),
@@ -71,6 +77,12 @@ impl Output {
     }
 }
 
+/// The step is worth more than its transcript: it goes on, and the operator knows what will be missing.
+fn unkept(key: &StepKey, error: &impl Display) -> Notice {
+    let text = format!("{error}; the output of {} is not kept from here on", key.step);
+    Notice::Said { node: Some(key.node.clone()), text }
+}
+
 impl OutputSink for Output {
     fn line(&self, from: Stream, line: &[u8]) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,10 +90,11 @@ impl OutputSink for Output {
             kept.stdout.extend_from_slice(line);
         }
         let masked = self.secrets.mask_bytes(line);
-        if let Some(transcript) = &mut kept.transcript
+        if let Some((transcript, path)) = &mut kept.transcript
             && let Err(error) = transcript.write_all(&masked)
         {
-            tracing::warn!(%error, "the transcript cannot be written");
+            let error = format!("cannot write {}: {error}", path.display());
+            self.desk.notify(unkept(&self.key, &error));
             kept.transcript = None;
         }
         let text = masked.strip_suffix(b"\n").unwrap_or(&masked).to_vec();

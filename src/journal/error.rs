@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::line::Damage;
 use super::lock::Holder;
 use crate::model::event::RunId;
@@ -183,6 +185,9 @@ fn io_help(source: &io::Error, path: &Path) -> Option<String> {
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             Some("set ROLLGATE_STATE_DIR to a directory that can be written".to_owned())
+        }
+        _ if source.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+            Some("the disk may be failing: look at the kernel's messages with dmesg".to_owned())
         }
         _ => None,
     }
