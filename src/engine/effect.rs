@@ -79,7 +79,7 @@ impl Output {
 
 /// The step is worth more than its transcript: it goes on, and the operator knows what will be missing.
 fn unkept(key: &StepKey, error: &impl Display) -> Notice {
-    let text = format!("{error}; the output of {} is not kept from here on", key.step);
+    let text = format!("{error}; the output of this step is not kept from here on");
     Notice::Said { node: Some(key.node.clone()), text }
 }
 

@@ -161,9 +161,13 @@ impl JournalError {
                 [] => "there is no run yet; rollgate stage begins one".to_owned(),
                 [.., last] => format!("the latest run is {last}"),
             },
-            Self::Damaged { .. } => "rollgate status shows what precedes the damage; a run with a damaged \
-                 journal is never continued. Restore the file from a copy, or begin a new run"
-                .to_owned(),
+            Self::Damaged { path, .. } => {
+                let run = quoted(path.parent().unwrap_or(path));
+                format!(
+                    "rollgate status shows what precedes the damage; nothing goes on from it. Restore the file \
+                     from a copy, or look at every node and set the run aside: mv {run} {run}.damaged"
+                )
+            }
             Self::Newer { .. } => {
                 "go on with the rollgate that wrote it; this one can only show it".to_owned()
             }

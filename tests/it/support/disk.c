@@ -1,8 +1,8 @@
 /* A disk that fails, and a death at an exact record, for one process of rollgate: loaded by LD_PRELOAD, so that
  * the program under test has no hook of its own. It forgets itself before main, so children have a sound disk.
  *
- * Only calls on files below RG_DISK_DIR count, those of the kinds named in RG_DISK_CALLS (a word each, `write sync
- * open ...`). The RG_DISK_AT-th of them, and all later ones with RG_DISK_FOREVER, fails with errno RG_DISK_ERRNO.
+ * Only calls on files below RG_DISK_DIR whose path contains RG_DISK_PART count, those of the kinds named in
+ * RG_DISK_CALLS (`write sync open ...`). The RG_DISK_AT-th of them, and all later ones with RG_DISK_FOREVER, fails with errno RG_DISK_ERRNO.
  * The first failure is written to RG_DISK_SAID: `KIND PATH`.
  *
  * RG_KILL_AT counts the writes to a file called journal.ndjson; at that one RG_KILL_HOW says when SIGKILL comes:
@@ -25,7 +25,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static char dir[4096], calls[256], said[4096], how[16];
+static char dir[4096], part[4096], calls[256], said[4096], how[16];
 static long at, kill_at;
 static int forever, code;
 static long counted, records;
@@ -49,6 +49,7 @@ static long number(const char *name)
 __attribute__((constructor)) static void begin(void)
 {
     take("RG_DISK_DIR", dir, sizeof dir);
+    take("RG_DISK_PART", part, sizeof part);
     take("RG_DISK_CALLS", calls, sizeof calls);
     take("RG_DISK_SAID", said, sizeof said);
     take("RG_KILL_HOW", how, sizeof how);
@@ -80,7 +81,7 @@ static const char *path_of(int fd)
 /* Whether this call is to fail. */
 static int fails(const char *kind, const char *path)
 {
-    if (!at || !strstr(calls, kind) || !is_below(path))
+    if (!at || !strstr(calls, kind) || !is_below(path) || !strstr(path, part))
         return 0;
     counted++;
     if (counted != at && !(forever && counted > at))
