@@ -21,14 +21,15 @@ use rustix::process::Signal;
 use super::support::disk::WAYS;
 use super::support::{Cluster, Output, effects};
 
-/// Gates, a temporary change of the node and one of the phase, a captured value that a later step needs.
+/// Gates, a temporary change of each node and one of the whole run, a captured value that a later step needs.
 const PROCEDURE: &str = r#"
     procedure: swept
     phases:
+      - name: first
+        steps:
+          - { name: silence, run: LOG(silence), on: n1, undo: LOG(undo silence), temporary: run }
       - name: nodes
         nodes: "*"
-        before:
-          - { name: silence, run: LOG(silence), undo: LOG(undo silence), temporary: phase }
         drain:
           - { name: stop, run: 'LOG(stop); sleep 0.1', undo: LOG(undo stop), temporary: node }
           - { gate: empty, checks: [{ name: well, run: test -d "$dir" }], every: 50ms, steady: 1 }
@@ -130,7 +131,7 @@ fn sweep(what: &str, cases: usize, case: impl Fn(&Cluster, &Whole, usize) -> Res
 #[test]
 fn killed_at_every_record() {
     let records = whole(&cluster()).records;
-    assert!((28..=48).contains(&records), "{records} records: the sweep would be thin, or long");
+    assert!((32..=56).contains(&records), "{records} records: the sweep would be thin, or long");
     sweep(&format!("kill -9 at {records} records"), records * WAYS.len(), |cluster, whole, number| {
         let (record, way) = (number / WAYS.len() + 1, WAYS[number % WAYS.len()]);
         let out = cluster.start(&[]).killed_at(&cluster.path("state"), record, way).run();
