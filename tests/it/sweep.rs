@@ -21,7 +21,8 @@ use rustix::process::Signal;
 use super::support::disk::WAYS;
 use super::support::{Cluster, Output, effects};
 
-/// Gates, a temporary change of each node and one of the whole run, a captured value that a later step needs.
+/// Gates, a temporary change of each node and one of the whole run: one node alone, then
+/// two at the same time.
 const PROCEDURE: &str = r#"
     procedure: swept
     phases:
@@ -30,11 +31,12 @@ const PROCEDURE: &str = r#"
           - { name: silence, run: LOG(silence), on: n1, undo: LOG(undo silence), temporary: run }
       - name: nodes
         nodes: "*"
+        batch: [1, 2]
         drain:
           - { name: stop, run: 'LOG(stop); sleep 0.1', undo: LOG(undo stop), temporary: node }
           - { gate: empty, checks: [{ name: well, run: test -d "$dir" }], every: 50ms, steady: 1 }
         upgrade:
-          - { name: install, run: 'LOG(install); sleep 0.1; echo picked', capture: picked }
+          - { name: install, run: 'LOG(install); sleep 0.1' }
 "#;
 
 /// How many clusters are swept at the same time.
