@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::support::disk::{CALLS, EIO, ENOSPC, Fault};
-use super::support::{Cluster, Output, effects};
+use super::support::{Cluster, Invocation, Output, effects};
 
 const PROCEDURE: &str = r#"
     procedure: short
@@ -133,4 +133,50 @@ fn every_call_that_can_fail() {
     println!("{} faults of the disk: {failed:?}", cases.load(Ordering::Relaxed));
     assert!(failed.get(&("write", 1)).is_some_and(|count| *count > 30), "{failed:?}");
     assert!(failed.get(&("sync", 1)).is_some_and(|count| *count > 30), "{failed:?}");
+}
+
+/// A file system of 256 KiB, full but for a few pages, mounted where only one invocation sees it. What it leaves
+/// is copied out before the namespace ends.
+#[test]
+fn a_file_system_that_is_full() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not root: a full disk was only simulated");
+        return;
+    }
+    let cluster = cluster();
+    let script = r#"
+        mount -t tmpfs -o size=256k,mode=700 full state || exit 99
+        dd if=/dev/zero of=state/ballast bs=4k count="$ROOM" 2>/dev/null
+        "$0" "$@"; code=$?
+        rm state/ballast; cp -a state/. kept/; exit $code"#;
+    let mut codes = BTreeMap::new();
+    for room in 54..=64 {
+        reset(&cluster);
+        let _ = fs::remove_dir_all(cluster.path("kept"));
+        fs::create_dir(cluster.path("kept")).unwrap();
+        let out = Invocation::new("unshare", cluster.root())
+            .env("ROLLGATE_STATE_DIR", cluster.path("state"))
+            .env("XDG_RUNTIME_DIR", cluster.path("run"))
+            .env("ROOM", room.to_string())
+            .args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_rollgate")])
+            .args(["-i", "inventory.yaml", "start", "--yes", "--confirm", "test"])
+            .run();
+        fs::remove_dir(cluster.path("state")).unwrap();
+        fs::rename(cluster.path("kept"), cluster.path("state")).unwrap();
+        fs::set_permissions(cluster.path("state"), fs::Permissions::from_mode(0o700)).unwrap();
+        match out.exit_code() {
+            0 => {}
+            1 => {
+                out.stderr_has("space").stderr_has("df -h").stderr_has("next: rollgate").lacks("panicked");
+                to_the_end(&cluster);
+            }
+            _ => panic!("{out:?}"),
+        }
+        let mut log = cluster.effects();
+        log.sort();
+        assert_eq!(log, ["n1 install", "n1 stop", "n1 undo stop"], "{room}: {out:?}");
+        *codes.entry(out.exit_code()).or_insert(0) += 1;
+    }
+    println!("a full file system, exit codes: {codes:?}");
+    assert!(codes.contains_key(&1) && codes.contains_key(&0), "{codes:?}");
 }

@@ -505,7 +505,7 @@ fn nothing_goes_on_from_a_damaged_journal() {
     let open = &whole[..=last];
     let first = open.iter().position(|byte| *byte == b'\n').unwrap();
     fs::write(cluster.path("effects"), "").unwrap();
-    let mut shown = 0;
+    let mut cases = 0;
     for at in 0..SHOWN {
         // Half in the plan, which is most of the file, half in what was done.
         let (from, to) = if at % 2 == 0 { (0, first) } else { (first, open.len() - 2) };
@@ -523,8 +523,8 @@ fn nothing_goes_on_from_a_damaged_journal() {
             assert_eq!(shows, at > first, "byte {at} {what}: {status:?}");
             assert!(cluster.effects().is_empty(), "byte {at} {what}: {:?}", cluster.effects());
             assert_eq!(fs::read(&journal).unwrap(), bytes, "byte {at} {what}");
-            shown += 1;
+            cases += 1;
         }
     }
-    println!("{shown} damaged journals: none was gone on from");
+    println!("{cases} damaged journals: none was gone on from");
 }

@@ -165,7 +165,7 @@ fn killed_at_random() {
     println!("{} kills", kills.into_inner());
 }
 
-/// The same moments on every machine: SplitMix64.
+/// The same moments on every machine: `SplitMix64`.
 struct Random(u64);
 
 impl Random {
