@@ -121,6 +121,8 @@ impl Context {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(filter))
             .with_ansi(false)
+            // A log that cannot be written is no news on a screen, and least of all once a line.
+            .log_internal_errors(false)
             .with_writer(std::sync::Mutex::new(file))
             .finish();
         // One process works on one run; a second subscriber would be refused, and the first one stays.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::invocation::secrets;
 use super::refusal::Refusal;
-use super::runs::recorded;
+use super::runs::trusted;
 use super::start::imagined;
 use crate::cli::Start;
 use crate::engine::dry_run::forecast;
@@ -52,7 +52,7 @@ pub(super) async fn run(
         None if flags.detailed_exitcode && found.is_pending() => Exit::Pending,
         None => Exit::Done,
     };
-    if let Some(latest) = recorded(cluster, None)?
+    if let Some(latest) = trusted(cluster)?
         && latest.state.is_open()
         && latest.state.has_started()
     {

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::context::Context;
 use super::refusal::Refusal;
 use super::runs::{exit_of, reopen};
+use super::unrecorded;
 use crate::engine::ledger::Ledger;
 use crate::engine::pool::{Changing, Pool};
 use crate::engine::secrets::Secrets;
@@ -168,9 +169,7 @@ fn conclude(
     state: Option<&RunState>,
 ) -> Result<Exit, Refusal> {
     let end = driven.map_err(|error| match error {
-        EngineError::Journal(error) => Refusal::from(error)
-            .standing("no new step begins; what runs on nodes is left alone")
-            .next(context.command(&["status"], "where it stands")),
+        EngineError::Journal(error) => unrecorded::refusal(context, error, state),
         other => Refusal::new(Exit::Broken, other.to_string())
             .next(context.command(&["status"], "where it stands")),
     })?;

@@ -13,6 +13,7 @@ mod runs;
 mod stage;
 mod start;
 mod status;
+mod unrecorded;
 mod unstage;
 
 use std::io::{IsTerminal as _, Write as _};

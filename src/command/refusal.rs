@@ -103,15 +103,9 @@ impl From<JournalError> for Refusal {
             _ => Exit::Broken,
         };
         let refusal = Self::new(exit, error.to_string());
-        let refusal = match error.help() {
+        match error.help() {
             Some(help) => refusal.help(help),
             None => refusal,
-        };
-        match &error {
-            JournalError::Lost { record, .. } => {
-                refusal.evidence(format!("this record is not in the journal: {record}"))
-            }
-            _ => refusal,
         }
     }
 }

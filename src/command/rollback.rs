@@ -4,7 +4,7 @@ use super::context::Context;
 use super::files::Files;
 use super::invocation::{Begin, execute, request};
 use super::refusal::Refusal;
-use super::runs::{Recorded, recorded};
+use super::runs::{Recorded, trusted};
 use super::start::{confirmed, typed};
 use crate::cli::Rollback;
 use crate::exit::Exit;
@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
     let cluster = Context::state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
         let mut lock = cluster.lock(context.holder(None, "rollback"))?;
-        let Some(latest) = recorded(&cluster, None)? else {
+        let Some(latest) = trusted(&cluster)? else {
             write::to_stderr(&format!("{name}: there is no run to take back\n"));
             return Ok(Exit::Done);
         };

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::refusal::Refusal;
 use crate::exit::Exit;
-use crate::journal::{ClusterDir, End, FileJournal, RunDir};
+use crate::journal::{ClusterDir, FileJournal, JournalError, RunDir};
 use crate::model::event::{RunEnd, RunId};
 use crate::model::state::RunState;
 
@@ -11,26 +11,39 @@ use crate::model::state::RunState;
 pub(super) struct Recorded {
     pub(super) dir: RunDir,
     pub(super) state: RunState,
-    /// Whether the journal ends as it should; a damaged or newer one may be shown, never continued.
-    pub(super) is_sound: bool,
+    /// Why it may be shown and nothing may follow from it: its journal is damaged, or of a newer rollgate.
+    pub(super) flaw: Option<JournalError>,
 }
 
-/// The latest run, or the one that is named; only read.
+/// The latest run, or the one that is named; only read. A run that died before its first record was durable
+/// never began, so the one before it is the latest.
 pub(super) fn recorded(cluster: &ClusterDir, run: Option<&RunId>) -> Result<Option<Recorded>, Refusal> {
-    let dir = match run {
-        Some(run) => cluster.run(run)?,
-        None => match cluster.latest_run()? {
-            Some(dir) => dir,
-            None => return Ok(None),
-        },
+    let dirs = match run {
+        Some(run) => vec![cluster.run(run)?],
+        None => cluster.runs()?,
     };
-    let contents = dir.read_journal()?;
-    let is_sound = !matches!(contents.end, End::Damaged { .. });
-    let state = RunState::replay(&contents.records).map_err(|illegal| {
-        Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id()))
-    })?;
-    // A run that died before its first record was durable never began.
-    Ok(state.map(|state| Recorded { dir, state, is_sound }))
+    for dir in dirs.into_iter().rev() {
+        let contents = dir.read_journal()?;
+        let flaw = contents.flaw(&dir.journal_path());
+        let state = RunState::replay(&contents.records).map_err(|illegal| {
+            Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id()))
+        })?;
+        match (state, flaw) {
+            (Some(state), flaw) => return Ok(Some(Recorded { dir, state, flaw })),
+            (None, Some(flaw)) => return Err(flaw.into()),
+            (None, None) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The latest run for whoever is about to act on it. Behind damage there may be anything, so where it stands is
+/// not known, and neither going on with it nor beginning another follows.
+pub(super) fn trusted(cluster: &ClusterDir) -> Result<Option<Recorded>, Refusal> {
+    match recorded(cluster, None)? {
+        Some(Recorded { flaw: Some(flaw), .. }) => Err(Refusal::from(flaw).standing("nothing was done")),
+        latest => Ok(latest),
+    }
 }
 
 /// Opens a run to go on with it.

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::files::Files;
 use super::invocation::{Begin, execute, request};
 use super::refusal::Refusal;
-use super::runs::{recorded, unfinished};
+use super::runs::{trusted, unfinished};
 use crate::cli::Stage;
 use crate::exit::Exit;
 use crate::model::event::Goal;
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
         request.limit = limit;
         request.parallel = usize::from(flags.parallel);
         request.change.clone_from(&flags.change);
-        let begin = match recorded(&cluster, None)?.filter(|latest| latest.state.is_open()) {
+        let begin = match trusted(&cluster)?.filter(|latest| latest.state.is_open()) {
             Some(latest) if latest.state.has_started() => return Err(unfinished(context, &latest.state)),
             Some(latest) if is_same(&plan, &latest.state) => Begin::Go(latest.dir),
             Some(latest) => {

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::files::Files;
 use super::invocation::{Begin, execute, request, secrets};
 use super::refusal::Refusal;
-use super::runs::{Recorded, recorded, unfinished};
+use super::runs::{Recorded, recorded, trusted, unfinished};
 use super::stage::is_same;
 use crate::cli::{Consent, Start};
 use crate::engine::pool::Pool;
@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             return super::dry_run::run(context, flags, &cluster, plan, request).await;
         }
         let mut lock = cluster.lock(context.holder(None, "start"))?;
-        let latest = recorded(&cluster, None)?;
+        let latest = trusted(&cluster)?;
         let begin = match choose(context, flags, &files, latest).await? {
             Chosen::Nothing(why) => {
                 write::to_stderr(&format!("{why}\n"));

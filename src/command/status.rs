@@ -14,7 +14,7 @@ use crate::cli::Status;
 use crate::engine::pool::Pool;
 use crate::engine::{NodeSurvey, Screen, Site, survey};
 use crate::exit::Exit;
-use crate::journal::ClusterDir;
+use crate::journal::{ClusterDir, JournalError};
 use crate::model::event::{Goal, RunEnd};
 use crate::model::name::NodeName;
 use crate::model::plan::Plan;
@@ -131,7 +131,7 @@ async fn build(
     } else if dead {
         note("no live controller: the rollgate that worked on it is gone".to_owned());
     }
-    if latest.as_ref().is_some_and(|latest| !latest.is_sound) {
+    if latest.as_ref().is_some_and(|latest| matches!(latest.flaw, Some(JournalError::Damaged { .. }))) {
         note(
             "the journal is damaged: this is what precedes the damage, and nothing may go on from it"
                 .to_owned(),

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::files::Files;
 use super::invocation::{Begin, execute, request};
 use super::refusal::Refusal;
-use super::runs::recorded;
+use super::runs::trusted;
 use super::start::typed;
 use crate::cli::Unstage;
 use crate::exit::Exit;
@@ -22,8 +22,7 @@ pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
     let name = files.loaded.inventory.cluster.clone();
     let cluster = Context::state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
-        let Some(latest) =
-            recorded(&cluster, None)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))
+        let Some(latest) = trusted(&cluster)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))
         else {
             write::to_stderr(&format!("{name}: nothing is staged\n"));
             return Ok(Exit::Done);

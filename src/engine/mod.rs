@@ -21,6 +21,7 @@ pub mod secrets;
 mod signals;
 mod site;
 mod survey;
+pub mod takeover;
 mod watching;
 mod worker;
 

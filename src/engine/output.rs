@@ -1,8 +1,10 @@
 //! What becomes of a job's output: the transcript, the screen, the tail, the capture. All masked.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::desk::Desk;
@@ -27,7 +29,7 @@ pub(super) struct Output {
 
 #[derive(Default)]
 struct Kept {
-    transcript: Option<File>,
+    transcript: Option<(File, PathBuf)>,
     tail: VecDeque<String>,
     stdout: Vec<u8>,
     taken: [u64; 2],
@@ -37,21 +39,21 @@ impl Output {
     /// Begins with nothing. A job that is followed again from its first byte has its transcript written anew:
     /// the node has all of it.
     pub(super) fn new(at: &Assignment) -> Self {
-        let opened = at.site.run_dir.as_ref().map(|run| {
-            let path = run.transcript_path(&at.key, at.attempt);
-            at.desk.notify(Notice::Transcript { key: at.key.clone(), path });
-            run.begin_transcript(&at.key, at.attempt)
-        });
         let output = Self {
             key: at.key.clone(),
             desk: at.desk.clone(),
             secrets: at.site.secrets(),
             kept: Mutex::default(),
         };
-        match opened {
-            Some(Ok(transcript)) => output.kept().transcript = Some(transcript),
-            Some(Err(error)) => output.no_transcript(&error),
-            None => {}
+        if let Some(run) = &at.site.run_dir {
+            let path = run.transcript_path(&at.key, at.attempt);
+            match run.begin_transcript(&at.key, at.attempt) {
+                Ok(file) => {
+                    at.desk.notify(Notice::Transcript { key: at.key.clone(), path: path.clone() });
+                    output.kept().transcript = Some((file, path));
+                }
+                Err(error) => output.is_not_kept(&error),
+            }
         }
         output
     }
@@ -73,10 +75,9 @@ impl Output {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The output stands on the screen and on the node; that it is not kept here stops nothing.
-    fn no_transcript(&self, error: &dyn std::error::Error) {
-        let text = format!("what {} prints is not kept: {error}", self.key);
-        tracing::warn!("{text}");
+    /// The step is worth more than its transcript: it goes on, and the operator knows what will be missing.
+    fn is_not_kept(&self, error: &impl Display) {
+        let text = format!("{error}; the output of this step is not kept from here on");
         self.desk.notify(Notice::Said { node: Some(self.key.node.clone()), text });
     }
 }
@@ -89,21 +90,16 @@ impl OutputSink for Output {
             kept.stdout.extend_from_slice(line);
         }
         let masked = self.secrets.mask_bytes(line);
-        let mut broken = None;
-        if let Some(transcript) = &mut kept.transcript
+        if let Some((transcript, path)) = &mut kept.transcript
             && let Err(error) = transcript.write_all(&masked)
         {
+            self.is_not_kept(&format!("cannot write {}: {error}", path.display()));
             kept.transcript = None;
-            broken = Some(error);
         }
         let text = masked.strip_suffix(b"\n").unwrap_or(&masked).to_vec();
         kept.tail.push_back(String::from_utf8_lossy(&text).into_owned());
         if kept.tail.len() > TAIL {
             kept.tail.pop_front();
-        }
-        drop(kept);
-        if let Some(error) = broken {
-            self.no_transcript(&error);
         }
         self.desk.notify(Notice::Output { key: self.key.clone(), line: text });
     }

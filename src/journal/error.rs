@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::line::Damage;
 use super::lock::Holder;
 use crate::model::event::RunId;
@@ -159,9 +161,13 @@ impl JournalError {
                 [] => "there is no run yet; rollgate stage begins one".to_owned(),
                 [.., last] => format!("the latest run is {last}"),
             },
-            Self::Damaged { .. } => "rollgate status shows what precedes the damage; a run with a damaged \
-                 journal is never continued. Restore the file from a copy, or begin a new run"
-                .to_owned(),
+            Self::Damaged { path, .. } => {
+                let run = quoted(path.parent().unwrap_or(path));
+                format!(
+                    "rollgate status shows what precedes the damage; nothing goes on from it. Restore the file \
+                     from a copy, or look at every node and set the run aside: mv {run} {run}.damaged"
+                )
+            }
             Self::Newer { .. } => {
                 "go on with the rollgate that wrote it; this one can only show it".to_owned()
             }
@@ -183,6 +189,9 @@ fn io_help(source: &io::Error, path: &Path) -> Option<String> {
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             Some("set ROLLGATE_STATE_DIR to a directory that can be written".to_owned())
+        }
+        _ if source.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+            Some("the disk may be failing: look at the kernel's messages with dmesg".to_owned())
         }
         _ => None,
     }

@@ -44,6 +44,21 @@ pub enum End {
     },
 }
 
+impl Contents {
+    /// Why nothing may go on from here: damage, or a newer format. A torn end is no reason.
+    pub fn flaw(&self, path: &Path) -> Option<JournalError> {
+        if self.version > VERSION {
+            return Some(JournalError::Newer { path: path.to_owned(), version: self.version });
+        }
+        match &self.end {
+            End::Damaged { line, damage } => {
+                Some(JournalError::Damaged { path: path.to_owned(), line: *line, damage: damage.clone() })
+            }
+            End::Clean | End::Torn { .. } => None,
+        }
+    }
+}
+
 /// Where records go: a file, or in tests one that fails.
 pub(super) trait Sink {
     /// Writes in one go, and says how much of it.
@@ -87,16 +102,11 @@ impl FileJournal {
         lock(&file, path)?;
         let bytes = read_all(&mut file, path)?;
         let (mut contents, chain, good) = parse(&bytes);
-        if contents.version > VERSION {
-            return Err(JournalError::Newer { path: path.to_owned(), version: contents.version });
+        if let Some(flaw) = contents.flaw(path) {
+            return Err(flaw);
         }
-        match &mut contents.end {
-            End::Clean => {}
-            End::Torn { kept, .. } => *kept = Some(cut_off(&file, path, &bytes, good)?),
-            End::Damaged { line, damage } => {
-                let (line, damage) = (*line, damage.clone());
-                return Err(JournalError::Damaged { path: path.to_owned(), line, damage });
-            }
+        if let End::Torn { kept, .. } = &mut contents.end {
+            *kept = Some(cut_off(&file, path, &bytes, good)?);
         }
         Ok((Self::over(file, path, chain), contents))
     }

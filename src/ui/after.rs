@@ -51,12 +51,9 @@ pub fn next_of_status(state: &RunState, program: &[&str]) -> Vec<Next> {
     next
 }
 
-fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
-    let command = |words: &[&str], note: &str| Next::new(&[program, words].concat(), note);
-    let Some(RunEnd::Stopped(stop)) = &state.end else { return Vec::new() };
-    let node = stop.key.as_ref().map(|key| &key.node).filter(|node| !node.is_operator());
+/// The words that go on with a run: the verb, and what it takes where nobody can be asked.
+pub fn resuming(state: &RunState) -> Vec<&str> {
     let cluster = state.plan.cluster.as_str();
-    // The verb, and what it takes where nobody can be asked.
     let (mut resume, unattended) = match state.request.goal {
         Goal::Staged => (vec!["stage"], vec![]),
         Goal::Finished | Goal::RolledBack(_) => {
@@ -64,10 +61,18 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
         }
         Goal::Unstaged => (vec!["unstage"], vec!["--yes"]),
     };
-    let forward = state.request.goal == Goal::Finished;
     if !state.request.attended {
         resume.extend(unattended);
     }
+    resume
+}
+
+fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
+    let command = |words: &[&str], note: &str| Next::new(&[program, words].concat(), note);
+    let Some(RunEnd::Stopped(stop)) = &state.end else { return Vec::new() };
+    let node = stop.key.as_ref().map(|key| &key.node).filter(|node| !node.is_operator());
+    let resume = resuming(state);
+    let forward = state.request.goal == Goal::Finished;
     let on = |note: &str| command(&resume, note);
     let mut next = match stop.halt {
         Halt::GateClosed if resume[0] != "start" => vec![on("wait for the gate again")],

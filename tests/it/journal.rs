@@ -16,6 +16,8 @@ use rollgate::model::event::{Event, Operator, Record, RunId};
 use rollgate::model::name::ClusterName;
 use tempfile::TempDir;
 
+use super::support::{Cluster, effects};
+
 const RECORDS: usize = 32;
 
 fn cluster(state: &Path) -> ClusterDir {
@@ -480,4 +482,50 @@ fn a_fetched_file_is_never_overwritten_and_a_transcript_begins_anew() {
 
     let fetched = run.fetched_path(&key.node, "../dump").unwrap();
     assert_eq!(fetched, run.path().join("files/mq-01/%2E.%2Fdump"));
+}
+
+/// How many flipped bytes, and how many cuts within a line that another follows, are shown to the program.
+const SHOWN: usize = 48;
+
+#[test]
+fn nothing_goes_on_from_a_damaged_journal() {
+    let procedure = "
+        procedure: damaged
+        phases:
+          - name: all
+            nodes: '*'
+            drain: [{ name: stop, run: LOG(stop), undo: LOG(undo stop), temporary: node }]
+            upgrade: [{ run: LOG(install) }]
+        ";
+    let cluster = Cluster::new().local(1).procedure(&effects(procedure)).build();
+    cluster.start(&[]).run().code(0);
+    let journal = cluster.run_dir().join("journal.ndjson");
+    let whole = fs::read(&journal).unwrap();
+    // Open, and with everything done: whoever believed the rest would only have to close it.
+    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
+    let open = &whole[..=last];
+    let first = open.iter().position(|byte| *byte == b'\n').unwrap();
+    fs::write(cluster.path("effects"), "").unwrap();
+    let mut cases = 0;
+    for at in 0..SHOWN {
+        // Half in the plan, which is most of the file, half in what was done.
+        let (from, to) = if at % 2 == 0 { (0, first) } else { (first, open.len() - 2) };
+        let at = from + (to - from) * at / SHOWN;
+        let mut flipped = open.to_vec();
+        flipped[at] ^= 0x01;
+        let gone = [&open[..at], &open[at + 1..]].concat();
+        for (what, bytes) in [("flipped", flipped), ("gone", gone)] {
+            fs::write(&journal, &bytes).unwrap();
+            for verb in [&["--resume"][..], &[]] {
+                cluster.start(verb).run().code(1).stderr_has("is damaged at line");
+            }
+            let status = cluster.rollgate(["status", "--offline"]).run();
+            let shows = status.exit_code() == 0 && status.raw_stdout().contains("the journal is damaged");
+            assert_eq!(shows, at > first, "byte {at} {what}: {status:?}");
+            assert!(cluster.effects().is_empty(), "byte {at} {what}: {:?}", cluster.effects());
+            assert_eq!(fs::read(&journal).unwrap(), bytes, "byte {at} {what}");
+            cases += 1;
+        }
+    }
+    println!("{cases} damaged journals: none was gone on from");
 }

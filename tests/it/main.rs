@@ -5,6 +5,8 @@ mod complete;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod dry_run;
@@ -32,6 +34,8 @@ mod roles;
 mod streams;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod sweep;
 #[cfg(test)]
 mod terminal;
 #[cfg(test)]

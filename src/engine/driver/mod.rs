@@ -59,8 +59,10 @@ pub async fn drive<J: Journal>(
         screen_is_gone: false,
         at_choices: false,
     };
-    driver.open().await?;
-    let end = driver.run().await;
+    let end = match driver.open().await {
+        Ok(()) => driver.run().await,
+        Err(error) => Err(error),
+    };
     driver.site.pool.close().await;
     end
 }

@@ -2,6 +2,7 @@
 //! against it, a terminal, and eyes for what it left behind.
 
 mod cluster;
+pub(crate) mod disk;
 mod effects;
 mod pty;
 mod redact;
