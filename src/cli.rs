@@ -225,6 +225,10 @@ pub struct Start {
     #[arg(long)]
     pub resume: bool,
 
+    /// With --resume: take over a run of a machine that is gone, from what the nodes keep of it
+    #[arg(long, value_name = "RUN", requires = "resume", value_parser = run_id)]
+    pub adopt: Option<RunId>,
+
     /// How it is agreed to.
     #[command(flatten)]
     pub consent: Consent,
@@ -257,6 +261,10 @@ pub struct Status {
     /// Use the journal only, do not connect to nodes
     #[arg(long)]
     pub offline: bool,
+
+    /// Show what the nodes keep of the run, without this machine's own journal
+    #[arg(long, conflicts_with_all = ["offline", "watch"])]
+    pub from_nodes: bool,
 
     /// Exit with the state: 0 done, 18 running, 19 pending, else how the run ended
     #[arg(long)]

@@ -80,6 +80,10 @@ pub(super) async fn execute(
         Context::state_dir()?.path(),
         Arc::clone(&screen),
     );
+    let pool = match &opened.state {
+        Some(state) => pool.based_at(&state.base),
+        None => pool,
+    };
     let site = Arc::new(Site::new(Arc::clone(&plan), pool, secrets, Some(opened.dir.clone())));
     let driven = match opened.ledger(request, &plan, Arc::clone(&screen)) {
         Ok(ledger) => drive(ledger, site, screen, controls, signals).await,

@@ -1,5 +1,6 @@
 //! One short file per verb: flags become a request, the engine does it, and the end is an exit code.
 
+mod adopt;
 mod check;
 pub mod completions;
 mod context;

@@ -99,7 +99,7 @@ impl From<JournalError> for Refusal {
     fn from(error: JournalError) -> Self {
         let exit = match &error {
             JournalError::Held { .. } | JournalError::Busy { .. } => Exit::Held,
-            JournalError::NoSuchRun { .. } => Exit::Input,
+            JournalError::NoSuchRun { .. } | JournalError::Foreign { .. } => Exit::Input,
             _ => Exit::Broken,
         };
         let refusal = Self::new(exit, error.to_string());

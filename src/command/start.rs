@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::adopt::adopt;
 use super::context::Context;
 use super::files::Files;
 use super::invocation::{Begin, execute, request, secrets};
@@ -44,7 +45,13 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             return super::dry_run::run(context, flags, &cluster, plan, request).await;
         }
         let mut lock = cluster.lock(context.holder(None, "start"))?;
-        let latest = trusted(&cluster)?;
+        let latest = match &flags.adopt {
+            Some(run) => {
+                let dir = adopt(context, &files, &cluster, run).await?;
+                recorded(&cluster, Some(dir.id()))?
+            }
+            None => trusted(&cluster)?,
+        };
         let begin = match choose(context, flags, &files, latest).await? {
             Chosen::Nothing(why) => {
                 write::to_stderr(&format!("{why}\n"));

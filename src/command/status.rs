@@ -1,9 +1,11 @@
 //! `rollgate status`: where the latest run stands, by its journal; what each node runs, by the nodes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::adopt::{Rebuilt, provenance, rebuild, under_way_lines};
 use super::context::Context;
 use super::files::Files;
 use super::invocation::{request, secrets};
@@ -25,6 +27,26 @@ use crate::ui::ink::{Line, Tone, paint};
 use crate::ui::moment::Moment;
 use crate::ui::status::{Circumstances, Observed, StatusView, document, human, plain};
 use crate::ui::terminal::Format;
+
+/// The run that is shown, from this machine's own records or from the nodes'.
+struct Shown {
+    state: RunState,
+    directory: Option<PathBuf>,
+    flaw: Option<JournalError>,
+}
+
+impl Shown {
+    fn of(rebuilt: &Rebuilt) -> Self {
+        Self { state: rebuilt.state.clone(), directory: None, flaw: None }
+    }
+}
+
+impl From<Recorded> for Shown {
+    fn from(recorded: Recorded) -> Self {
+        let directory = Some(recorded.dir.path().to_owned());
+        Self { state: recorded.state, directory, flaw: recorded.flaw }
+    }
+}
 
 pub(super) fn run(context: &Context, flags: &Status) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
@@ -82,7 +104,12 @@ async fn build(
     files: &Files,
     cluster: &ClusterDir,
 ) -> Result<(String, Exit, bool), Refusal> {
-    let latest = recorded(cluster, flags.run.as_ref())?;
+    let rebuilt =
+        if flags.from_nodes { Some(rebuild(context, files, flags.run.as_ref()).await?) } else { None };
+    let latest = match &rebuilt {
+        Some(rebuilt) => Some(Shown::of(rebuilt)),
+        None => recorded(cluster, flags.run.as_ref())?.map(Shown::from),
+    };
     let holder = cluster.holder()?;
     let at_work = holder.is_some() && latest.as_ref().is_some_and(|latest| latest.state.end.is_none());
     let plan = match &latest {
@@ -99,7 +126,7 @@ async fn build(
     let around = Circumstances {
         observed,
         offline: flags.offline,
-        directory: latest.as_ref().map(|latest| latest.dir.path().to_owned()),
+        directory: latest.as_ref().and_then(|latest| latest.directory.clone()),
         program: context.program(),
         exit_code: stopped,
     };
@@ -109,10 +136,17 @@ async fn build(
     };
     let dead = latest.as_ref().is_some_and(|latest| latest.state.end.is_none()) && !at_work;
     if dead {
-        view.next = vec![
-            context.command(&["start", "--resume"], "go on with it: the rollgate that worked on it is gone"),
-            context.command(&["unstage"], "end it"),
-        ];
+        view.next = match &rebuilt {
+            Some(rebuilt) => vec![context.command(
+                &["start", "--resume", "--adopt", &rebuilt.state.run.0],
+                "go on with it from this machine",
+            )],
+            None => vec![
+                context
+                    .command(&["start", "--resume"], "go on with it: the rollgate that worked on it is gone"),
+                context.command(&["unstage"], "end it"),
+            ],
+        };
     }
     let moment = Moment::current();
     let face = &context.style.out;
@@ -126,7 +160,11 @@ async fn build(
     };
     let mut note =
         |text: String| lines.insert(1.min(lines.len()), Line::new(face).tone(Tone::Wait, &text).fit(face));
-    if let Some(holder) = &holder {
+    if let Some(rebuilt) = &rebuilt {
+        for text in under_way_lines(rebuilt).into_iter().rev().chain([provenance(rebuilt)]) {
+            note(text);
+        }
+    } else if let Some(holder) = &holder {
         note(format!("held by {holder}"));
     } else if dead {
         note("no live controller: the rollgate that worked on it is gone".to_owned());
@@ -140,7 +178,7 @@ async fn build(
     Ok((paint(face, &lines), exit, at_work))
 }
 
-fn exit_code(flags: &Status, latest: Option<&Recorded>, at_work: bool) -> Exit {
+fn exit_code(flags: &Status, latest: Option<&Shown>, at_work: bool) -> Exit {
     if !flags.detailed_exitcode {
         return Exit::Done;
     }
@@ -157,7 +195,7 @@ fn exit_code(flags: &Status, latest: Option<&Recorded>, at_work: bool) -> Exit {
 async fn observe(
     context: &Context,
     plan: &Arc<Plan>,
-    latest: Option<&Recorded>,
+    latest: Option<&Shown>,
 ) -> Result<BTreeMap<NodeName, Observed>, Refusal> {
     let silent: Screen = Arc::new(|_| true);
     let pool = Pool::new(

@@ -19,7 +19,7 @@ use crate::model::job::Standing;
 use crate::model::name::NodeName;
 use crate::model::procedure::{During, Get, Put, Run, Script, Step};
 use crate::model::template::{Template, Vars};
-use crate::transport::{Facts, Job, JobEnd, JobId, JobRef, Limit, TransportError, Upload, hash_file};
+use crate::transport::{Facts, Job, JobEnd, JobRef, Limit, TransportError, Upload, hash_file};
 
 /// A script with everything around it.
 struct Wanted<'a> {
@@ -70,11 +70,8 @@ fn rights(at: &Assignment, on: &NodeName, script: &Script) -> Become {
 
 /// The job that an attempt of a step, or of its undo, is on its node.
 fn job_of(at: &Assignment, is_undo: bool) -> Result<JobRef, Failure> {
-    let undo = if is_undo { ".undo" } else { "" };
-    let id = format!("{}.{}{undo}.{}", at.key.node, at.key.step, at.attempt);
-    let id = JobId::parse(&id)
-        .ok_or_else(|| failure(FailureKind::Input, format!("`{id}` is too long for a job's name")))?;
-    Ok(JobRef { cluster: at.site.plan.cluster.clone(), run: at.state.key(), id })
+    scene::job(&at.state, &at.key, is_undo, at.attempt)
+        .ok_or_else(|| failure(FailureKind::Input, format!("`{}` is too long for a job's name", at.key)))
 }
 
 /// A script, with what is watched while it runs.
@@ -379,8 +376,7 @@ pub(super) async fn put(at: &mut Assignment, step: &Step, put: &Put) -> Done {
     let on = at.machine().clone();
     let facts = facts(at, &on).await?;
     let vars = scene::vars(&at.site, &at.state, at.lane(), &on, Some(&facts));
-    let base = at.state.plan.sources.procedure.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
-    let from = base.join(render(&put.source, &vars)?);
+    let from = at.state.base.join(render(&put.source, &vars)?);
     let sum = hash_file(&from)
         .await
         .map_err(|error| failure(FailureKind::Local, format!("{}: {error}", from.display())))?;

@@ -87,6 +87,14 @@ impl<O: Opens> Pool<O> {
         Self { opener, lines, screen }
     }
 
+    /// Says where the operator's own steps run, when that is not beside the plan's procedure.
+    pub fn based_at(mut self, base: &Path) -> Self {
+        if let Some(line) = self.lines.get_mut(&NodeName::operator()) {
+            line.endpoint.cwd = Some(base.to_owned());
+        }
+        self
+    }
+
     /// The session to a node, opened if there is none.
     pub async fn session(&self, node: &NodeName) -> Result<Arc<O::Session>, TransportError> {
         let line = self.lines.get(node).expect("steps name only nodes of the plan");

@@ -7,14 +7,22 @@ use super::pool::Opens;
 use super::site::Site;
 use crate::model::event::{Failure, FailureKind};
 use crate::model::name::{NodeName, RoleName};
+use crate::model::plan::StepKey;
 use crate::model::procedure::Target;
 use crate::model::state::RunState;
 use crate::model::template::Vars;
-use crate::transport::{Facts, Secret};
+use crate::transport::{Facts, JobId, JobRef, Secret};
 
 /// A failure in a few words.
 pub(super) fn failure(kind: FailureKind, message: impl Into<String>) -> Failure {
     Failure { kind, message: message.into(), tail: Vec::new(), help: None }
+}
+
+/// The job that an attempt of a step, or of its undo, is on its node; `None` where its name is too long for one.
+pub(super) fn job(state: &RunState, key: &StepKey, is_undo: bool, attempt: u32) -> Option<JobRef> {
+    let undo = if is_undo { ".undo" } else { "" };
+    let id = JobId::parse(&format!("{}.{}{undo}.{attempt}", key.node, key.step))?;
+    Some(JobRef { cluster: state.plan.cluster.clone(), run: state.key(), id })
 }
 
 /// The machines that a target means, for a lane. A role that nobody has is a failure, never "none".

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::asking;
 use super::pool::Opens;
 use super::site::Site;
+use super::{asking, scene};
 use crate::model::event::Failure;
 use crate::model::host::Shell;
+use crate::model::job::Standing;
 use crate::model::name::NodeName;
+use crate::model::plan::StepKey;
+use crate::model::state::{RunState, UndoStatus};
 use crate::transport::{Probe, ProbeEnd, Reader, TransportError};
 
 /// How long a node may take to list or to hand over its copies.
@@ -78,6 +81,38 @@ pub async fn gather<O: Opens>(site: &Site<O>, nodes: &[NodeName], scratch: &Path
         gathered.runs.push(Kept { key, lines, nodes });
     }
     gathered
+}
+
+/// A step, or its undo, that was begun and whose end is in no journal; where it stands by its node's own account.
+#[derive(Debug)]
+pub struct UnderWay {
+    /// Which.
+    pub key: StepKey,
+    /// Whether it is the undo.
+    pub undo: bool,
+    /// What the node says.
+    pub standing: Result<Standing, Failure>,
+}
+
+/// Asks the nodes of a run for what is under way there.
+pub async fn under_way<O: Opens>(site: &Site<O>, state: &RunState) -> Vec<UnderWay> {
+    let begun = state.steps.iter().filter(|(_, step)| step.is_in_flight());
+    let asked = begun.filter_map(|(key, step)| {
+        let undo = matches!(step.undo, UndoStatus::Running | UndoStatus::Dangling);
+        let attempt = if undo { step.undo_attempts } else { step.attempts };
+        let job = scene::job(state, key, undo, attempt)?;
+        let on = step.on.first()?.clone();
+        Some(async move {
+            let (job, on) = (&job, &on);
+            let standing = site.pool.with(on, |session| async move { session.standing(job).await }).await;
+            UnderWay {
+                key: key.clone(),
+                undo,
+                standing: standing.map_err(|error| asking::unreachable(&error)),
+            }
+        })
+    });
+    futures_util::future::join_all(asked).await
 }
 
 /// One node's copies: run, number of the first record, text.

@@ -115,6 +115,21 @@ impl ClusterDir {
         }
     }
 
+    /// Takes over a run whose journal comes from elsewhere: its directory here, with as much of the text as is
+    /// proven by its checksums. A journal that this machine has of the very same run is kept beside it; another
+    /// run of the same name is an error, as is a text that proves nothing.
+    pub fn adopt(&self, run: &RunId, text: &str) -> Result<RunDir, JournalError> {
+        self.prepare()?;
+        let foreign = || JournalError::Foreign { run: run.clone() };
+        let number = RunNumber::parse(&run.0).ok_or_else(foreign)?;
+        let dir = RunDir::new(number, self.run_path(number));
+        if dir.path().symlink_metadata().is_err() {
+            RunDir::create(number, self.run_path(number))?;
+        }
+        dir.replace_journal(text)?;
+        Ok(dir)
+    }
+
     /// The runs that began, oldest first. One that was killed before its journal was there never began.
     pub fn runs(&self) -> Result<Vec<RunDir>, JournalError> {
         let numbers = self.numbers()?.into_iter();

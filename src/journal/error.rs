@@ -80,6 +80,12 @@ pub enum JournalError {
         /// The runs that there are, oldest first.
         known: Vec<RunId>,
     },
+    /// What was found under a run's name is another run, or none.
+    #[error("what there is of run {run} on this machine and on the nodes is not of the same run")]
+    Foreign {
+        /// The name.
+        run: RunId,
+    },
     /// A line that no crash explains.
     #[error("the journal {} is damaged at line {line}: {damage}", path.display())]
     Damaged {
@@ -157,6 +163,10 @@ impl JournalError {
                 return io_help(source, path.parent().unwrap_or(path));
             }
             Self::Busy { .. } | Self::Held { .. } => "look on with: rollgate status --watch".to_owned(),
+            Self::Foreign { .. } => {
+                "two runs of one name were begun on two machines; ROLLGATE_STATE_DIR names another place for this one"
+                    .to_owned()
+            }
             Self::NoSuchRun { known, .. } => match known.as_slice() {
                 [] => "there is no run yet; rollgate stage begins one".to_owned(),
                 [.., last] => format!("the latest run is {last}"),

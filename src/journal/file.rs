@@ -207,6 +207,12 @@ fn parse(bytes: &[u8]) -> (Contents, Chain, usize) {
     (contents, chain, good)
 }
 
+/// The records of a text that its checksums prove, and how many bytes they take.
+pub fn proven(bytes: &[u8]) -> (Vec<Record>, usize) {
+    let (contents, _, good) = parse(bytes);
+    (contents.records, good)
+}
+
 /// Moves what a crash left behind the last whole record aside, and cuts it off.
 fn cut_off(file: &File, path: &Path, bytes: &[u8], good: usize) -> Result<PathBuf, JournalError> {
     let (mut kept, copy) = torn_file(path)?;

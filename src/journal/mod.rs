@@ -20,7 +20,7 @@ use crate::model::event::{Event, Record};
 
 pub use directory::{ClusterDir, StateDir};
 pub use error::{JournalError, Unsafe};
-pub use file::{Contents, End, FileJournal, read};
+pub use file::{Contents, End, FileJournal, proven, read};
 pub use line::{Damage, VERSION};
 pub use lock::{ClusterLock, Holder};
 pub use memory::MemoryJournal;

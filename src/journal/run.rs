@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
 use super::{Contents, FileJournal, JournalError, private};
-use crate::model::event::RunId;
+use crate::model::event::{Event, Record, RunId};
 use crate::model::name::NodeName;
 use crate::model::plan::StepKey;
 
@@ -110,6 +110,41 @@ impl RunDir {
     pub fn open_journal(&self) -> Result<(FileJournal, Contents), JournalError> {
         self.trusted()?;
         FileJournal::open(&self.journal_path())
+    }
+
+    /// Puts the proven part of a journal from elsewhere in the place of this machine's own.
+    pub(super) fn replace_journal(&self, text: &str) -> Result<(), JournalError> {
+        self.trusted()?;
+        let foreign = || JournalError::Foreign { run: self.id.clone() };
+        let (records, proven) = super::file::proven(text.as_bytes());
+        let token = |records: &[Record]| match records.first().map(|record| &record.event) {
+            Some(Event::RunOpened { run, token, .. }) if *run == self.id => Some(token.clone()),
+            _ => None,
+        };
+        let theirs = token(&records).ok_or_else(foreign)?;
+        let path = self.journal_path();
+        if path.symlink_metadata().is_ok() {
+            let ours = self.read_journal()?.records;
+            if !ours.is_empty() && token(&ours).as_ref() != Some(&theirs) {
+                return Err(foreign());
+            }
+            self.keep_journal_aside()?;
+        }
+        let mut file = private::new_file(&path)?;
+        file.write_all(&text.as_bytes()[..proven])
+            .and_then(|()| file.sync_all())
+            .map_err(|source| JournalError::io("write", &path, source))?;
+        private::sync_parent(&path)
+    }
+
+    /// Renames this machine's own journal, that nothing is lost.
+    fn keep_journal_aside(&self) -> Result<(), JournalError> {
+        let path = self.journal_path();
+        let aside = (1..)
+            .map(|count| self.path.join(format!("journal.before-adopt-{count}")))
+            .find(|aside| aside.symlink_metadata().is_err())
+            .expect("there are more numbers than files");
+        std::fs::rename(&path, &aside).map_err(|source| JournalError::io("rename", &path, source))
     }
 
     /// Reads the journal and changes nothing, also while another process writes it.

@@ -57,6 +57,18 @@ fn quietly(told: Told) -> Told {
 pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
     Some(match &record.event {
         Event::RunOpened { run, .. } => told(None, Sign::Working, opened(state, run.0.as_str())),
+        Event::Adopted { from, records, by, .. } => told(
+            None,
+            Sign::Waiting,
+            format!(
+                "run {} was taken over by {}@{}, from {} that {} kept",
+                state.run,
+                by.user,
+                by.host,
+                words::count(usize::try_from(*records).unwrap_or(usize::MAX), "record"),
+                words::list(&names(from))
+            ),
+        ),
         Event::RunResumed { request } => told(
             None,
             Sign::Working,

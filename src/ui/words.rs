@@ -2,6 +2,24 @@
 
 use std::time::Duration;
 
+use crate::model::job::Standing;
+
+/// Where a job stands, by its node's own account.
+pub fn standing(standing: Standing) -> String {
+    match standing {
+        Standing::Absent { known: true } => "was not begun there".to_owned(),
+        Standing::Absent { known: false } => "the node does not know the run any more".to_owned(),
+        Standing::Void | Standing::Unbegun | Standing::Fenced => "never began there".to_owned(),
+        Standing::Conflict => "the node was given another script under its name".to_owned(),
+        Standing::Running => "is running there".to_owned(),
+        Standing::Ended { stopped: true, .. } => "took too long and was stopped".to_owned(),
+        Standing::Ended { interrupted: true, .. } => "the node was shut down in the middle of it".to_owned(),
+        Standing::Ended { code, .. } => format!("ended there with exit status {code}"),
+        Standing::Lost { rebooted: true, .. } => "the node was restarted in the middle of it".to_owned(),
+        Standing::Lost { .. } => "its process was killed, and with it its exit status".to_owned(),
+    }
+}
+
 /// Words a count: `1 node`, `5 nodes`.
 pub fn count(n: usize, noun: &str) -> String {
     let plural = match noun {

@@ -5,6 +5,7 @@ mod outcome;
 mod question;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -116,6 +117,18 @@ pub enum Event {
         plan: Box<Plan>,
         /// What was asked.
         request: Request,
+    },
+    /// The run was taken over by another machine, with what the nodes could prove of it. What they could not
+    /// is asked anew.
+    Adopted {
+        /// The nodes that had any of the journal.
+        from: Vec<NodeName>,
+        /// How many records they proved.
+        records: u64,
+        /// Where the files of the procedure are on this machine.
+        base: PathBuf,
+        /// By whom.
+        by: Operator,
     },
     /// Another invocation goes on with the run.
     RunResumed {

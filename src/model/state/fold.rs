@@ -29,6 +29,7 @@ impl RunState {
             run: run.clone(),
             token: token.clone(),
             phases: vec![PhaseState::default(); plan.phases.len()],
+            base: plan.sources.procedure.parent().map(std::path::Path::to_path_buf).unwrap_or_default(),
             plan: Arc::new(plan.as_ref().clone()),
             opened: request.clone(),
             request: request.clone(),
@@ -84,6 +85,7 @@ impl RunState {
 
     fn fold(&mut self, record: &Record) -> Result<(), String> {
         match &record.event {
+            Event::Adopted { base, .. } => self.base.clone_from(base),
             Event::RunOpened { .. } => return Err("the run is open already".to_owned()),
             Event::RunResumed { request } => self.resume(request)?,
             Event::BaselineTaken { check, node, verdict } => {

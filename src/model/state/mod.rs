@@ -9,6 +9,7 @@ mod turns;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ pub struct RunState {
     pub token: String,
     /// What it executes.
     pub plan: Arc<Plan>,
+    /// The directory that relative paths of the procedure start from, on the machine that works on it now.
+    pub base: PathBuf,
     /// What the first invocation was asked.
     pub opened: Request,
     /// What the latest invocation was asked.
