@@ -62,6 +62,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s q -l quiet -
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l adopt -d 'With --resume: take over a run of a machine that is gone, from what the nodes keep of it' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l confirm -d 'Agree to begin without the typed answer; must equal the cluster\'s name' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l change -d 'Ticket or change number for the journal and the report' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l override -d 'Open one closed gate; the reason goes into the journal (repeatable)' -r
@@ -93,6 +94,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l color -d 'U
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l offline -d 'Use the journal only, do not connect to nodes'
+complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l from-nodes -d 'Show what the nodes keep of the run, without this machine\'s own journal'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l detailed-exitcode -d 'Exit with the state: 0 done, 18 running, 19 pending, else how the run ended'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s q -l quiet -d 'Say less (errors and the last line only)'

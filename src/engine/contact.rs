@@ -15,9 +15,7 @@ use crate::model::job::Standing;
 use crate::model::name::NodeName;
 use crate::transport::{Job, JobEnd, JobRef, Kind, Limit, TransportError};
 
-/// How long a node may be out of contact while a job runs there.
-const PATIENCE: Duration = Duration::from_mins(10);
-/// How long, when the run is to stop.
+/// How long a node may be out of contact when the run is to stop.
 const HASTE: Duration = Duration::from_secs(15);
 
 /// Starts a job and follows it to its end.
@@ -73,11 +71,16 @@ async fn stay(
         other => return other,
     };
     say(at, on, format!("{last}; the step goes on there, and contact is being made again"));
+    let patience = match at.site.plan.node(on).map(|node| &node.connection) {
+        Some(Connection::Ssh(target)) => target.reconnect_timeout,
+        // This machine cannot be out of contact.
+        _ => HASTE,
+    };
     let mut stop = at.stop.clone();
     let mut lost_at = Instant::now();
     let mut pause = Duration::from_millis(200);
     loop {
-        let patience = if *stop.borrow() { HASTE } else { PATIENCE };
+        let patience = if *stop.borrow() { HASTE.min(patience) } else { patience };
         if lost_at.elapsed() >= patience {
             return Err(last);
         }

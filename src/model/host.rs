@@ -35,6 +35,8 @@ pub struct SshTarget {
     pub accept_new_host_keys: bool,
     /// How long the connection may take to be made.
     pub connect_timeout: Duration,
+    /// How long the node may be out of contact while a step runs there.
+    pub reconnect_timeout: Duration,
 }
 
 /// How commands gain the rights they need.

@@ -217,6 +217,7 @@ mod tests {
             known_hosts: None,
             accept_new_host_keys: false,
             connect_timeout: Duration::from_secs(10),
+            reconnect_timeout: Duration::from_mins(10),
         }
     }
 

@@ -308,6 +308,7 @@ mod tests {
             known_hosts: Some("/etc/rg/known".into()),
             accept_new_host_keys: false,
             connect_timeout: Duration::from_secs(7),
+            reconnect_timeout: Duration::from_mins(10),
         }
     }
 

@@ -112,7 +112,7 @@ fn the_files_are_those_of_an_operator() {
         inventory,
         format!(
             "cluster: test\nprocedure: ./procedure.yaml\nssh:\n  identity_file: {root}/ssh/id_ed25519\n  \
-             known_hosts: {root}/ssh/known_hosts\n  connect_timeout: 10s\nvars:\n  target: \"2\"\nnodes:\n  \
+             known_hosts: {root}/ssh/known_hosts\n  connect_timeout: 10s\n  reconnect_timeout: 10s\nvars:\n  target: \"2\"\nnodes:\n  \
              - name: n1\n    connection: local\n    groups: [db]\n    state_dir: {root}/nodes/n1/rollgate\n    \
              vars:\n      dir: {root}/nodes/n1\n      effects: {root}/effects\n      rack: \"a\\\"b\"\n"
         )

@@ -16,6 +16,8 @@ use crate::model::name::{ClusterName, GroupName, VarName};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a node may be out of contact while a step runs there.
+const RECONNECT: Duration = Duration::from_mins(10);
 
 /// What every node takes over unless it says otherwise.
 pub(super) struct Defaults {
@@ -27,6 +29,7 @@ pub(super) struct Defaults {
     pub(super) known_hosts: Option<PathBuf>,
     pub(super) accept_new_host_keys: bool,
     pub(super) connect_timeout: Duration,
+    pub(super) reconnect_timeout: Duration,
     pub(super) become_with: Become,
     pub(super) state_dir: Option<PathBuf>,
 }
@@ -90,6 +93,9 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
         connect_timeout: desk
             .duration_or(&at.key("connect_timeout"), ssh.connect_timeout.as_ref(), CONNECT)
             .unwrap_or(CONNECT),
+        reconnect_timeout: desk
+            .duration_or(&at.key("reconnect_timeout"), ssh.reconnect_timeout.as_ref(), RECONNECT)
+            .unwrap_or(RECONNECT),
         become_with: raw
             .r#become
             .as_ref()

@@ -80,6 +80,7 @@ fn entry(desk: &Desk<'_>, path: &Path, raw: &RawNode, defaults: &Defaults) -> Ve
             known_hosts: defaults.known_hosts.clone(),
             accept_new_host_keys: defaults.accept_new_host_keys,
             connect_timeout: defaults.connect_timeout,
+            reconnect_timeout: defaults.reconnect_timeout,
         })
     };
     names

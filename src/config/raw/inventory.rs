@@ -26,6 +26,7 @@ mapping! {
         identity_file: Scalar,
         jump: OneOrMany,
         connect_timeout: Scalar,
+        reconnect_timeout: Scalar,
         config_file: Scalar,
         known_hosts: Scalar,
         host_keys: Scalar,

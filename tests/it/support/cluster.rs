@@ -218,6 +218,16 @@ impl Cluster {
         fs::write(self.path("procedure.yaml"), dedent(yaml)).unwrap();
     }
 
+    /// Takes every node's record of every run away.
+    pub(crate) fn forget_runs(&self) {
+        for node in &self.nodes {
+            let own = self.path("nodes").join(&node.name).join("rollgate");
+            if own.exists() {
+                fs::remove_dir_all(own).unwrap();
+            }
+        }
+    }
+
     /// Writes a file below [`Self::root`].
     pub(crate) fn write(&self, relative: &str, content: &str) {
         let path = self.path(relative);
@@ -233,7 +243,8 @@ impl Cluster {
              ssh:\n\
              \x20 identity_file: {}\n\
              \x20 known_hosts: {}\n\
-             \x20 connect_timeout: 10s\n",
+             \x20 connect_timeout: 10s\n\
+             \x20 reconnect_timeout: 10s\n",
             self.keys.identity.display(),
             self.keys.known_hosts.display(),
         );
