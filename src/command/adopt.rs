@@ -138,7 +138,8 @@ pub(super) fn provenance(rebuilt: &Rebuilt) -> String {
         list(&rebuilt.from),
     );
     if !rebuilt.silent.is_empty() {
-        text.push_str(&format!("; not asked: {}", list(&rebuilt.silent)));
+        text.push_str("; not asked: ");
+        text.push_str(&list(&rebuilt.silent));
     }
     text
 }

@@ -115,8 +115,10 @@ async fn stay(
 }
 
 /// Whether a node that cannot be reached for this reason may be reached in a while.
-fn comes_back(error: &TransportError) -> bool {
-    let TransportError::Unreachable { why, .. } = error else { return false };
+pub(super) fn comes_back(error: &TransportError) -> bool {
+    let TransportError::Unreachable { why, .. } = error else {
+        return matches!(error, TransportError::Lost { .. });
+    };
     matches!(
         why.kind,
         Kind::ConnectionRefused

@@ -360,6 +360,10 @@ async fn await_boot(at: &Assignment, on: &NodeName, patience: Duration) -> Done 
                 return Ok(());
             }
             Ok(_) => "it answers, and has not been restarted".to_owned(),
+            // It may be another machine, and waiting makes it no better.
+            Err(error) if !contact::comes_back(&error) => {
+                return Err(Outcome::Unknown { why: error.to_string() });
+            }
             Err(error) => error.to_string(),
         };
         if began.elapsed() >= patience {

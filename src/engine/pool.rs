@@ -88,6 +88,7 @@ impl<O: Opens> Pool<O> {
     }
 
     /// Says where the operator's own steps run, when that is not beside the plan's procedure.
+    #[must_use]
     pub fn based_at(mut self, base: &Path) -> Self {
         if let Some(line) = self.lines.get_mut(&NodeName::operator()) {
             line.endpoint.cwd = Some(base.to_owned());

@@ -140,10 +140,12 @@ impl RunDir {
     /// Renames this machine's own journal, that nothing is lost.
     fn keep_journal_aside(&self) -> Result<(), JournalError> {
         let path = self.journal_path();
-        let aside = (1..)
-            .map(|count| self.path.join(format!("journal.before-adopt-{count}")))
-            .find(|aside| aside.symlink_metadata().is_err())
-            .expect("there are more numbers than files");
+        let mut count = 1;
+        let mut aside = self.path.join("journal.before-adopt-1");
+        while aside.symlink_metadata().is_ok() {
+            count += 1;
+            aside = self.path.join(format!("journal.before-adopt-{count}"));
+        }
         std::fs::rename(&path, &aside).map_err(|source| JournalError::io("rename", &path, source))
     }
 

@@ -311,7 +311,7 @@ fn a_run_that_was_killed_is_found_and_gone_on_with() {
     status.stdout_has("start --resume");
     ends(Exit::Held, &go(&cluster, &[]));
     release(&cluster);
-    ends(Exit::Unknown, &cluster.rollgate(["start", "--resume", "--yes"]).run());
+    ends(Exit::Done, &cluster.rollgate(["start", "--resume", "--yes"]).run());
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn copy_prefix(run: &Path, lines: &[&str]) {
         dir.pop();
     }
     let journal = run.join("journal.ndjson");
-    fs::write(&journal, lines.join("\n") + "\n").unwrap();
+    fs::write(&journal, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
     fs::set_permissions(&journal, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
