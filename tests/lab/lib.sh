@@ -109,11 +109,33 @@ power_on() { # LAB NODE
 await_login() { # LAB NODE
     local dir=$store/labs/$1 node=$2 until=$((SECONDS + patience))
     until ssh -F "$dir/ssh_config" -o ConnectTimeout=2 "ops@$node" true 2>"$dir/nodes/$node/login.err"; do
-        alive "$dir/nodes/$node/supervisor" || die "$node went off; see $dir/nodes/$node/console.log"
+        alive "$dir/nodes/$node/supervisor" ||
+            die "$node went off: $(tail -n 3 "$dir/nodes/$node/console.log"); see $dir/nodes/$node/console.log"
         [ $SECONDS -lt $until ] ||
-            die "$node: no login after $patience s ($(tail -1 "$dir/nodes/$node/login.err")); see $dir/nodes/$node/console.log"
+            die "$node: no login after $patience s: $(tail -n 1 "$dir/nodes/$node/login.err")"
         sleep 0.1
     done
+}
+
+# Each node's systemd watches files through ten inotify instances, and root may have 128 by default. The limit
+# is raised while there are labs. Call it with the lab's directory made, so that nobody lowers it again.
+limit=/proc/sys/fs/inotify/max_user_instances
+raise_limit() {
+    local now
+    now=$(cat $limit)
+    [ "$now" -lt 1024 ] || return 0
+    echo "$now" >"$store/inotify"
+    echo 1024 >$limit || echo "lab: $limit is $now and cannot be raised; that is enough for $((now / 12)) nodes" >&2
+}
+
+restore_limit() {
+    (
+        flock 9
+        if [ -e "$store/inotify" ] && [ -z "$(ls "$store/labs")" ]; then
+            cat "$store/inotify" >$limit
+            rm "$store/inotify"
+        fi
+    ) 9>"$store/lock"
 }
 
 # Ends a lab and removes every trace of it.
