@@ -68,6 +68,21 @@ tag() { # LAB
     printf 'rgl-%.8s' "$(printf '%s' "$store/labs/$1" | sha256sum)"
 }
 
+# What systemd-nspawn calls a node. It names the node's interface on the bridge after it, and a longer name
+# would be replaced by another.
+machine() { # LAB NODE
+    local lab
+    lab=$(tag "$1")
+    printf '%s%.4s' "${lab#rgl-}" "$(printf '%s' "$2" | sha256sum)"
+}
+
+# The kernel takes a dead node's interface away in its own time, and until then the node cannot have it again.
+unplug() { # LAB NODE
+    local port
+    port=vb-$(machine "$1" "$2")
+    [ ! -e "/sys/class/net/$port" ] || ip link delete "$port" 2>/dev/null || [ ! -e "/sys/class/net/$port" ]
+}
+
 inhabitants() { # LAB NODE
     local group
     for group in $(cgroups "$1" "$2"); do
@@ -95,6 +110,7 @@ cut_power() { # LAB NODE
         [ $SECONDS -lt $until ] || die "$node: its supervisor does not end"
         sleep 0.05
     done
+    unplug "$lab" "$node"
 }
 
 power_on() { # LAB NODE
@@ -140,7 +156,7 @@ restore_limit() {
 
 # Ends a lab and removes every trace of it.
 take_down() { # LAB
-    local lab=$1 dir=$store/labs/$1 node group port
+    local lab=$1 dir=$store/labs/$1 node group
     [ ! -e "$dir/keeper" ] || [ "$(cut -d' ' -f1 "$dir/keeper")" = $$ ] || end "$dir/keeper"
     for node in "$dir"/nodes/*/; do
         [ -d "$node" ] || continue
@@ -150,11 +166,6 @@ take_down() { # LAB
             [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
         done
     done
-    if [ -e "/sys/class/net/$(tag "$lab")" ]; then
-        for port in "/sys/class/net/$(tag "$lab")/brif"/*; do
-            [ ! -e "$port" ] || ip link delete "$(basename "$port")" 2>/dev/null || true
-        done
-        ip link delete "$(tag "$lab")"
-    fi
+    [ ! -e "/sys/class/net/$(tag "$lab")" ] || ip link delete "$(tag "$lab")"
     rm -rf "$dir"
 }

@@ -80,12 +80,13 @@ fn a_lab_whose_owner_is_killed_leaves_nothing() {
 /// What a lab makes of this machine.
 struct Traces {
     dir: PathBuf,
+    /// Part of every name that it gives.
     tag: String,
 }
 
 impl Traces {
     fn of(dir: &Path) -> Self {
-        let script = "printf 'rgl-%.8s' \"$(printf %s \"$0\" | sha256sum)\"";
+        let script = "printf '%.8s' \"$(printf %s \"$0\" | sha256sum)\"";
         let tag = Command::new("sh").args(["-c", script]).arg(dir).output().unwrap();
         Self { dir: dir.to_owned(), tag: String::from_utf8(tag.stdout).unwrap() }
     }
