@@ -154,7 +154,9 @@ impl NodeSession {
     }
 
     fn not_begun(&self, job: &Job, said: &str) -> TransportError {
-        let cannot_write = ["No space left", "Read-only file system", "Permission denied", "cannot create"];
+        // dash has no more to say of a full disk than `I/O error`.
+        let cannot_write =
+            ["No space left", "I/O error", "Read-only file system", "Permission denied", "cannot create"];
         if cannot_write.iter().any(|words| said.contains(words)) {
             return self.unreachable(self.no_room(said));
         }

@@ -21,6 +21,8 @@ mod harness;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod lab;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod order;
