@@ -39,6 +39,7 @@ mod support;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
+mod takeover;
 mod terminal;
 #[cfg(test)]
 mod transport;

@@ -77,7 +77,7 @@ impl Sshd {
             known_hosts: Some(self.path("known")),
             accept_new_host_keys: false,
             connect_timeout: Duration::from_secs(15),
-            reconnect_timeout: Duration::from_secs(60),
+            reconnect_timeout: Duration::from_mins(1),
         }
     }
 
