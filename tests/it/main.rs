@@ -40,6 +40,7 @@ mod support;
 mod sweep;
 #[cfg(test)]
 mod takeover;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod transport;
