@@ -228,9 +228,10 @@ pub struct Start {
     /// With --resume: take over a run of a machine that is gone, from what the nodes keep of it
     #[arg(long, value_name = "RUN", requires = "resume", value_parser = run_id)]
     pub adopt: Option<RunId>,
-    /// With --resume: what became of a step that nobody knows the end of; VERDICT is
-    /// done, retry or fail, and :REASON may follow (repeatable)
-    #[arg(long = "decide", value_name = "NODE/STEP=VERDICT", requires = "resume")]
+
+    /// With --resume: settle an unknown step: done, retry or fail[:WHY] (repeatable)
+    #[arg(long = "decide", value_name = "STEP=VERDICT", requires = "resume")]
+    pub decisions: Vec<Decided>,
     pub decisions: Vec<Decided>,
 
     /// How it is agreed to.

@@ -162,8 +162,15 @@ fn if_unknown(
 ) -> Option<IfUnknown> {
     let reference = |raw| reference(desk, known, &path.key("done_if"), raw, None);
     let done_if = raw.done_if.as_ref().map(reference);
-    let safe = |value| desk.choice(&path.key("retry"), value, &[("safe", true)]);
-    let retry_is_safe = raw.retry.as_ref().map_or(Some(false), safe);
+    let retry_is_safe = raw.retry.as_ref().map_or(Some(false), |value| {
+        let at = path.key("retry");
+        if matches!(value, Scalar::Text(_)) {
+            return desk.choice(&at, value, &[("safe", true)]);
+        }
+        let help = "allowed: safe; how often a step that failed is tried again stands in `retries`";
+        desk.wrong(&at, format!("`{at}` is a word"), "this value", help);
+        None
+    });
     Some(IfUnknown {
         reboots: kind == Kind::Reboot || raw.reboots.unwrap_or(false),
         done_if: done_if.map_or(Some(None), |check| check.map(Some))?,

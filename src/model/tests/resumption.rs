@@ -25,17 +25,16 @@ pub(super) fn audit(records: &[Record]) {
                 let again = settled.contains(key) && planned.is_effect() && !returning.contains(key);
                 assert!(!again, "{key} begins again at {}", record.seq);
                 settled.remove(key);
+                returning.remove(key);
                 if planned.has_undo() {
                     in_force.insert(key.clone());
                 }
             }
             Event::StepEnded { key, outcome: Outcome::Done | Outcome::Skipped { .. }, .. } => {
                 settled.insert(key.clone());
-                returning.remove(key);
             }
             Event::Settled { key, undo: false, verdict: Settlement::Done, .. } => {
                 settled.insert(key.clone());
-                returning.remove(key);
                 if plan.find(&key.step).unwrap().1.has_undo() {
                     in_force.insert(key.clone());
                 }
