@@ -232,7 +232,6 @@ pub struct Start {
     /// With --resume: settle an unknown step: done, retry or fail[:WHY] (repeatable)
     #[arg(long = "decide", value_name = "STEP=VERDICT", requires = "resume")]
     pub decisions: Vec<Decided>,
-    pub decisions: Vec<Decided>,
 
     /// How it is agreed to.
     #[command(flatten)]

@@ -83,9 +83,8 @@ pub fn settle(
         (Some(_), None) => Settling::AskProbe,
         (Some(_), Some(Verdict::Holds)) => Settling::Settled(Settlement::Done, Means::Probe),
         (Some(_), Some(Verdict::DoesNotHold { .. })) => Settling::Settled(Settlement::NotDone, Means::Probe),
-        (Some(_), Some(Verdict::Unreadable { .. })) => human,
         (None, _) if declared.retry_is_safe => Settling::Settled(Settlement::NotDone, Means::RetrySafe),
-        (None, _) => human,
+        (Some(_), Some(Verdict::Unreadable { .. })) | (None, _) => human,
     }
 }
 
@@ -195,9 +194,8 @@ mod tests {
                         (_, true, Some(Verdict::DoesNotHold { .. }), _) => {
                             Settling::Settled(Settlement::NotDone, Means::Probe)
                         }
-                        (_, true, Some(Verdict::Unreadable { .. }), _) => by_human,
                         (_, false, _, true) => Settling::Settled(Settlement::NotDone, Means::RetrySafe),
-                        (_, false, _, false) => by_human,
+                        (_, true, Some(Verdict::Unreadable { .. }), _) | (_, false, _, false) => by_human,
                     };
                     assert_eq!(found, expected, "{bits:04b} {reading:?} {decision:?}");
                     seen += 1;

@@ -310,7 +310,7 @@ impl Dice {
 fn story(numbers: Vec<u8>) -> Simulation {
     let dice = Dice::new(numbers);
     let mut world = dice.world();
-    let plan = if dice.roll() % 2 == 0 { rich() } else { declared() };
+    let plan = if dice.roll() % 2 == 1 { declared() } else { rich() };
     let mut simulation = Simulation::open(plan, dice.request(None));
     for _ in 0..4 {
         let dies_after = usize::from(dice.roll()) % 80;

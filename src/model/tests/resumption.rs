@@ -39,10 +39,8 @@ pub(super) fn audit(records: &[Record]) {
                     in_force.insert(key.clone());
                 }
             }
-            Event::Settled { key, undo: true, verdict: Settlement::Done, .. } => {
-                in_force.remove(key);
-            }
-            Event::Answered {
+            Event::Settled { key, undo: true, verdict: Settlement::Done, .. }
+            | Event::Answered {
                 question: Question::Trouble { key, undo: true },
                 decision: Decision::MarkDone { .. },
                 ..
