@@ -207,7 +207,9 @@ fn judge(ok_codes: &[i32], ended: Result<JobEnd, TransportError>, output: &Outpu
             Err(Outcome::Unknown { why, rebooted: false })
         }
         Ok(JobEnd::Unclear(standing)) => unclear(standing, output),
-        Err(error @ TransportError::Lost { .. }) => Err(Outcome::Unknown { why: error.to_string(), rebooted: false }),
+        Err(error @ TransportError::Lost { .. }) => {
+            Err(Outcome::Unknown { why: error.to_string(), rebooted: false })
+        }
         Err(error) => {
             let mut failure = asking::unreachable(&error);
             failure.tail = output.tail();
@@ -218,10 +220,8 @@ fn judge(ok_codes: &[i32], ended: Result<JobEnd, TransportError>, output: &Outpu
 
 /// What the node says of a job that has no exit status.
 fn unclear(standing: Standing, output: &Output) -> Done {
-    let rebooted = matches!(
-        standing,
-        Standing::Ended { rebooted: true, .. } | Standing::Lost { rebooted: true, .. }
-    );
+    let rebooted =
+        matches!(standing, Standing::Ended { rebooted: true, .. } | Standing::Lost { rebooted: true, .. });
     let unknown = |why: &str| Err(Outcome::Unknown { why: why.to_owned(), rebooted });
     let refused = |kind, message: &str| {
         let tail = output.tail();
