@@ -63,6 +63,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s v -l verbose
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l adopt -d 'With --resume: take over a run of a machine that is gone, from what the nodes keep of it' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l decide -d 'With --resume: settle an unknown step: done, retry or fail[:WHY] (repeatable)' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l confirm -d 'Agree to begin without the typed answer; must equal the cluster\'s name' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l change -d 'Ticket or change number for the journal and the report' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l override -d 'Open one closed gate; the reason goes into the journal (repeatable)' -r

@@ -8,7 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::duration;
-use crate::model::event::RunId;
+use crate::model::event::{Decided, RunId};
 use crate::model::name::{NodeName, StepName};
 
 const GLOBAL: &str = "Global options";
@@ -228,6 +228,10 @@ pub struct Start {
     /// With --resume: take over a run of a machine that is gone, from what the nodes keep of it
     #[arg(long, value_name = "RUN", requires = "resume", value_parser = run_id)]
     pub adopt: Option<RunId>,
+
+    /// With --resume: settle an unknown step: done, retry or fail[:WHY] (repeatable)
+    #[arg(long = "decide", value_name = "STEP=VERDICT", requires = "resume")]
+    pub decisions: Vec<Decided>,
 
     /// How it is agreed to.
     #[command(flatten)]

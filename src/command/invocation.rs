@@ -45,6 +45,7 @@ pub(super) fn request(context: &Context, goal: Goal) -> Request {
         pause_after: None,
         parallel: 4,
         gate_timeout: None,
+        decisions: Vec::new(),
         change: None,
         args: context.args.clone(),
     }

@@ -18,7 +18,7 @@ use crate::engine::pool::Pool;
 use crate::engine::{Screen, Site, survey};
 use crate::exit::Exit;
 use crate::journal::ClusterDir;
-use crate::model::event::{Event, Goal, Record, Request, RunEnd, RunId};
+use crate::model::event::{Decided, Event, Goal, Record, Request, RunEnd, RunId, subject};
 use crate::model::name::NodeName;
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
@@ -125,6 +125,7 @@ fn wanted(context: &Context, flags: &Start, limit: Option<Vec<NodeName>>) -> Req
     request.limit = limit;
     request.pause_after.clone_from(&flags.pause_after);
     request.gate_timeout = flags.gate_timeout;
+    request.decisions.clone_from(&flags.decisions);
     request
 }
 
@@ -165,6 +166,7 @@ async fn choose(
         return Ok(Chosen::Begin(Begin::New(Box::new(plan.clone())), Arc::new(plan)));
     }
     if flags.resume {
+        decidable(context, flags, &latest.state)?;
         warn_if_changed(context, files, &latest.state);
         let plan = Arc::clone(&latest.state.plan);
         return Ok(Chosen::Begin(Begin::Go(latest.dir), plan));
@@ -181,6 +183,34 @@ async fn choose(
             .standing("nothing was done"));
     }
     Ok(Chosen::Begin(Begin::Go(latest.dir), Arc::new(plan)))
+}
+
+/// A decision is about something that began and whose end nobody saw, and there is one for each.
+fn decidable(context: &Context, flags: &Start, state: &RunState) -> Result<(), Refusal> {
+    let open = state.undecided();
+    let names: Vec<String> = open.iter().map(|(key, undo)| subject(key, *undo)).collect();
+    for (place, decided) in flags.decisions.iter().enumerate() {
+        let name = subject(&decided.key, decided.undo);
+        if !open.contains(&(decided.key.clone(), decided.undo)) {
+            let help = if names.is_empty() {
+                format!("the end of every step of run {} is known", state.run)
+            } else {
+                format!("steps whose end nobody saw: {}", names.join(", "))
+            };
+            return Err(Refusal::input(format!("there is nothing to decide about `{name}`"))
+                .help(help)
+                .next(context.command(&["status"], "where everything stands"))
+                .standing("nothing was done"));
+        }
+        let is_same = |other: &Decided| subject(&other.key, other.undo) == name;
+        if flags.decisions[..place].iter().any(is_same) {
+            return Err(Refusal::input(format!("--decide says two things of `{name}`"))
+                .help("one --decide for each step")
+                .next(context.command(&["status"], "where everything stands"))
+                .standing("nothing was done"));
+        }
+    }
+    Ok(())
 }
 
 fn nothing_to_resume(context: &Context) -> Refusal {

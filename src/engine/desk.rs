@@ -28,6 +28,8 @@ pub(super) enum Message {
     TurnRead { turn: Turn, end: TurnEnd, version: Option<String> },
     /// What became of a step of an earlier invocation.
     Recovered { key: StepKey, undo: bool, outcome: Outcome },
+    /// What an unknown step was settled by, or that it could not be.
+    Settled { key: StepKey, undo: bool, event: Box<Event> },
 }
 
 /// A worker's side of the desk.

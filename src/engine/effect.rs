@@ -130,7 +130,10 @@ async fn finish(
 /// Finds out how a script ended that an earlier invocation started, and takes it for what it means.
 pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run) -> Done {
     if run.interactive {
-        return Err(Outcome::Unknown { why: "it had the terminal of an invocation that is gone".to_owned() });
+        return Err(Outcome::Unknown {
+            why: "it had the terminal of an invocation that is gone".to_owned(),
+            rebooted: false,
+        });
     }
     let output = Output::new(at);
     let ended = follow(at, &run.script, step.timeout, false, &output).await?;
@@ -201,10 +204,12 @@ fn judge(ok_codes: &[i32], ended: Result<JobEnd, TransportError>, output: &Outpu
         }
         Ok(JobEnd::TimedOut { after, stopped: false }) => {
             let why = format!("it took longer than {} s, and something of it may still run", after.as_secs());
-            Err(Outcome::Unknown { why })
+            Err(Outcome::Unknown { why, rebooted: false })
         }
         Ok(JobEnd::Unclear(standing)) => unclear(standing, output),
-        Err(error @ TransportError::Lost { .. }) => Err(Outcome::Unknown { why: error.to_string() }),
+        Err(error @ TransportError::Lost { .. }) => {
+            Err(Outcome::Unknown { why: error.to_string(), rebooted: false })
+        }
         Err(error) => {
             let mut failure = asking::unreachable(&error);
             failure.tail = output.tail();
@@ -215,7 +220,9 @@ fn judge(ok_codes: &[i32], ended: Result<JobEnd, TransportError>, output: &Outpu
 
 /// What the node says of a job that has no exit status.
 fn unclear(standing: Standing, output: &Output) -> Done {
-    let unknown = |why: &str| Err(Outcome::Unknown { why: why.to_owned() });
+    let rebooted =
+        matches!(standing, Standing::Ended { rebooted: true, .. } | Standing::Lost { rebooted: true, .. });
+    let unknown = |why: &str| Err(Outcome::Unknown { why: why.to_owned(), rebooted });
     let refused = |kind, message: &str| {
         let tail = output.tail();
         Err(Outcome::Failed(Failure { kind, message: message.to_owned(), tail, help: None }))
@@ -237,7 +244,7 @@ fn unclear(standing: Standing, output: &Output) -> Done {
         Standing::Running => unknown("it still runs"),
         Standing::Ended { code, .. } => {
             let why = format!("the node was shut down in the middle of it (exit status {code})");
-            Err(Outcome::Unknown { why })
+            Err(Outcome::Unknown { why, rebooted })
         }
         Standing::Lost { rebooted: true, .. } => unknown("the node was restarted in the middle of it"),
         Standing::Lost { rebooted: false, .. } => {
@@ -280,6 +287,7 @@ async fn watch(at: &Assignment, during: &During) -> std::convert::Infallible {
             typed: None,
             readings: told.readings.clone(),
             can_roll_back: false,
+            is_unknown: false,
         };
         if let Ok((Decision::Yes, _)) = at.desk.ask(inquiry).await {
             tracing::info!(key = %at.key, "goes on though a check stopped holding");
@@ -372,7 +380,7 @@ async fn await_boot(at: &Assignment, on: &NodeName, patience: Duration) -> Done 
         sleep(Duration::from_secs(1)).await;
     }
     let why = format!("no new boot of {on} within {} s: {last}", patience.as_secs());
-    Err(Outcome::Unknown { why })
+    Err(Outcome::Unknown { why, rebooted: false })
 }
 
 /// A file to the node.

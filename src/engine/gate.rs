@@ -203,6 +203,7 @@ fn ask(at: &Assignment, passage: &Passage, told: &Told) -> Open {
         typed: passage.typed.then(|| at.state.plan.cluster.to_string()),
         readings: told.readings.clone(),
         can_roll_back: false,
+        is_unknown: false,
     };
     Open { answer: at.desk.ask(inquiry), since: Instant::now() }
 }
@@ -342,6 +343,7 @@ pub(super) async fn undo_by_hand(at: &Assignment, planned: &PlannedStep, text: &
         typed: None,
         readings: Vec::new(),
         can_roll_back: false,
+        is_unknown: false,
     };
     match at.desk.ask(inquiry).await {
         Ok((Decision::Yes, _)) => Ok(()),

@@ -18,6 +18,7 @@ pub mod pool;
 mod recovery;
 mod scene;
 pub mod secrets;
+mod settling;
 mod signals;
 mod site;
 mod survey;

@@ -35,5 +35,5 @@ async fn of_undo(at: &Assignment) -> Done {
 }
 
 fn by_a_human() -> Done {
-    Err(Outcome::Unknown { why: "it was for a human to do, who alone knows".to_owned() })
+    Err(Outcome::Unknown { why: "it was for a human to do, who alone knows".to_owned(), rebooted: false })
 }

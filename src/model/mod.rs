@@ -12,6 +12,7 @@ pub mod name;
 pub mod plan;
 pub mod planner;
 pub mod procedure;
+pub mod recovery;
 pub mod schedule;
 pub mod selector;
 pub mod state;

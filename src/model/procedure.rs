@@ -246,8 +246,22 @@ pub struct Step {
     pub capture: Option<Capture>,
     /// A mark asked for before the step.
     pub point_of_no_return: Option<PointOfNoReturn>,
+    /// What settles how it ended when its machine cannot say.
+    #[serde(default)]
+    pub if_unknown: IfUnknown,
     /// What is done.
     pub action: Action,
+}
+
+/// What a step says for the case that it began and nobody can tell how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct IfUnknown {
+    /// Restarting its machine is what it is for: after a new boot it is done.
+    pub reboots: bool,
+    /// A check that says whether it was done.
+    pub done_if: Option<CheckRef>,
+    /// Whether doing it again does no harm.
+    pub retry_is_safe: bool,
 }
 
 /// The end of a temporary change.

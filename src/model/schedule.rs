@@ -19,6 +19,13 @@ pub enum Move {
         /// Whether it is the undo.
         undo: bool,
     },
+    /// Settle what became of a step, or its undo, that is unknown: by what it declares, or what was decided.
+    Settle {
+        /// Which.
+        key: StepKey,
+        /// Whether it is the undo.
+        undo: bool,
+    },
     /// Begin a phase, or skip it when its `when` does not hold.
     OpenPhase {
         /// Its number.
@@ -68,13 +75,19 @@ pub fn next(state: &RunState) -> Vec<Move> {
     if state.end.is_some() || state.question.is_some() {
         return Vec::new();
     }
+    let settlings = state.to_settle().into_iter().map(|(key, undo)| Move::Settle { key, undo });
     if let Some(stop) = &state.stop {
-        return stopping(state, stop);
+        // What is settled is no reason to stop for, and what is not is a grave one.
+        let settlings: Vec<Move> = settlings.collect();
+        return if settlings.is_empty() { stopping(state, stop) } else { settlings };
     }
-    let recoveries: Vec<_> =
-        state.dangling().into_iter().map(|(key, undo)| Move::Recover { key, undo }).collect();
-    if !recoveries.is_empty() {
-        return recoveries;
+    let recoveries = state.dangling().into_iter().map(|(key, undo)| Move::Recover { key, undo });
+    let unclear: Vec<Move> = recoveries.chain(settlings).collect();
+    if !unclear.is_empty() {
+        return unclear;
+    }
+    if let Some(key) = state.undo_to_ask_about() {
+        return vec![Move::Ask(Question::Trouble { key: key.clone(), undo: true })];
     }
     match &state.request.goal {
         Goal::Staged | Goal::Finished => forward(state),
@@ -119,10 +132,10 @@ fn undo_next(state: &RunState, keys: &[StepKey]) -> Undoing {
             UndoStatus::Due => {
                 return Undoing::Move(Move::Undo { key: key.clone(), attempt: step.undo_attempts + 1 });
             }
-            UndoStatus::Failed { settled: false, .. } => {
+            UndoStatus::Failed { settled: false, .. } | UndoStatus::Unknown { settled: false, .. } => {
                 return Undoing::Move(Move::Ask(Question::Trouble { key: key.clone(), undo: true }));
             }
-            UndoStatus::Failed { .. } | UndoStatus::Dangling => stuck = true,
+            UndoStatus::Failed { .. } | UndoStatus::Unknown { .. } | UndoStatus::Dangling => stuck = true,
         }
     }
     if stuck { Undoing::Stuck } else { Undoing::Nothing }

@@ -1,8 +1,9 @@
 //! What follows from how an invocation ended: the commands to type next, what is still in force, and what
 //! giving up now would mean.
 
-use crate::model::event::{Goal, Halt, RunEnd};
+use crate::model::event::{Decided, Goal, Halt, RunEnd, Settlement};
 use crate::model::name::NodeName;
+use crate::model::plan::StepKey;
 use crate::model::planner::way_back;
 use crate::model::state::{RunState, RunStatus};
 
@@ -90,11 +91,14 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
             vec![on("try it again"), command(&["status"], "what is still in force")]
         }
         Halt::Unknown | Halt::Killed => {
-            vec![on("find out what became of the step, then go on"), command(&["status"], "what is known")]
+            vec![on("ask the nodes what became of it, then go on"), command(&["status"], "what is known")]
         }
         Halt::UpgradeFailed | Halt::VerifyFailed => vec![on("try the step again, then go on")],
         Halt::Local | Halt::DrainFailed | Halt::Interrupted => vec![on("go on")],
     };
+    if resume[0] == "start" {
+        next.splice(1..1, decisions(state, &[program, &resume[..]].concat()));
+    }
     let way_back = state.has_started() && state.no_return().is_none();
     if way_back && !matches!(state.request.goal, Goal::RolledBack(_)) {
         if let Some(node) = node.filter(|_| stop.halt >= Halt::UpgradeFailed) {
@@ -109,6 +113,22 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
         next.push(command(&["unstage"], "remove what was staged"));
     }
     next
+}
+
+/// What a human may say of each step whose end nobody knows, as it is typed.
+fn decisions(state: &RunState, resume: &[&str]) -> Vec<Next> {
+    let notes = [
+        (Settlement::Done, "you know that it was done: go on with what follows"),
+        (Settlement::NotDone, "you know that it was not: do it again"),
+        (Settlement::Failed, "you know that it failed"),
+    ];
+    let of = |(key, undo): (StepKey, bool)| {
+        notes.map(|(verdict, note)| {
+            let decided = Decided { key: key.clone(), undo, verdict, why: None }.to_string();
+            Next::new(&[resume, &["--decide", &decided]].concat(), note)
+        })
+    };
+    state.unknown().into_iter().flat_map(of).collect()
 }
 
 fn before(state: &RunState, node: &NodeName) -> String {
@@ -246,6 +266,24 @@ mod tests {
         let next = next(&stopped_with(Halt::UpgradeFailed), &["rollgate"]);
         assert_eq!(next[1].command(), "rollgate rollback -l mq-02");
         assert_eq!(next[1].note, "back to 3.13.6");
+    }
+
+    #[test]
+    fn what_nobody_knows_is_decided_by_a_command_for_each_answer() {
+        let mut events = sample::events();
+        let key = sample::key("mq-02", Section::Drain, 2);
+        let outcome = Outcome::Unknown { why: "the node was booted".into(), rebooted: true };
+        let stop = Stop { halt: Halt::Unknown, why: "mq-02: queue depth".into(), key: Some(key.clone()) };
+        let effect = sample::key("mq-02", Section::Drain, 1);
+        events.push((500, Event::StepEnded { key, attempt: 1, outcome: Outcome::Done }));
+        events.push((500, Event::UndoStarted { key: effect.clone(), attempt: 1 }));
+        events.push((501, Event::UndoEnded { key: effect.clone(), attempt: 1, outcome }));
+        events.push((502, Event::StopRequested { stop: stop.clone() }));
+        events.push((502, Event::RunClosed { verdict: RunEnd::Stopped(stop) }));
+        let commands = commands(&sample::state(events));
+        let decide = format!("rollgate -i 'a b.yaml' start --resume --decide {effect}.undo=");
+        assert_eq!(commands[0], "rollgate -i 'a b.yaml' start --resume");
+        assert_eq!(commands[1..4], ["done", "retry", "fail"].map(|word| format!("{decide}{word}")));
     }
 
     #[test]

@@ -208,6 +208,10 @@ fn reason(reply: &Reply) -> Option<String> {
 /// The ways out of trouble; the last one is the harmless one.
 fn ways(inquiry: &Inquiry) -> Vec<Way> {
     let mut ways = vec![Way::Retry, Way::Settle(Settling::MarkDone)];
+    if inquiry.is_unknown {
+        // Whoever answers in haste does not begin something twice.
+        ways.swap(0, 1);
+    }
     if let Question::Trouble { undo: false, key } = &inquiry.question {
         if !key.node.is_operator() {
             ways.push(Way::Settle(Settling::SkipNode));
@@ -223,6 +227,10 @@ fn ways(inquiry: &Inquiry) -> Vec<Way> {
 fn wording(way: Way, inquiry: &Inquiry) -> String {
     let node = name(&inquiry.question.key().node);
     match way {
+        Way::Retry if inquiry.is_unknown => "it was not done: do it again".to_owned(),
+        Way::Settle(Settling::MarkDone) if inquiry.is_unknown => {
+            "it was done: go on (asks for a reason, which goes into the journal)".to_owned()
+        }
         Way::Retry => "try it again".to_owned(),
         Way::Settle(Settling::MarkDone) => {
             "take it as done (asks for a reason, which goes into the journal)".to_owned()
@@ -231,6 +239,9 @@ fn wording(way: Way, inquiry: &Inquiry) -> String {
             format!("leave {node} as it is and go on without it (asks for a reason)")
         }
         Way::RollBack => format!("roll {node} back, then stop"),
+        Way::Stop if inquiry.is_unknown => {
+            "stop here; it stays unknown (--resume asks the node again)".to_owned()
+        }
         Way::Stop => "stop here (--resume goes on)".to_owned(),
     }
 }
@@ -265,6 +276,7 @@ mod tests {
             typed: typed.map(str::to_owned),
             readings: Vec::new(),
             can_roll_back: true,
+            is_unknown: false,
         }
     }
 
@@ -321,6 +333,22 @@ mod tests {
             sent(reason.answer(&line("broken disk"))),
             Decision::SkipNode { reason: "broken disk".into() }
         );
+    }
+
+    #[test]
+    fn what_nobody_knows_is_asked_about_in_its_own_words() {
+        let of = |undo| {
+            let question = Question::Trouble { key: key(), undo };
+            Dialog::of(Inquiry { is_unknown: true, ..inquiry(question, None) })
+        };
+        let Want::Choice(items, harmless) = of(false).want() else { panic!() };
+        assert!(items[0].starts_with("it was done") && items[1].starts_with("it was not done"), "{items:?}");
+        assert!(items[harmless].contains("it stays unknown"), "{items:?}");
+        let Then::Ask(reason) = of(false).answer(&Reply::Chosen(Some(0))) else { panic!() };
+        assert_eq!(sent(reason.answer(&line("I looked"))), Decision::MarkDone { reason: "I looked".into() });
+        assert_eq!(sent(of(false).answer(&Reply::Chosen(Some(1)))), Decision::Retry);
+        assert_eq!(sent(of(true).answer(&Reply::Chosen(Some(1)))), Decision::Retry);
+        assert_eq!(sent(of(true).answer(&Reply::Chosen(None))), Decision::No);
     }
 
     #[test]

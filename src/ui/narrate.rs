@@ -1,7 +1,9 @@
 //! One sentence for each record: what both renderers print and keep.
 
 use crate::model::condition::Verdict;
-use crate::model::event::{Decision, Event, How, Outcome, Question, Record, RunEnd, TurnEnd};
+use crate::model::event::{
+    Decision, Event, How, Means, Operator, Outcome, Question, Record, RunEnd, Settlement, TurnEnd,
+};
 use crate::model::name::NodeName;
 use crate::model::plan::StepKey;
 use crate::model::state::RunState;
@@ -109,6 +111,15 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
         Event::UndoEnded { key, outcome, .. } => {
             ended(&key.node, &format!("undo of {}", run::title_of(state, key)), outcome, None)
         }
+        Event::Settled { key, undo, verdict, how, by, why } => {
+            let (sign, text) = settled(&thing(state, key, *undo), *verdict, *how, by.as_ref(), why);
+            quietly(told(Some(&key.node), sign, text))
+        }
+        Event::LeftUnknown { key, undo, why } => {
+            let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+            let text = format!("{}: only a human can say how it ended{why}", thing(state, key, *undo));
+            told(Some(&key.node), Sign::Waiting, text)
+        }
         Event::Captured { key, name, value } => verbose(told(
             Some(&key.node),
             Sign::Done,
@@ -196,7 +207,7 @@ fn ended(node: &NodeName, title: &str, outcome: &Outcome, took: Option<std::time
         Outcome::Interrupted => {
             told(Some(node), Sign::Waiting, format!("{title} given up, because the run stops"))
         }
-        Outcome::Unknown { why } => {
+        Outcome::Unknown { why, .. } => {
             quietly(told(Some(node), Sign::Failed, format!("{title}: nobody knows how it ended: {why}")))
         }
         Outcome::Failed(failure) => {
@@ -207,6 +218,28 @@ fn ended(node: &NodeName, title: &str, outcome: &Outcome, took: Option<std::time
             told
         }
     }
+}
+
+/// A step, or its undo, in words.
+fn thing(state: &RunState, key: &StepKey, undo: bool) -> String {
+    format!("{}{}", if undo { "undo of " } else { "" }, run::title_of(state, key))
+}
+
+fn settled(thing: &str, verdict: Settlement, how: Means, by: Option<&Operator>, why: &str) -> (Sign, String) {
+    let (sign, what) = match verdict {
+        Settlement::Done => (Sign::Done, "is taken as done"),
+        Settlement::NotDone => (Sign::Working, "is to be done again"),
+        Settlement::Failed => (Sign::Failed, "is taken as failed"),
+    };
+    let means = match (how, by) {
+        (Means::Reboot, _) => "reboots".to_owned(),
+        (Means::Probe, _) => "done_if".to_owned(),
+        (Means::RetrySafe, _) => "retry: safe".to_owned(),
+        (Means::Decided, Some(by)) => format!("decided by {}", by.user),
+        (Means::Decided, None) => "decided".to_owned(),
+    };
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    (sign, format!("{thing} {what} ({means}{why})"))
 }
 
 fn answered(

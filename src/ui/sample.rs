@@ -14,7 +14,9 @@ use crate::model::name::{ClusterName, GroupName, NodeName, StepName};
 use crate::model::plan::{
     PhaseKind, Plan, PlannedNode, PlannedPhase, PlannedStep, Section, Sources, StepId, StepKey, Work,
 };
-use crate::model::procedure::{Action, Check, CheckRef, Gate, Run, Scope, Script, Step, Target, Undo};
+use crate::model::procedure::{
+    Action, Check, CheckRef, Gate, IfUnknown, Run, Scope, Script, Step, Target, Undo,
+};
 use crate::model::state::RunState;
 use crate::model::template::{Template, Vars};
 
@@ -42,6 +44,7 @@ fn step(name: &str, action: Action) -> Step {
         temporary: None,
         capture: None,
         point_of_no_return: None,
+        if_unknown: IfUnknown::default(),
         action,
     }
 }
@@ -156,6 +159,7 @@ pub(super) fn request() -> Request {
         pause_after: None,
         parallel: 4,
         gate_timeout: None,
+        decisions: Vec::new(),
         change: Some("CHG-20418".into()),
         args: vec!["start".into(), "--change".into(), "CHG-20418".into()],
     }
@@ -191,6 +195,7 @@ pub(super) fn inquiry() -> Inquiry {
         typed: None,
         readings: vec![reading(94.0, 400)],
         can_roll_back: true,
+        is_unknown: false,
     }
 }
 

@@ -120,6 +120,9 @@ fn remark(state: &RunState, node: &NodeName) -> String {
         if let UndoStatus::Failed { why, .. } = &step.undo {
             remarks.push(format!("undo of {} failed: {why}", run::title_of(state, key)));
         }
+        if let UndoStatus::Unknown { .. } = &step.undo {
+            remarks.push(format!("nobody knows how the undo of {} ended", run::title_of(state, key)));
+        }
     }
     remarks.join("; ")
 }

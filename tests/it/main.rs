@@ -46,3 +46,5 @@ mod terminal;
 mod transport;
 #[cfg(test)]
 mod undo;
+#[cfg(test)]
+mod unknown;

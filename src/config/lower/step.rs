@@ -13,7 +13,7 @@ use super::desk::Desk;
 use super::known::Known;
 use super::when::{point, when};
 use crate::model::name::StepName;
-use crate::model::procedure::{Action, CheckRef, Scope, Script, Step, Undo};
+use crate::model::procedure::{Action, CheckRef, IfUnknown, Scope, Script, Step, Undo};
 use crate::model::template::Template;
 
 /// The kinds, by the key that says which.
@@ -66,12 +66,17 @@ impl Kind {
                 "ok_codes",
                 "interactive",
                 "during",
+                "reboots",
+                "done_if",
+                "retry",
             ],
             Self::Check => &["check", "name", "capture"],
             Self::Wait => &["wait", "name", "every", "timeout", "steady", "fail_when", "show", "capture"],
             Self::Gate => &["gate", "checks", "question", "steady", "every", "timeout", "typed"],
             Self::Manual => &["manual", "name", "check", "skip_if", "undo", "temporary"],
-            Self::Reboot => &["reboot", "name", "on", "timeout", "skip_if", "shell", "become"],
+            Self::Reboot => {
+                &["reboot", "name", "on", "timeout", "skip_if", "shell", "become", "done_if", "retry"]
+            }
             Self::Put => &["put", "name", "on", "timeout", "retries", "skip_if", "undo", "temporary"],
             Self::Get => &["get", "name", "on", "timeout", "retries", "skip_if"],
         }
@@ -124,6 +129,7 @@ fn step(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep, turn: Tu
     let when = when(desk, known, &at("when"), raw.when.as_ref());
     let point_of_no_return = point(desk, known, &at("point_of_no_return"), raw.point_of_no_return.as_ref());
     let capture = raw.capture.as_ref().and_then(|raw| capture(desk, known, &at("capture"), raw, kind));
+    let if_unknown = if_unknown(desk, known, path, raw, kind);
     let action = action::action(desk, known, path, raw, kind, name.as_ref());
     let default = match &action {
         Some(Action::Check(CheckRef::Inline(check))) => check.timeout,
@@ -141,7 +147,34 @@ fn step(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep, turn: Tu
         temporary,
         capture,
         point_of_no_return,
+        if_unknown: if_unknown?,
         action: action?,
+    })
+}
+
+/// What settles the step when nobody knows how it ended. A `reboot` is for a new boot by its nature.
+fn if_unknown(
+    desk: &Desk<'_>,
+    known: &Known<'_>,
+    path: &Path,
+    raw: &RawStep,
+    kind: Kind,
+) -> Option<IfUnknown> {
+    let reference = |raw| reference(desk, known, &path.key("done_if"), raw, None);
+    let done_if = raw.done_if.as_ref().map(reference);
+    let retry_is_safe = raw.retry.as_ref().map_or(Some(false), |value| {
+        let at = path.key("retry");
+        if matches!(value, Scalar::Text(_)) {
+            return desk.choice(&at, value, &[("safe", true)]);
+        }
+        let help = "allowed: safe; how often a step that failed is tried again stands in `retries`";
+        desk.wrong(&at, format!("`{at}` is a word"), "this value", help);
+        None
+    });
+    Some(IfUnknown {
+        reboots: kind == Kind::Reboot || raw.reboots.unwrap_or(false),
+        done_if: done_if.map_or(Some(None), |check| check.map(Some))?,
+        retry_is_safe: retry_is_safe?,
     })
 }
 
@@ -177,6 +210,7 @@ fn refuse_other_keys(desk: &Desk<'_>, path: &Path, raw: &RawStep, kind: Kind) {
                 "a `wait` step asks again until it holds; how long one reading may take stands in the check"
                     .to_owned()
             }
+            (Kind::Reboot, "reboots") => "a `reboot` step reboots by its nature".to_owned(),
             (Kind::Check | Kind::Wait, "on") => {
                 format!("where it is asked stands in the check itself: {word}: {{ run: ..., on: ... }}")
             }

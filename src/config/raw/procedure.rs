@@ -243,5 +243,8 @@ mapping! {
         typed: bool,
         fail_when: RawCondition,
         show: Or<RawScript>,
+        reboots: bool,
+        done_if: Or<RawCheck>,
+        retry: Scalar,
     }
 }

@@ -30,6 +30,7 @@ enum Errand {
     Place(StepKey),
     ReadLast(usize),
     Recover(StepKey, bool),
+    Settle(StepKey, bool),
     ReadTurn(Turn),
 }
 
@@ -190,6 +191,10 @@ impl<J: Journal> Driver<J> {
             Message::Recovered { key, undo, outcome } => {
                 self.errands.remove(&Errand::Recover(key.clone(), undo));
                 self.recovered(key, undo, outcome)?;
+            }
+            Message::Settled { key, undo, event } => {
+                self.errands.remove(&Errand::Settle(key.clone(), undo));
+                self.settled(&key, undo, *event)?;
             }
         }
         Ok(())

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use super::{Driver, Errand, trouble};
 use crate::engine::desk::Message;
 use crate::engine::worker::{self, Assignment, GateWord};
-use crate::engine::{EngineError, recovery, scene, watching};
+use crate::engine::{EngineError, recovery, scene, settling, watching};
 use crate::journal::Journal;
-use crate::model::event::{Event, Halt, Outcome, Question, Report, Stop, Turn, TurnEnd};
+use crate::model::event::{Event, Halt, Notice, Outcome, Question, Report, Stop, Turn, TurnEnd};
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, StepKey};
 use crate::model::procedure::Target;
@@ -34,6 +34,7 @@ impl<J: Journal> Driver<J> {
             Move::FormBatch { phase } => return self.form_batch(phase),
             Move::Begin { key, attempt } => return self.begin(key, attempt),
             Move::Recover { key, undo } => return Ok(self.recover(key, undo)),
+            Move::Settle { key, undo } => return Ok(self.settle(key, undo)),
             Move::Undo { key, attempt } => self.undo(key, attempt)?,
             Move::Ask(question) => self.ask_trouble(question)?,
             Move::EndTurn { turn, end } => return self.end_turn(turn, end),
@@ -199,6 +200,27 @@ impl<J: Journal> Driver<J> {
         false
     }
 
+    /// Finds out what became of a step that its node cannot tell the end of.
+    pub(super) fn settle(&mut self, key: StepKey, undo: bool) -> bool {
+        if !self.errands.insert(Errand::Settle(key.clone(), undo)) {
+            return false;
+        }
+        let state = self.state();
+        let (site, desk) = (Arc::clone(&self.site), self.desk.clone());
+        tokio::spawn(async move {
+            let event = Box::new(settling::settle(&site, &state, &key, undo).await);
+            desk.send(Message::Settled { key, undo, event });
+        });
+        false
+    }
+
+    pub(super) fn settled(&mut self, key: &StepKey, undo: bool, event: Event) -> Result<(), EngineError> {
+        if let Some(text) = settling::passed_over(&self.state(), key, undo, &event) {
+            self.desk.notify(Notice::Said { node: Some(key.node.clone()), text });
+        }
+        self.commit(event)
+    }
+
     pub(super) fn ask_trouble(&mut self, question: Question) -> Result<(), EngineError> {
         let inquiry = trouble::inquiry(&self.state(), &question);
         self.commit(Event::Asked { question })?;
@@ -250,6 +272,9 @@ impl<J: Journal> Driver<J> {
     ) -> Result<(), EngineError> {
         let state = self.state();
         let Some(step) = state.step(&key) else { return Ok(()) };
+        if let Some(text) = settling::not_needed(&state, &key, undo, &outcome) {
+            self.desk.notify(Notice::Said { node: Some(key.node.clone()), text });
+        }
         if undo && step.undo == UndoStatus::Dangling {
             return self.commit(Event::UndoEnded { key, attempt: step.undo_attempts, outcome });
         }

@@ -9,11 +9,7 @@ pub(super) fn inquiry(state: &RunState, question: &Question) -> Inquiry {
     let key = question.key();
     let label = state.plan.find(&key.step).map_or("", |(_, step)| step.label.as_str());
     let is_undo = matches!(question, Question::Trouble { undo: true, .. });
-    let text = if is_undo {
-        format!("the undo of \"{label}\" on {} failed: {}", key.node, why_not_undone(state, key))
-    } else {
-        what_happened(state, key, label)
-    };
+    let text = if is_undo { why_not_undone(state, key, label) } else { what_happened(state, key, label) };
     Inquiry {
         question: question.clone(),
         text,
@@ -21,13 +17,16 @@ pub(super) fn inquiry(state: &RunState, question: &Question) -> Inquiry {
         typed: None,
         readings: Vec::new(),
         can_roll_back: !is_undo && can_roll_back(state, key),
+        is_unknown: state.unknown().contains(&(key.clone(), is_undo)),
     }
 }
 
-fn why_not_undone(state: &RunState, key: &StepKey) -> String {
+fn why_not_undone(state: &RunState, key: &StepKey, label: &str) -> String {
+    let what = format!("the undo of \"{label}\" on {}", key.node);
     match state.step(key).map(|step| &step.undo) {
-        Some(UndoStatus::Failed { why, .. }) => why.clone(),
-        _ => String::new(),
+        Some(UndoStatus::Failed { why, .. }) => format!("{what} failed: {why}"),
+        Some(UndoStatus::Unknown { why, .. }) => format!("nobody knows how {what} ended: {why}"),
+        _ => what,
     }
 }
 
@@ -41,7 +40,7 @@ fn what_happened(state: &RunState, key: &StepKey, label: &str) -> String {
             }
             text
         }
-        Some(StepStatus::Unknown { why }) => {
+        Some(StepStatus::Unknown { why, .. }) => {
             format!("nobody knows how \"{label}\" on {} ended: {why}", key.node)
         }
         _ => format!("\"{label}\" on {}", key.node),

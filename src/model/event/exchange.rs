@@ -110,6 +110,8 @@ pub struct Inquiry {
     pub readings: Vec<Reading>,
     /// Whether rolling this node back can be offered.
     pub can_roll_back: bool,
+    /// Whether it is about something of which nobody knows how it ended.
+    pub is_unknown: bool,
 }
 
 /// What the screen sends.

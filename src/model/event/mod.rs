@@ -3,6 +3,7 @@
 mod exchange;
 mod outcome;
 mod question;
+mod settling;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use super::plan::{Plan, StepId, StepKey};
 pub use exchange::{Control, Inquiry, Notice, Report};
 pub use outcome::{Failure, FailureKind, Halt, Outcome, Reading, RunEnd, Stop, TurnEnd};
 pub use question::{Decision, How, Question};
+pub use settling::{Decided, Means, Settlement, subject};
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +80,9 @@ pub struct Request {
     pub gate_timeout: Option<Duration>,
     /// Ticket or change number.
     pub change: Option<String>,
+    /// What the operator says of steps whose outcome nobody knows.
+    #[serde(default)]
+    pub decisions: Vec<Decided>,
     /// The command line, for the report.
     pub args: Vec<String>,
 }
@@ -215,6 +220,30 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// It was established what became of a step, or its undo, that nobody knew the end of.
+    Settled {
+        /// Which.
+        key: StepKey,
+        /// Whether it is the undo.
+        undo: bool,
+        /// What became of it.
+        verdict: Settlement,
+        /// What established it.
+        how: Means,
+        /// Who decided it, where somebody did.
+        by: Option<Operator>,
+        /// In words: what was read, or the reason given.
+        why: String,
+    },
+    /// Nothing that was declared could establish it: that is left to a human.
+    LeftUnknown {
+        /// Which.
+        key: StepKey,
+        /// Whether it is the undo.
+        undo: bool,
+        /// Why.
+        why: String,
+    },
     /// A value was kept for later steps.
     Captured {
         /// By which step.
@@ -286,6 +315,8 @@ impl Event {
             | Self::StepEnded { key, .. }
             | Self::UndoStarted { key, .. }
             | Self::UndoEnded { key, .. }
+            | Self::Settled { key, .. }
+            | Self::LeftUnknown { key, .. }
             | Self::Captured { key, .. }
             | Self::ReadingTaken { key, .. }
             | Self::PointPassed { key } => Some(key),

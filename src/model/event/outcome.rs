@@ -25,6 +25,9 @@ pub enum Outcome {
     Unknown {
         /// Why.
         why: String,
+        /// Whether its machine was booted since it began.
+        #[serde(default)]
+        rebooted: bool,
     },
 }
 

@@ -110,6 +110,13 @@ impl RunState {
             Event::StepEnded { key, attempt, outcome } => self.end_step(key, *attempt, outcome, record)?,
             Event::UndoStarted { key, attempt } => self.start_undo(key, *attempt)?,
             Event::UndoEnded { key, attempt, outcome } => self.end_undo(key, *attempt, outcome)?,
+            Event::Settled { key, undo: false, verdict, by, why, .. } => {
+                self.settle_step(key, *verdict, by.as_ref(), why)?;
+            }
+            Event::Settled { key, undo: true, verdict, by, why, .. } => {
+                self.settle_undo(key, *verdict, by.as_ref(), why)?;
+            }
+            Event::LeftUnknown { key, undo, .. } => self.leave_unknown(key, *undo)?,
             Event::Captured { key, name, value } => {
                 self.planned(key)?;
                 self.captures.entry(key.node.clone()).or_default().insert(name.to_string(), value.clone());

@@ -3,6 +3,7 @@
 
 mod fold;
 mod resume;
+mod settling;
 mod steps;
 mod trouble;
 mod turns;
@@ -192,6 +193,10 @@ pub enum StepStatus {
     Unknown {
         /// Why.
         why: String,
+        /// Whether its machine was booted since it began.
+        rebooted: bool,
+        /// Whether this invocation has tried what could settle it.
+        tried: bool,
     },
 }
 
@@ -208,10 +213,19 @@ pub enum UndoStatus {
     Dangling,
     /// Undone.
     Done,
-    /// It could not be undone, or nobody knows whether it was.
+    /// It could not be undone.
     Failed {
         /// Why.
         why: String,
+        /// Whether the operator has been asked, or there is nobody to ask.
+        settled: bool,
+    },
+    /// It began, and nobody knows whether it was undone. It is never begun again unseen.
+    Unknown {
+        /// Why.
+        why: String,
+        /// Whether this invocation has tried what could settle it.
+        tried: bool,
         /// Whether the operator has been asked, or there is nobody to ask.
         settled: bool,
     },

@@ -71,7 +71,6 @@ impl RunState {
 
     /// Steps whose undo has begun: what they changed is not to be relied on.
     fn undone(&self) -> BTreeSet<StepKey> {
-        let has_begun = |undo: &UndoStatus| !matches!(undo, UndoStatus::Nothing | UndoStatus::Due);
         self.steps.iter().filter(|(_, step)| has_begun(&step.undo)).map(|(key, _)| key.clone()).collect()
     }
 
@@ -79,13 +78,18 @@ impl RunState {
         for (key, step) in &mut self.steps {
             let repeatable = self.plan.find(&key.step).is_some_and(|(_, planned)| planned.is_repeatable());
             match step.status {
-                StepStatus::Running | StepStatus::Dangling if repeatable => step.status = StepStatus::ToDo,
-                StepStatus::Running => step.status = StepStatus::Dangling,
+                StepStatus::Running | StepStatus::Dangling | StepStatus::Unknown { .. } if repeatable => {
+                    step.status = StepStatus::ToDo;
+                }
+                // However it ended, its undo has come after it.
+                StepStatus::Unknown { .. } if has_begun(&step.undo) => step.status = StepStatus::ToDo,
+                // Its node is asked again: it may be back.
+                StepStatus::Running | StepStatus::Unknown { .. } => step.status = StepStatus::Dangling,
                 StepStatus::Failed(_) => step.status = StepStatus::ToDo,
                 _ => {}
             }
             match step.undo {
-                UndoStatus::Running => step.undo = UndoStatus::Dangling,
+                UndoStatus::Running | UndoStatus::Unknown { .. } => step.undo = UndoStatus::Dangling,
                 UndoStatus::Failed { .. } => step.undo = UndoStatus::Due,
                 _ => {}
             }
@@ -237,4 +241,9 @@ impl RunState {
             &phase.steps
         }
     }
+}
+
+/// Whether an undo was ever begun for the change as it was made last.
+fn has_begun(undo: &UndoStatus) -> bool {
+    !matches!(undo, UndoStatus::Nothing | UndoStatus::Due)
 }

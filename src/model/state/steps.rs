@@ -77,7 +77,9 @@ impl RunState {
             Outcome::Skipped { why } => StepStatus::Skipped { why: why.clone() },
             Outcome::Failed(failure) => StepStatus::Failed(failure.clone()),
             Outcome::Interrupted => StepStatus::ToDo,
-            Outcome::Unknown { why } => StepStatus::Unknown { why: why.clone() },
+            Outcome::Unknown { why, rebooted } => {
+                StepStatus::Unknown { why: why.clone(), rebooted: *rebooted, tried: false }
+            }
         };
         if was_dangling && matches!(outcome, Outcome::Failed(_) | Outcome::Interrupted) {
             self.ask_guards_anew(&Turn { phase, node: key.node.clone() }, key);
@@ -107,7 +109,6 @@ impl RunState {
     }
 
     pub(super) fn end_undo(&mut self, key: &StepKey, attempt: u32, outcome: &Outcome) -> Result<(), String> {
-        let attended = self.request.attended;
         let step = self.step_mut(key)?;
         if !matches!(step.undo, UndoStatus::Running | UndoStatus::Dangling) || step.undo_attempts != attempt {
             return Err(format!("the undo of {key} is not running"));
@@ -117,18 +118,28 @@ impl RunState {
                 step.undone();
                 return Ok(());
             }
+            Outcome::Unknown { why, .. } => {
+                step.undo = UndoStatus::Unknown { why: why.clone(), tried: false, settled: false };
+                self.judge_undo(key);
+                return Ok(());
+            }
             // It never began, says the node.
             Outcome::Interrupted if step.undo == UndoStatus::Dangling => {
                 step.undo = UndoStatus::Due;
                 return Ok(());
             }
             Outcome::Failed(failure) => failure.message.clone(),
-            Outcome::Unknown { why } => why.clone(),
             Outcome::Interrupted => "it was interrupted".to_owned(),
         };
-        step.undo = UndoStatus::Failed { why: why.clone(), settled: !attended };
+        self.undo_failed(key, &why)
+    }
+
+    /// At a terminal somebody is asked about it, else the run stops.
+    pub(super) fn undo_failed(&mut self, key: &StepKey, why: &str) -> Result<(), String> {
+        let attended = self.request.attended;
+        self.step_mut(key)?.undo = UndoStatus::Failed { why: why.to_owned(), settled: !attended };
         if !attended {
-            self.stop_for_undo(key, &why);
+            self.stop_for_undo(key, why);
         }
         Ok(())
     }

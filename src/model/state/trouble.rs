@@ -11,9 +11,13 @@ impl RunState {
     pub(super) fn judge(&mut self, key: &StepKey, phase: usize, planned: &PlannedStep, outcome: &Outcome) {
         let (kind, why) = match outcome {
             Outcome::Failed(failure) => (Some(failure.kind), failure.message.clone()),
-            Outcome::Unknown { why } => (None, why.clone()),
+            Outcome::Unknown { why, .. } => (None, why.clone()),
             _ => return,
         };
+        // What can still be settled is no trouble yet.
+        if kind.is_none() && self.may_be_settled(key, false) {
+            return;
+        }
         let answered = matches!(kind, Some(FailureKind::GateClosed | FailureKind::NoAnswer));
         // On the way back, what went wrong on the way forward is no news.
         let is_forward = matches!(self.request.goal, Goal::Finished | Goal::Staged);
@@ -48,7 +52,7 @@ impl RunState {
         let outcome = self.step(key)?.status.bad_outcome()?;
         let why = match &outcome {
             Outcome::Failed(failure) => failure.message.clone(),
-            Outcome::Unknown { why } => why.clone(),
+            Outcome::Unknown { why, .. } => why.clone(),
             _ => String::new(),
         };
         Some(stop_of(key, planned, &outcome, &why))
@@ -82,7 +86,7 @@ impl RunState {
             Question::Trouble { key, undo } => {
                 let step = self.step_mut(key)?;
                 let in_trouble = if *undo {
-                    matches!(step.undo, UndoStatus::Failed { .. })
+                    matches!(step.undo, UndoStatus::Failed { .. } | UndoStatus::Unknown { .. })
                 } else {
                     step.status.bad_outcome().is_some()
                 };
@@ -132,14 +136,16 @@ impl RunState {
 
     fn answer_undo(&mut self, key: &StepKey, decision: &Decision) -> Result<(), String> {
         let step = self.step_mut(key)?;
-        let UndoStatus::Failed { why, .. } = step.undo.clone() else {
+        let (UndoStatus::Failed { why, settled } | UndoStatus::Unknown { why, settled, .. }) = &mut step.undo
+        else {
             return Err(format!("the undo of {key} is in no trouble"));
         };
         match decision {
             Decision::Retry => step.undo = UndoStatus::Due,
             Decision::MarkDone { .. } => step.undone(),
             _ => {
-                step.undo = UndoStatus::Failed { why: why.clone(), settled: true };
+                *settled = true;
+                let why = why.clone();
                 self.stop_for_undo(key, &why);
             }
         }
@@ -160,17 +166,7 @@ impl RunState {
                     self.ask_guards_anew(&turn, key);
                 }
             }
-            Decision::MarkDone { .. } => {
-                step.status = StepStatus::Done;
-                // Whoever did it by hand has made the change that the step stands for.
-                step.changed |= planned.changes_something();
-                if planned.has_undo() {
-                    step.undo = UndoStatus::Due;
-                }
-                if matches!(planned.work, Work::PassPoint { .. }) {
-                    self.points_passed.insert(key.clone());
-                }
-            }
+            Decision::MarkDone { .. } => self.mark_done(key, &planned)?,
             // The questions before a phase belong to no node that could be left out.
             Decision::SkipNode { reason } if planned.section != Section::Before => {
                 let reason = reason.clone();
@@ -183,6 +179,20 @@ impl RunState {
             Decision::SkipNode { .. } | Decision::Yes | Decision::No | Decision::Override { .. } => {
                 self.request_stop(meant);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a step as done. Whoever did it has made the change that the step stands for.
+    pub(super) fn mark_done(&mut self, key: &StepKey, planned: &PlannedStep) -> Result<(), String> {
+        let step = self.step_mut(key)?;
+        step.status = StepStatus::Done;
+        step.changed |= planned.changes_something();
+        if planned.has_undo() {
+            step.undo = UndoStatus::Due;
+        }
+        if matches!(planned.work, Work::PassPoint { .. }) {
+            self.points_passed.insert(key.clone());
         }
         Ok(())
     }
@@ -201,7 +211,9 @@ impl StepStatus {
     pub(super) fn bad_outcome(&self) -> Option<Outcome> {
         match self {
             Self::Failed(failure) => Some(Outcome::Failed(failure.clone())),
-            Self::Unknown { why } => Some(Outcome::Unknown { why: why.clone() }),
+            Self::Unknown { why, rebooted, .. } => {
+                Some(Outcome::Unknown { why: why.clone(), rebooted: *rebooted })
+            }
             _ => None,
         }
     }

@@ -12,8 +12,8 @@ use crate::model::name::{ClusterName, NodeName, PhaseName, StepName, VarName};
 use crate::model::plan::{Plan, Sources};
 use crate::model::planner;
 use crate::model::procedure::{
-    Action, BatchSize, Check, CheckRef, Gate, Manual, Phase, PhaseBody, PointOfNoReturn, Procedure, Rolling,
-    Run, Scope, Script, Step, Target, Undo,
+    Action, BatchSize, Check, CheckRef, Gate, IfUnknown, Manual, Phase, PhaseBody, PointOfNoReturn,
+    Procedure, Rolling, Run, Scope, Script, Step, Target, Undo,
 };
 use crate::model::selector::Selector;
 use crate::model::template::Template;
@@ -136,6 +136,7 @@ fn step(name: &str, action: Action) -> Step {
         temporary: None,
         capture: None,
         point_of_no_return: None,
+        if_unknown: IfUnknown::default(),
         action,
     }
 }
@@ -183,6 +184,7 @@ pub(in crate::model) trait Said: Sized {
     fn with_undo(self) -> Self;
     fn temporary(self, scope: Scope) -> Self;
     fn retried(self, times: u32) -> Self;
+    fn if_unknown(self, change: impl FnOnce(&mut IfUnknown)) -> Self;
 }
 
 impl Said for Step {
@@ -197,6 +199,11 @@ impl Said for Step {
 
     fn retried(self, times: u32) -> Self {
         Self { retries: times, ..self }
+    }
+
+    fn if_unknown(mut self, change: impl FnOnce(&mut IfUnknown)) -> Self {
+        change(&mut self.if_unknown);
+        self
     }
 }
 
@@ -217,6 +224,7 @@ pub(in crate::model) fn request(goal: Goal) -> Request {
         pause_after: None,
         parallel: 2,
         gate_timeout: None,
+        decisions: Vec::new(),
         change: None,
         args: Vec::new(),
     }
@@ -236,5 +244,5 @@ pub(in crate::model) fn failed(kind: FailureKind) -> Outcome {
 }
 
 pub(in crate::model) fn unknown() -> Outcome {
-    Outcome::Unknown { why: "contact lost".to_owned() }
+    Outcome::Unknown { why: "contact lost".to_owned(), rebooted: false }
 }

@@ -9,10 +9,11 @@ use proptest::prelude::*;
 use super::builder::*;
 use super::resumption::rich;
 use super::simulator::{Simulation, World, epoch, simulate};
+use super::unknown::declared;
 use crate::model::condition::{Value, Verdict};
 use crate::model::event::{
-    Decision, Event, FailureKind, Goal, Halt, How, Outcome, Question, Reading, Record, Request, RunEnd, Stop,
-    TurnEnd,
+    Decided, Decision, Event, FailureKind, Goal, Halt, How, Means, Outcome, Question, Reading, Record,
+    Request, RunEnd, Settlement, Stop, TurnEnd,
 };
 use crate::model::name::{CheckName, RoleName, VarName};
 use crate::model::plan::{Plan, StepKey};
@@ -40,6 +41,15 @@ fn batch(phase: usize, names: &str) -> Event {
 fn answered(question: Question, decision: Decision) -> Event {
     let by = finish().by;
     Event::Answered { question, decision, how: How::Terminal, by, readings: Vec::new() }
+}
+
+fn settled(text: &str, undo: bool) -> Event {
+    let (verdict, how) = (Settlement::Done, Means::Decided);
+    Event::Settled { key: key(text), undo, verdict, how, by: Some(finish().by), why: String::new() }
+}
+
+fn left(text: &str, undo: bool) -> Event {
+    Event::LeftUnknown { key: key(text), undo, why: String::new() }
 }
 
 fn trouble(text: &str, undo: bool) -> Question {
@@ -79,6 +89,8 @@ fn what_cannot_follow_is_refused() {
         ended(up, failed(FailureKind::Script)),
     ];
     let through = [&both[..3], &[ended(up, done.clone())]].concat();
+    let unknown = [&both[..3], &[ended(up, super::builder::unknown()), left(up, false)]].concat();
+    let twice = [&unknown[..], &[settled(up, false)]].concat();
     let undoing = [&through[..], &[Event::UndoStarted { key: key(&drain), attempt: 1 }]].concat();
     let closed = [Event::RunClosed {
         verdict: RunEnd::Stopped(Stop { halt: Halt::Interrupted, why: String::new(), key: None }),
@@ -140,6 +152,16 @@ fn what_cannot_follow_is_refused() {
         ),
         ("finished with phases open", &[], Event::RunClosed { verdict: RunEnd::Finished }),
         ("staged, and more was wanted", &[], Event::RunClosed { verdict: RunEnd::Staged }),
+        ("settled, and it is done", &through, settled(up, false)),
+        ("settled, and it has not begun", &both[..2], settled(up, false)),
+        ("settled while it runs", &both[..1], settled(&drain, false)),
+        ("an undo is settled that has not begun", &through, settled(&drain, true)),
+        ("an undo is settled while it runs", &undoing, settled(&drain, true)),
+        ("an unknown step's undo is settled", &unknown, settled(up, true)),
+        ("left unknown, and it is done", &through, left(up, false)),
+        ("left unknown twice", &unknown, left(up, false)),
+        ("an unknown step begins again", &unknown, started(up, 2)),
+        ("settled twice", &twice, settled(up, false)),
         ("closed while a step runs", &both[..1], closed[0].clone()),
         ("something after the end", &closed, Event::PhaseEnded { phase: 0 }),
         ("closed twice", &closed, closed[0].clone()),
@@ -233,6 +255,7 @@ impl Dice {
     fn world(&self) -> World {
         let dice = || self.clone();
         let (step, undo, recover, answer, interrupt, last) = (dice(), dice(), dice(), dice(), dice(), dice());
+        let probe = dice();
         World {
             step: Box::new(move |_, _| step.outcome()),
             undo: Box::new(move |_, _| match undo.roll() % 12 {
@@ -246,6 +269,11 @@ impl Dice {
                 3 if !undo => Outcome::Interrupted,
                 _ => Outcome::Done,
             }),
+            probe: Box::new(move |_| match probe.roll() % 3 {
+                1 => Verdict::DoesNotHold { why: "no".into() },
+                2 => Verdict::Unreadable { why: "no answer".into() },
+                _ => Verdict::Holds,
+            }),
             // The way back is not offered on the way back.
             answer: Box::new(move |question| match answer.decision() {
                 Decision::RollBack if question.key().step.as_str().contains("rollback") => Decision::No,
@@ -256,6 +284,15 @@ impl Dice {
         }
     }
 
+    fn decisions(&self, state: &RunState) -> Vec<Decided> {
+        let all = [Settlement::Done, Settlement::NotDone, Settlement::Failed];
+        let decide = |(key, undo)| {
+            let verdict = *all.get(usize::from(self.roll() % 5))?;
+            Some(Decided { key, undo, verdict, why: None })
+        };
+        state.undecided().into_iter().filter_map(decide).collect()
+    }
+
     fn request(&self, state: Option<&RunState>) -> Request {
         let goal = match (self.roll() % 10, state) {
             (1, None) => Goal::Staged,
@@ -264,7 +301,8 @@ impl Dice {
             _ => Goal::Finished,
         };
         let limit = (self.roll() % 6 == 1).then(|| nodes("b"));
-        Request { attended: self.roll() % 2 == 1, limit, ..request(goal) }
+        let decisions = state.map(|state| self.decisions(state)).unwrap_or_default();
+        Request { attended: self.roll() % 2 == 1, limit, decisions, ..request(goal) }
     }
 }
 
@@ -272,7 +310,8 @@ impl Dice {
 fn story(numbers: Vec<u8>) -> Simulation {
     let dice = Dice::new(numbers);
     let mut world = dice.world();
-    let mut simulation = Simulation::open(rich(), dice.request(None));
+    let plan = if dice.roll() % 2 == 1 { declared() } else { rich() };
+    let mut simulation = Simulation::open(plan, dice.request(None));
     for _ in 0..4 {
         let dies_after = usize::from(dice.roll()) % 80;
         if dies_after > 40 {
@@ -454,6 +493,11 @@ fn every_event_survives_the_journal() {
         Event::Asked { question: Question::During { key: k() } },
         Event::Asked { question: trouble("a/p.drain.1", true) },
         Event::PointPassed { key: k() },
+        settled("a/p.drain.1", true),
+        left("a/p.drain.1", false),
+        Event::RunResumed {
+            request: Request { decisions: vec!["a/p.drain.1.undo=fail:why".parse().unwrap()], ..finish() },
+        },
         Event::PhaseEnded { phase: 7 },
         Event::StopRequested { stop },
     ];

@@ -8,3 +8,4 @@ mod resumption;
 mod rollback;
 mod simulator;
 mod temporary;
+mod unknown;

@@ -1,7 +1,7 @@
 //! In which order things are done, how many at a time, and what stops them.
 
 use super::builder::*;
-use super::simulator::{Simulation, World, simulate};
+use super::simulator::{Simulation, World, forgetful, simulate};
 use crate::model::event::{Decision, FailureKind, Goal, Halt, Outcome, Request, RunEnd};
 use crate::model::name::{RoleName, VarName};
 use crate::model::procedure::{BatchSize, Phase, PhaseBody};
@@ -228,10 +228,10 @@ fn an_unknown_outcome_is_never_tolerated_not_even_by_the_next_invocation() {
     let mut world = World { step: Box::new(|_, _| unknown()), ..World::default() };
     let mut simulation = simulate(plan("a b", tolerant(1)), finish(), &mut world);
     assert_eq!(simulation.halt(), Some(Halt::Unknown));
-    simulation.resume(finish()).run(&mut World::default()).audit();
+    simulation.resume(finish()).run(&mut forgetful()).audit();
     assert_eq!((simulation.story(), simulation.halt()), (String::new(), Some(Halt::Unknown)));
     let retry = |_: &_| Decision::Retry;
-    simulation.resume(attended()).run(&mut World::default().answering(retry)).audit();
+    simulation.resume(attended()).run(&mut forgetful().answering(retry)).audit();
     assert_eq!(simulation.story(), "a up, a more, [b], b up, b more, [a], a after, [b], b after");
 }
 

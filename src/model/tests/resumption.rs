@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::builder::*;
 use super::simulator::{Simulation, World, forgetful, simulate};
-use crate::model::event::{Decision, Event, Goal, Outcome, Question, Record, RunEnd, TurnEnd};
+use crate::model::event::{Decision, Event, Goal, Outcome, Question, Record, RunEnd, Settlement, TurnEnd};
 use crate::model::plan::{Plan, StepKey};
 use crate::model::planner::way_back;
 use crate::model::procedure::{BatchSize, Scope};
@@ -25,15 +25,22 @@ pub(super) fn audit(records: &[Record]) {
                 let again = settled.contains(key) && planned.is_effect() && !returning.contains(key);
                 assert!(!again, "{key} begins again at {}", record.seq);
                 settled.remove(key);
+                returning.remove(key);
                 if planned.has_undo() {
                     in_force.insert(key.clone());
                 }
             }
             Event::StepEnded { key, outcome: Outcome::Done | Outcome::Skipped { .. }, .. } => {
                 settled.insert(key.clone());
-                returning.remove(key);
             }
-            Event::Answered {
+            Event::Settled { key, undo: false, verdict: Settlement::Done, .. } => {
+                settled.insert(key.clone());
+                if plan.find(&key.step).unwrap().1.has_undo() {
+                    in_force.insert(key.clone());
+                }
+            }
+            Event::Settled { key, undo: true, verdict: Settlement::Done, .. }
+            | Event::Answered {
                 question: Question::Trouble { key, undo: true },
                 decision: Decision::MarkDone { .. },
                 ..

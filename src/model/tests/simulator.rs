@@ -6,11 +6,14 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 
 use super::builder::{failed, unknown};
+use crate::model::condition::Verdict;
 use crate::model::event::{
-    Decision, Event, FailureKind, Goal, Halt, How, Outcome, Question, Record, Request, RunEnd, RunId, Stop,
+    Decision, Event, FailureKind, Goal, Halt, How, Means, Outcome, Question, Record, Request, RunEnd, RunId,
+    Stop,
 };
 use crate::model::name::NodeName;
 use crate::model::plan::{Plan, StepKey, Work};
+use crate::model::recovery::Settling;
 use crate::model::schedule::{self, Move};
 use crate::model::state::{RunState, RunStatus};
 
@@ -27,6 +30,8 @@ pub(super) struct World {
     pub(super) undo: Ends<u32>,
     /// What became of a step or an undo that an earlier invocation left.
     pub(super) recover: Ends<bool>,
+    /// What `done_if` of a step answers.
+    pub(super) probe: Box<dyn FnMut(&str) -> Verdict>,
     /// Who has the role of `last:` now.
     pub(super) last: Holders,
     /// What the operator says.
@@ -41,6 +46,7 @@ impl Default for World {
             step: Box::new(|_, _| Outcome::Done),
             undo: Box::new(|_, _| Outcome::Done),
             recover: Box::new(|_, _| Outcome::Done),
+            probe: Box::new(|_| Verdict::Holds),
             last: Box::new(|_| Vec::new()),
             answer: Box::new(|question| panic!("nobody answers {question:?}")),
             interrupt: Box::new(|_| false),
@@ -189,6 +195,7 @@ impl Simulation {
                 self.say(self.name(&key).replacen(' ', " ~", 1), world);
             }
             Move::Recover { key, undo } => self.recover(key, undo, world),
+            Move::Settle { key, undo } => self.settle(key, undo, world),
             Move::Ask(question) => {
                 self.commit(Event::Asked { question: question.clone() });
                 let decision = (world.answer)(&question);
@@ -222,6 +229,24 @@ impl Simulation {
             Event::UndoEnded { key, attempt: undo_attempt, outcome }
         } else {
             Event::StepEnded { key, attempt, outcome }
+        });
+    }
+
+    /// As the engine does it.
+    fn settle(&mut self, key: StepKey, undo: bool, world: &mut World) {
+        let mut found = self.state.settling(&key, undo, None);
+        if found == Settling::AskProbe {
+            self.log.push(format!("{}?", self.name(&key)));
+            found = self.state.settling(&key, undo, Some(&(world.probe)(&self.name(&key))));
+        }
+        let decided = self.state.decision(&key, undo).and_then(|decided| decided.why.clone());
+        let why = decided.unwrap_or_default();
+        self.commit(match found {
+            Settling::Settled(verdict, how) => {
+                let by = (how == Means::Decided).then(|| self.state.request.by.clone());
+                Event::Settled { key, undo, verdict, how, by, why }
+            }
+            Settling::AskProbe | Settling::AskHuman => Event::LeftUnknown { key, undo, why },
         });
     }
 

@@ -270,7 +270,9 @@ fn detail(
             Some(StepStatus::Failed(failure)) => {
                 parts.push(format!("{}: {}", run::title_of(state, &key), failure.message));
             }
-            Some(StepStatus::Unknown { why }) => parts.push(format!("{}: {why}", run::title_of(state, &key))),
+            Some(StepStatus::Unknown { why, .. }) => {
+                parts.push(format!("{}: {why}", run::title_of(state, &key)));
+            }
             _ => {}
         }
     }
