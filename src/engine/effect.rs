@@ -18,6 +18,7 @@ use crate::model::host::Become;
 use crate::model::job::Standing;
 use crate::model::name::NodeName;
 use crate::model::procedure::{During, Get, Put, Run, Script, Step};
+use crate::model::recovery::{self, Ruling};
 use crate::model::template::{Template, Vars};
 use crate::transport::{Facts, Job, JobEnd, JobRef, Limit, TransportError, Upload, hash_file};
 
@@ -113,6 +114,16 @@ async fn finish(
     ended: Result<JobEnd, TransportError>,
     output: &Output,
 ) -> Done {
+    // A step that boots its node is cut off by that; it is known how it ended when the node is back.
+    let is_cut_off = match &ended {
+        Ok(JobEnd::Unclear(Standing::Ended { rebooted, .. } | Standing::Lost { rebooted, .. })) => !rebooted,
+        Err(TransportError::Lost { .. }) => true,
+        _ => false,
+    };
+    if step.if_unknown.reboots && is_cut_off {
+        await_boot(at, at.machine(), step.timeout).await?;
+        return Err(Outcome::Unknown { why: "the node was booted while it ran".to_owned(), rebooted: true });
+    }
     judge(&run.ok_codes, ended, output)?;
     if let Some(capture) = &step.capture {
         let stdout = output.stdout();
@@ -159,9 +170,7 @@ async fn follow(
     let limit = Limit { deadline, become_with: rights(at, &on, script) };
     let ended = contact::rejoin(at, &on, &job_of(at, is_undo)?, &limit, output).await;
     match ended {
-        Ok(JobEnd::Unclear(standing))
-            if standing.never_began() || standing == (Standing::Absent { known: true }) =>
-        {
+        Ok(JobEnd::Unclear(standing)) if recovery::rule(standing) == Ruling::NeverBegan => {
             Err(Outcome::Interrupted)
         }
         ended => Ok(ended),
@@ -220,35 +229,24 @@ fn judge(ok_codes: &[i32], ended: Result<JobEnd, TransportError>, output: &Outpu
 
 /// What the node says of a job that has no exit status.
 fn unclear(standing: Standing, output: &Output) -> Done {
-    let rebooted =
-        matches!(standing, Standing::Ended { rebooted: true, .. } | Standing::Lost { rebooted: true, .. });
-    let unknown = |why: &str| Err(Outcome::Unknown { why: why.to_owned(), rebooted });
     let refused = |kind, message: &str| {
         let tail = output.tail();
         Err(Outcome::Failed(Failure { kind, message: message.to_owned(), tail, help: None }))
     };
-    match standing {
-        Standing::Absent { known: false } => unknown(
-            "the node does not know this run any more: it was put back to an earlier state, or set up anew",
-        ),
-        Standing::Absent { known: true } | Standing::Void | Standing::Unbegun => refused(
+    match (standing, recovery::rule(standing)) {
+        (Standing::Fenced, _) => {
+            refused(FailureKind::Unreachable, "somebody else has taken over the cluster; it was not begun")
+        }
+        (Standing::Conflict, _) => {
+            refused(FailureKind::Input, "the node was given another script under this step's name before")
+        }
+        (_, Ruling::NeverBegan) => refused(
             FailureKind::Unreachable,
             "the node did not begin it, and never will: its disk may be full, or somebody ended it",
         ),
-        Standing::Fenced => {
-            refused(FailureKind::Unreachable, "somebody else has taken over the cluster; it was not begun")
-        }
-        Standing::Conflict => {
-            refused(FailureKind::Input, "the node was given another script under this step's name before")
-        }
-        Standing::Running => unknown("it still runs"),
-        Standing::Ended { code, .. } => {
-            let why = format!("the node was shut down in the middle of it (exit status {code})");
-            Err(Outcome::Unknown { why, rebooted })
-        }
-        Standing::Lost { rebooted: true, .. } => unknown("the node was restarted in the middle of it"),
-        Standing::Lost { rebooted: false, .. } => {
-            unknown("its process on the node was killed, and with it its exit status")
+        (_, Ruling::Unknown { why, rebooted }) => Err(Outcome::Unknown { why, rebooted }),
+        (_, Ruling::Follow | Ruling::AwaitOrphans { .. }) => {
+            Err(Outcome::Unknown { why: "it still runs".to_owned(), rebooted: false })
         }
     }
 }
@@ -370,7 +368,7 @@ async fn await_boot(at: &Assignment, on: &NodeName, patience: Duration) -> Done 
             Ok(_) => "it answers, and has not been restarted".to_owned(),
             // It may be another machine, and waiting makes it no better.
             Err(error) if !contact::comes_back(&error) => {
-                return Err(Outcome::Unknown { why: error.to_string() });
+                return Err(Outcome::Unknown { why: error.to_string(), rebooted: false });
             }
             Err(error) => error.to_string(),
         };
