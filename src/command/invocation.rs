@@ -14,7 +14,7 @@ use crate::engine::secrets::Secrets;
 use crate::engine::{EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
-use crate::model::event::{Event, Goal, Request, RunEnd};
+use crate::model::event::{Event, Goal, LockTerms, Request, RunEnd};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::Dialer;
@@ -45,6 +45,7 @@ pub(super) fn request(context: &Context, goal: Goal) -> Request {
         pause_after: None,
         parallel: 4,
         gate_timeout: None,
+        lock: LockTerms::default(),
         change: None,
         args: context.args.clone(),
     }

@@ -86,6 +86,7 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
         Halt::CheckFailed => vec![on("go on, once the check holds")],
         Halt::Unreachable => vec![command(&["check"], "reach every node"), on("go on")],
         Halt::Input => vec![command(&["check"], "look for mistakes"), on("go on")],
+        Halt::Held => held(state, &resume, program),
         Halt::UndoFailed | Halt::RollbackFailed => {
             vec![on("try it again"), command(&["status"], "what is still in force")]
         }
@@ -107,6 +108,24 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
     }
     if !state.has_started() && forward {
         next.push(command(&["unstage"], "remove what was staged"));
+    }
+    next
+}
+
+/// What to do about somebody else's lock: wait for him, look, and only where he seems gone, break it.
+fn held(state: &RunState, resume: &[&str], program: &[&str]) -> Vec<Next> {
+    let command = |words: &[&str], note: &str| Next::new(&[program, resume, words].concat(), note);
+    let mut next = Vec::new();
+    let Some((_, fence)) = &state.refused else {
+        return vec![Next::new(&[program, &["status"]].concat(), "who took over, and where it stands")];
+    };
+    if fence.ended.is_none() {
+        next.push(command(&["--lock-wait", "10m"], "wait for it, ten minutes at most"));
+    }
+    next.push(Next::new(&[program, &["status"]].concat(), "who holds which node"));
+    if fence.is_stale() && fence.holds() {
+        let note = "take it all the same, once you know that nobody works there";
+        next.push(command(&["--break-lock", "REASON"], note));
     }
     next
 }
@@ -212,6 +231,7 @@ mod tests {
             Halt::NoAnswer,
             Halt::CheckFailed,
             Halt::Unreachable,
+            Halt::Held,
             Halt::DrainFailed,
             Halt::Interrupted,
             Halt::UndoFailed,

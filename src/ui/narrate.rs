@@ -74,6 +74,16 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
             Sign::Working,
             format!("run {} goes on, by {}@{}", state.run, request.by.user, request.by.host),
         ),
+        Event::LockTaken { broke: Some(broken), .. } => quietly(told(
+            None,
+            Sign::Waiting,
+            format!("the lock was taken from {}: {}", broken.holder, broken.reason),
+        )),
+        Event::LockTaken { epochs, broke: None } => {
+            verbose(told(None, Sign::Done, format!("locked: {}", words::count(epochs.len(), "node"))))
+        }
+        // The stop that follows says it.
+        Event::LockRefused { .. } => return None,
         Event::BaselineTaken { check, node, verdict } => {
             let was = match verdict {
                 Verdict::Holds => "holds".to_owned(),

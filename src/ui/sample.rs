@@ -156,6 +156,7 @@ pub(super) fn request() -> Request {
         pause_after: None,
         parallel: 4,
         gate_timeout: None,
+        lock: crate::model::event::LockTerms::default(),
         change: Some("CHG-20418".into()),
         args: vec!["start".into(), "--change".into(), "CHG-20418".into()],
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::condition::Verdict;
+use super::fence::{Broken, Fence};
 use super::event::{Failure, Question, Reading, Request, RunEnd, RunId, Stop, Turn};
 use super::name::{CheckName, NodeName, RoleName};
 use super::plan::{Plan, StepKey};
@@ -45,6 +46,12 @@ pub struct RunState {
     pub latest_at: Timestamp,
     /// The number of the latest record.
     pub latest_seq: u64,
+    /// The highest number of a lock that the run had, by node; all nodes that it was ever brought to.
+    pub epochs: BTreeMap<NodeName, u64>,
+    /// Locks that were taken from others for this run.
+    pub broke: Vec<Broken>,
+    /// Who has the lock that the latest invocation was refused.
+    pub refused: Option<(NodeName, Fence)>,
     /// What the invariants answered before anything was touched.
     pub baseline: BTreeMap<(CheckName, NodeName), Verdict>,
     /// Roles as they were at the start.

@@ -217,6 +217,7 @@ pub(in crate::model) fn request(goal: Goal) -> Request {
         pause_after: None,
         parallel: 2,
         gate_timeout: None,
+        lock: crate::model::event::LockTerms::default(),
         change: None,
         args: Vec::new(),
     }

@@ -129,6 +129,7 @@ fn reason(halt: Halt) -> &'static str {
         Halt::NoAnswer => "no_answer",
         Halt::CheckFailed => "check_failed",
         Halt::Unreachable => "unreachable",
+        Halt::Held => "held",
         Halt::DrainFailed => "drain_failed",
         Halt::Interrupted => "interrupted",
         Halt::UndoFailed => "undo_failed",
