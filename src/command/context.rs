@@ -154,7 +154,9 @@ impl Context {
             }
         };
         let mut terms = terms(cluster, flags)?;
-        terms.wait = flags.lock_wait.map(|wait| wait.saturating_sub(begun.elapsed()));
+        if is_told {
+            terms.wait = flags.lock_wait.map(|wait| wait.saturating_sub(begun.elapsed()));
+        }
         Ok((lock, terms))
     }
 

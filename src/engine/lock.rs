@@ -116,7 +116,7 @@ async fn take(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Resul
         token: state.token.clone(),
         seat: lock.seat.clone(),
         by: state.request.by.clone(),
-        doing: state.request.args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default(),
+        doing: verb(&state.request.goal).to_owned(),
         args: state.request.args.join(" "),
         rule: match (&lock.break_for, lock.adopt) {
             (Some(_), _) => FenceRule::Break,
@@ -146,6 +146,15 @@ async fn take(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Resul
             Err(Attempt::Held { node: node.clone(), fence, why })
         }
         Err(error) => unlocked(state, &error).map_err(Attempt::Failed),
+    }
+}
+
+fn verb(goal: &Goal) -> &'static str {
+    match goal {
+        Goal::Staged => "stage",
+        Goal::Finished => "start",
+        Goal::Unstaged => "unstage",
+        Goal::RolledBack(_) => "rollback",
     }
 }
 

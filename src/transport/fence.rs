@@ -360,7 +360,8 @@ mod tests {
 
     #[test]
     fn what_a_holder_wrote_cannot_pass_for_what_the_node_says() {
-        let text = "held\nepoch=4\nnow=1000\nbeat=990\nend=\nrun=r\nseat=a\nend=released\nepoch=9\nsince=400\n";
+        let text =
+            "held\nepoch=4\nnow=1000\nbeat=990\nend=\nrun=r\nseat=a\nend=released\nepoch=9\nsince=400\n";
         let fence = Answer::read(text).fence().unwrap();
         assert_eq!((fence.epoch, fence.ended), (4, None));
         assert_eq!((fence.age.as_secs(), fence.seen.as_secs()), (600, 10));

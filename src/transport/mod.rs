@@ -43,8 +43,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::host::{Become, Connection};
 use crate::model::fence::{Fence, FenceEnd};
+use crate::model::host::{Become, Connection};
 use crate::model::job::Standing;
 use crate::model::name::{ClusterName, NodeName};
 

@@ -106,7 +106,7 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
             next.push(command(&["rollback"], &format!("take {} back", words::list_some(&done, NAMED))));
         }
     }
-    if !state.has_started() && forward {
+    if !state.has_started() && forward && stop.halt != Halt::Held {
         next.push(command(&["unstage"], "remove what was staged"));
     }
     next
@@ -116,13 +116,14 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
 fn held(state: &RunState, resume: &[&str], program: &[&str]) -> Vec<Next> {
     let command = |words: &[&str], note: &str| Next::new(&[program, resume, words].concat(), note);
     let mut next = Vec::new();
+    let status = Next::new(&[program, &["status"]].concat(), "who holds which node, and where it stands");
     let Some((_, fence)) = &state.refused else {
-        return vec![Next::new(&[program, &["status"]].concat(), "who took over, and where it stands")];
+        return vec![status, command(&["--lock-wait", "10m"], "go on, once the other one lets go")];
     };
     if fence.ended.is_none() {
         next.push(command(&["--lock-wait", "10m"], "wait for it, ten minutes at most"));
     }
-    next.push(Next::new(&[program, &["status"]].concat(), "who holds which node"));
+    next.push(status);
     if fence.is_stale() && fence.holds() {
         let note = "take it all the same, once you know that nobody works there";
         next.push(command(&["--break-lock", "REASON"], note));

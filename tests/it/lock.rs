@@ -11,7 +11,7 @@ use super::support::{Cluster, Invocation, Output, Running, effects};
 
 /// Two nodes whose upgrade waits until the test lets it go.
 fn waiting() -> Cluster {
-    cluster(r#"{ run: "LOG(begins); until test -e \"$dir/../go\"; do sleep 0.05; done; LOG(ends)" }"#)
+    cluster(r#"run: LOG(begins); until test -e "$dir/../go"; do sleep 0.05; done; LOG(ends)"#)
 }
 
 fn cluster(upgrade: &str) -> Cluster {
@@ -105,7 +105,7 @@ fn the_second_operator_is_told_who_works() {
 
 #[test]
 fn a_finished_run_lets_the_other_begin() {
-    let cluster = cluster("{ run: LOG(up) }");
+    let cluster = cluster("run: LOG(up)");
     cluster.start(&[]).run().code(0);
     other_starts(&cluster, &[]).run().code(0);
     assert_eq!(cluster.effects(), ["n1 up", "n2 up", "n1 up", "n2 up"]);
@@ -114,7 +114,7 @@ fn a_finished_run_lets_the_other_begin() {
 
 #[test]
 fn a_run_that_stopped_keeps_the_cluster_until_it_is_over() {
-    let cluster = cluster("{ run: LOG(up) }");
+    let cluster = cluster("run: LOG(up)");
     cluster.start(&["--pause-after", "n1"]).run().code(16);
     assert_eq!(latest(&cluster, "n1"), (1, "stopped".to_owned()));
     let output = other_starts(&cluster, &[]).run();
@@ -132,11 +132,13 @@ fn who_waits_gets_it_afterwards() {
     let waits = other_starts(&cluster, &["--lock-wait", "1m"]).spawn();
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(cluster.effects(), ["n1 begins"]);
-    let short = other_starts(&cluster, &["--lock-wait", "1s"]).env("ROLLGATE_STATE_DIR", cluster.path("third"));
+    let short =
+        other_starts(&cluster, &["--lock-wait", "1s"]).env("ROLLGATE_STATE_DIR", cluster.path("third"));
     refused(&short.run()).stderr_has("waited 1 s");
     // Somebody who waits can leave.
-    let mut leaves =
-        other_starts(&cluster, &["--lock-wait", "1m"]).env("ROLLGATE_STATE_DIR", cluster.path("fourth")).spawn();
+    let mut leaves = other_starts(&cluster, &["--lock-wait", "1m"])
+        .env("ROLLGATE_STATE_DIR", cluster.path("fourth"))
+        .spawn();
     std::thread::sleep(Duration::from_secs(2));
     leaves.signal(Signal::INT);
     leaves.wait().code(16);
@@ -166,9 +168,12 @@ fn a_dead_holder_is_told_and_never_passed_over_in_silence() {
     kill(at_work(&cluster));
     silence(&cluster, "2 hours ago");
     let output = other_starts(&cluster, &[]).run();
-    refused(&output).stderr_has("last seen 2 h ago").stderr_has("it may be dead").stderr_has("--break-lock REASON");
+    refused(&output)
+        .stderr_has("last seen 2 h ago")
+        .stderr_has("it may be dead")
+        .stderr_has("--break-lock REASON");
     assert_eq!(latest(&cluster, "n1"), (1, String::new()));
-    cluster.rollgate(["status"]).run().code(0).stdout_has("its rollgate is gone");
+    cluster.rollgate(["status"]).run().code(0).stdout_has("a rollgate of this machine that is gone");
     let_go(&cluster);
 
     let broken = other_starts(&cluster, &["--break-lock", "CHG-7: anna's laptop is gone"]).run();
@@ -183,7 +188,7 @@ fn a_dead_holder_is_told_and_never_passed_over_in_silence() {
 
 #[test]
 fn the_same_machine_takes_its_own_lock_again() {
-    let cluster = cluster(r#"{ run: "LOG(up); test -e \"$dir/../go\" || sleep 20", retry: safe }"#);
+    let cluster = cluster(r#"run: LOG(up); test -e "$dir/../go" || sleep 20"#);
     let running = cluster.start(&[]).spawn();
     cluster.await_effect("n1 up");
     kill(running);
@@ -223,7 +228,8 @@ fn without_the_lock_nothing_is_undone() {
     let cluster = Cluster::new().nodes(1).procedure(&effects(procedure)).build();
     kill(at_work(&cluster));
     let dir = cluster.node_dir("n1").join("rollgate/test/fence");
-    fs::write(dir.join("2"), "run=2026-11-21.9\ntoken=x\nseat=somebody\nwho=eve\nhost=else\nsince=1\n").unwrap();
+    fs::write(dir.join("2"), "run=2026-11-21.9\ntoken=x\nseat=somebody\nwho=eve\nhost=else\nsince=1\n")
+        .unwrap();
     fs::write(dir.join("2.beat"), "").unwrap();
     cluster.resume().run().code(14).stderr_has("eve@else").stderr_has("still in force");
     assert_eq!(cluster.effects(), ["n1 made", "n1 begins"]);
@@ -233,7 +239,7 @@ fn without_the_lock_nothing_is_undone() {
 #[test]
 fn of_two_at_the_same_instant_one_runs() {
     const PAIRS: usize = 20;
-    let cluster = cluster(r#"{ run: "LOG(begins); sleep 0.3; LOG(ends)" }"#);
+    let cluster = cluster(r#"run: LOG(begins); sleep 0.3; LOG(ends)"#);
     let mut refusals = 0;
     for pair in 0..PAIRS {
         let begin = |name: &str| {

@@ -119,7 +119,8 @@ impl<J: Journal> Driver<J> {
         self.heartbeat = None;
         let state = self.state();
         for node in lock::release(&self.site, &state).await {
-            let text = "its lock could not be ended: another machine finds it held until this one comes again";
+            let text =
+                "its lock could not be ended: another machine finds it held until this one comes again";
             self.desk.notify(Notice::Said { node: Some(node), text: text.to_owned() });
         }
     }

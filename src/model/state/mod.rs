@@ -15,8 +15,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::condition::Verdict;
-use super::fence::{Broken, Fence};
 use super::event::{Failure, Question, Reading, Request, RunEnd, RunId, Stop, Turn};
+use super::fence::{Broken, Fence};
 use super::name::{CheckName, NodeName, RoleName};
 use super::plan::{Plan, StepKey};
 

@@ -55,7 +55,10 @@ pub struct LockView {
 
 impl LockView {
     /// Of the nodes' locks the one to know of: somebody else's, else one that ours left behind.
-    pub fn of<'a>(locks: impl IntoIterator<Item = (&'a NodeName, &'a Fence)>, seat: Option<&str>) -> Option<Self> {
+    pub fn of<'a>(
+        locks: impl IntoIterator<Item = (&'a NodeName, &'a Fence)>,
+        seat: Option<&str>,
+    ) -> Option<Self> {
         let held = locks.into_iter().filter(|(_, fence)| fence.holds()).map(|(node, fence)| Self {
             node: node.clone(),
             fence: fence.clone(),
@@ -464,7 +467,8 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
             let exit = exit_code.map(|code| format!("exit {code}, ")).unwrap_or_default();
             lines.push(Line::of(face, &format!("stopped: {exit}{}", stop.why)));
         }
-        lines.extend(run.broke.iter().map(|found| Line::of(face, &format!("lock-broken: {}", broken(found)))));
+        lines
+            .extend(run.broke.iter().map(|found| Line::of(face, &format!("lock-broken: {}", broken(found)))));
         lines.extend(run.outstanding.iter().map(|change| Line::of(face, &format!("in-force: {change}"))));
         lines.extend(run.aborting.iter().map(|fact| Line::of(face, &format!("giving-up: {fact}"))));
     }
