@@ -139,7 +139,18 @@ fn who_waits_gets_it_afterwards() {
     let mut leaves = other_starts(&cluster, &["--lock-wait", "1m"])
         .env("ROLLGATE_STATE_DIR", cluster.path("fourth"))
         .spawn();
-    std::thread::sleep(Duration::from_secs(2));
+    // From here on a signal is an answer.
+    let has_begun = || {
+        fs::read_dir(cluster.path("fourth/test/runs")).is_ok_and(|mut runs| {
+            runs.any(|run| {
+                fs::read(run.unwrap().path().join("journal.ndjson")).is_ok_and(|text| !text.is_empty())
+            })
+        })
+    };
+    while !has_begun() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_secs(1));
     leaves.signal(Signal::INT);
     leaves.wait().code(16);
     let_go(&cluster);
