@@ -13,8 +13,8 @@ use super::link::Link;
 use super::probe::{Asked, ask};
 use super::script::{self, Body};
 use super::{BoxFuture, Reader, Session, trouble};
-use crate::model::host::{Become, Connection, Shell, SshTarget};
 use crate::model::fence::{Fence, FenceEnd};
+use crate::model::host::{Become, Connection, Shell, SshTarget};
 use crate::model::job::Standing;
 use crate::model::name::{ClusterName, NodeName};
 
