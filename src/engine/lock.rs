@@ -39,7 +39,7 @@ pub(super) struct Hold {
 /// What came of a try to lock every node.
 pub(super) enum Attempt {
     /// All are locked.
-    Taken(Event),
+    Taken(Box<Event>),
     /// Somebody else has one; nothing is locked.
     Held { node: NodeName, fence: Box<Fence>, why: String },
     /// A node could not be asked; nothing is locked.
@@ -94,7 +94,7 @@ pub(super) async fn attempt(site: &Site<Changing>, state: &RunState, nodes: &[No
         }
     }
     let Some((arbiter, others)) = nodes.split_first() else {
-        return Attempt::Taken(Event::LockTaken { epochs: BTreeMap::new(), broke });
+        return Attempt::Taken(Box::new(Event::LockTaken { epochs: BTreeMap::new(), broke }));
     };
     let mut refused = take(site, state, arbiter).await.err();
     if refused.is_none() {
@@ -105,7 +105,7 @@ pub(super) async fn attempt(site: &Site<Changing>, state: &RunState, nodes: &[No
         give_back(site).await;
         return refused;
     }
-    Attempt::Taken(Event::LockTaken { epochs: site.epochs(), broke })
+    Attempt::Taken(Box::new(Event::LockTaken { epochs: site.epochs(), broke }))
 }
 
 async fn take(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Result<(), Attempt> {

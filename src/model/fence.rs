@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Operator, RunId};
 
 /// A holder that has been silent for less than this is alive, as far as anybody can tell.
-pub const STALE_AFTER: Duration = Duration::from_secs(60);
+pub const STALE_AFTER: Duration = Duration::from_mins(1);
 
 /// A lock as a node shows it. Every word in it was written by somebody, perhaps on another machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

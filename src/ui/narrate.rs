@@ -82,8 +82,6 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
         Event::LockTaken { epochs, broke: None } => {
             verbose(told(None, Sign::Done, format!("locked: {}", words::count(epochs.len(), "node"))))
         }
-        // The stop that follows says it.
-        Event::LockRefused { .. } => return None,
         Event::BaselineTaken { check, node, verdict } => {
             let was = match verdict {
                 Verdict::Holds => "holds".to_owned(),
@@ -135,7 +133,8 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
             let readings = gate::one_line(readings, &key.node);
             told(Some(&key.node), sign, format!("{} {word}: {readings}", run::title_of(state, key)))
         }
-        Event::Asked { .. } => return None,
+        // A prompt, or the stop that follows, says it.
+        Event::Asked { .. } | Event::LockRefused { .. } => return None,
         Event::Answered { question, decision, how, by, .. } => {
             let (sign, text) = answered(state, question, decision, *how, &by.user);
             told(Some(&question.key().node), sign, text)

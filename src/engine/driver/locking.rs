@@ -63,7 +63,7 @@ impl<J: Journal> Driver<J> {
         let mut said: Option<(Instant, NodeName, String)> = None;
         loop {
             let (node, fence, why) = match self.attempt(&nodes).await? {
-                Attempt::Taken(event) => return Ok(event),
+                Attempt::Taken(event) => return Ok(*event),
                 Attempt::Failed(stop) => return Err(stop.into()),
                 Attempt::Held { node, fence, why } => (node, fence, why),
             };
