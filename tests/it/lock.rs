@@ -250,7 +250,7 @@ fn without_the_lock_nothing_is_undone() {
 #[test]
 fn of_two_at_the_same_instant_one_runs() {
     const PAIRS: usize = 20;
-    let cluster = cluster(r#"run: LOG(begins); sleep 0.3; LOG(ends)"#);
+    let cluster = cluster("run: LOG(begins); sleep 0.3; LOG(ends)");
     let mut refusals = 0;
     for pair in 0..PAIRS {
         let begin = |name: &str| {
