@@ -469,7 +469,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__start)
-            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --yes --confirm --change --override --gate-timeout --pause-after --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --yes --confirm --change --override --gate-timeout --pause-after --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -480,6 +480,10 @@ _rollgate() {
                     return 0
                     ;;
                 -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --adopt)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -539,7 +543,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__status)
-            opts="-w -i -o -q -v -h --watch --offline --detailed-exitcode --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-w -i -o -q -v -h --watch --offline --from-nodes --detailed-exitcode --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -185,12 +185,7 @@ impl Context {
 
 /// How an invocation locks its nodes. The caller holds the cluster on this machine.
 pub(super) fn terms(cluster: &ClusterDir, flags: &Lock) -> Result<LockTerms, Refusal> {
-    Ok(LockTerms {
-        seat: cluster.seat()?,
-        wait: flags.lock_wait,
-        break_for: flags.break_lock.clone(),
-        adopt: false,
-    })
+    Ok(LockTerms { seat: cluster.seat()?, wait: flags.lock_wait, break_for: flags.break_lock.clone() })
 }
 
 /// The login that is at work; behind sudo the one who called it.

@@ -118,10 +118,10 @@ async fn take(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Resul
         by: state.request.by.clone(),
         doing: verb(&state.request.goal).to_owned(),
         args: state.request.args.join(" "),
-        rule: match (&lock.break_for, lock.adopt) {
-            (Some(_), _) => FenceRule::Break,
-            (None, true) => FenceRule::Adopt,
-            (None, false) => FenceRule::Own,
+        rule: match &lock.break_for {
+            _ if state.adopting => FenceRule::Adopt,
+            Some(_) => FenceRule::Break,
+            None => FenceRule::Own,
         },
         above: state.epochs.get(node).copied().unwrap_or_default(),
         first: !state.epochs.contains_key(node),

@@ -184,7 +184,7 @@ while :; do
   fi
 done
 mkdir -p -- "$dir/runs/$key/jobs" "$dir/runs/$key/journal"
-if [ -n "$first" ] || [ "$rule" = adopt ] || [ -f "$known" ]; then
+if [ -n "$first" ] || [ -f "$known" ]; then
   printf '%s\n' "$seat" >"$known.$$"
   rg_flush "$known.$$"
   mv -f -- "$known.$$" "$known"

@@ -94,8 +94,6 @@ pub struct LockTerms {
     pub wait: Option<Duration>,
     /// Why a lock of somebody else is taken from him.
     pub break_for: Option<String>,
-    /// Whether the run was begun elsewhere and goes on here from now on.
-    pub adopt: bool,
 }
 
 /// How far an invocation goes.

@@ -40,6 +40,7 @@ impl RunState {
             latest_at: record.at,
             latest_seq: record.seq,
             epochs: std::collections::BTreeMap::new(),
+            adopting: false,
             broke: Vec::new(),
             refused: None,
             baseline: std::collections::BTreeMap::new(),
@@ -90,11 +91,15 @@ impl RunState {
 
     fn fold(&mut self, record: &Record) -> Result<(), String> {
         match &record.event {
-            Event::Adopted { base, .. } => self.base.clone_from(base),
+            Event::Adopted { base, .. } => {
+                self.base.clone_from(base);
+                self.adopting = true;
+            }
             Event::RunOpened { .. } => return Err("the run is open already".to_owned()),
             Event::RunResumed { request } => self.resume(request)?,
             Event::LockTaken { epochs, broke } => {
                 self.take_lock(epochs)?;
+                self.adopting = false;
                 self.broke.extend(broke.clone());
             }
             Event::LockRefused { node, by } => self.refused = Some((node.clone(), by.clone())),

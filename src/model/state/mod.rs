@@ -48,6 +48,8 @@ pub struct RunState {
     pub latest_seq: u64,
     /// The highest number of a lock that the run had, by node; all nodes that it was ever brought to.
     pub epochs: BTreeMap<NodeName, u64>,
+    /// Whether the run was begun on another machine and this one has not locked its nodes yet.
+    pub adopting: bool,
     /// Locks that were taken from others for this run.
     pub broke: Vec<Broken>,
     /// Who has the lock that the latest invocation was refused.
