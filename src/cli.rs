@@ -361,7 +361,7 @@ pub struct Consent {
     #[arg(short, long)]
     pub yes: bool,
 
-    /// Agree to begin without the typed answer; must equal the cluster's name
+    /// Agree to begin without typing it; must equal the name
     #[arg(long, value_name = "CLUSTER")]
     pub confirm: Option<String>,
 
@@ -374,11 +374,11 @@ pub struct Consent {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 #[group(skip)]
 pub struct Lock {
-    /// Wait this long for another run to let go of the cluster, such as 10m
+    /// Wait this long for another run to let go of the cluster
     #[arg(long, value_name = "DURATION", value_parser = duration_with_unit)]
     pub lock_wait: Option<Duration>,
 
-    /// Take the lock of a run whose rollgate is dead; the reason goes into the journal
+    /// Take the lock from a rollgate that is dead; it is journaled
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub break_lock: Option<String>,
 }
