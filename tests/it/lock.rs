@@ -211,6 +211,22 @@ fn the_same_machine_takes_its_own_lock_again() {
     other_starts(&cluster, &[]).run().code(if latest(&cluster, "n1").1 == "released" { 0 } else { 14 });
 }
 
+/// A run that another machine took over is over for the one that had it, whatever its own journal says.
+#[test]
+fn an_adopted_run_goes_on_in_one_place_only() {
+    let cluster = waiting();
+    kill(at_work(&cluster));
+    let run = cluster.run_dir().file_name().unwrap().to_str().unwrap().to_owned();
+    let adopting = ["--resume", "--adopt", run.as_str()];
+    refused(&other_starts(&cluster, &adopting).run()).stderr_has("held by tester@");
+    silence(&cluster, "5 minutes ago");
+    let_go(&cluster);
+    other_starts(&cluster, &adopting).run().code(0);
+    assert_eq!(cluster.effects(), ["n1 begins", "n1 ends", "n2 begins", "n2 ends"]);
+    cluster.resume().run().code(14).stderr_has("was adopted elsewhere");
+    assert_eq!(cluster.effects().len(), 4);
+}
+
 /// Who is refused has no lock, and gives back what he had.
 #[test]
 fn a_refusal_leaves_the_other_nodes_free() {

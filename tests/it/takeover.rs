@@ -35,7 +35,11 @@ fn cluster() -> Cluster {
 
 /// A verb as it is typed at the other machine.
 fn elsewhere(cluster: &Cluster, words: &[&str]) -> Invocation {
-    cluster.rollgate(words).env("ROLLGATE_STATE_DIR", cluster.path("other")).env("LOGNAME", "bob").env("USER", "bob")
+    cluster
+        .rollgate(words)
+        .env("ROLLGATE_STATE_DIR", cluster.path("other"))
+        .env("LOGNAME", "bob")
+        .env("USER", "bob")
 }
 
 /// Lets a minute pass since the nodes last heard of whoever holds them.
@@ -43,7 +47,8 @@ fn silence(cluster: &Cluster) {
     for node in ["n1", "n2", "n3"] {
         let Ok(list) = fs::read_dir(cluster.node_dir(node).join("rollgate/test/fence")) else { continue };
         for entry in list {
-            let aged = Command::new("touch").args(["-d", "-5 minutes"]).arg(entry.unwrap().path()).status().unwrap();
+            let aged =
+                Command::new("touch").args(["-d", "-5 minutes"]).arg(entry.unwrap().path()).status().unwrap();
             assert!(aged.success());
         }
     }
