@@ -353,7 +353,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__rollback)
-            opts="-l -y -i -o -q -v -h --limit --yes --confirm --change --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -y -i -o -q -v -h --limit --yes --confirm --change --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -372,6 +372,14 @@ _rollgate() {
                     return 0
                     ;;
                 --change)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --break-lock)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -403,7 +411,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__stage)
-            opts="-l -i -o -q -v -h --limit --parallel --change --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -i -o -q -v -h --limit --parallel --change --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -422,6 +430,14 @@ _rollgate() {
                     return 0
                     ;;
                 --change)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --break-lock)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -454,6 +470,7 @@ _rollgate() {
             ;;
         rollgate__subcmd__start)
             opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --decide --yes --confirm --change --override --gate-timeout --pause-after --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --yes --confirm --change --override --gate-timeout --pause-after --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -492,6 +509,14 @@ _rollgate() {
                     return 0
                     ;;
                 --pause-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --break-lock)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -565,12 +590,20 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__unstage)
-            opts="-y -i -o -q -v -h --yes --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-y -i -o -q -v -h --yes --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --break-lock)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --inventory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -49,6 +49,8 @@ complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "help" -d 'Print t
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l parallel -d 'Nodes to copy to at the same time' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l change -d 'Ticket or change number for the journal and the report' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l lock-wait -d 'Wait this long for another run to let go of the cluster' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l break-lock -d 'Take the lock from a rollgate that is dead; it is journaled' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
 human\t''
@@ -65,10 +67,13 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s l -l limit -
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l adopt -d 'With --resume: take over a run of a machine that is gone, from what the nodes keep of it' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l decide -d 'With --resume: settle an unknown step: done, retry or fail[:WHY] (repeatable)' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l confirm -d 'Agree to begin without the typed answer; must equal the cluster\'s name' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l confirm -d 'Agree to begin without typing it; must equal the name' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l change -d 'Ticket or change number for the journal and the report' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l override -d 'Open one closed gate; the reason goes into the journal (repeatable)' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l gate-timeout -d 'Give up waiting for a gate after this long, such as 30m or 1h30m' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l pause-after -d 'Stop at a safe point after this node' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l lock-wait -d 'Wait this long for another run to let go of the cluster' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l break-lock -d 'Take the lock from a rollgate that is dead; it is journaled' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
 human\t''
@@ -101,6 +106,8 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l no-input -d
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s h -l help -d 'Print help'
+complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -l lock-wait -d 'Wait this long for another run to let go of the cluster' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -l break-lock -d 'Take the lock from a rollgate that is dead; it is journaled' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
 human\t''
@@ -115,8 +122,10 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s q -l quiet
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
-complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l confirm -d 'Agree to begin without the typed answer; must equal the cluster\'s name' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l confirm -d 'Agree to begin without typing it; must equal the name' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l change -d 'Ticket or change number for the journal and the report' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l lock-wait -d 'Wait this long for another run to let go of the cluster' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l break-lock -d 'Take the lock from a rollgate that is dead; it is journaled' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
 human\t''

@@ -204,6 +204,10 @@ pub struct Stage {
     /// Ticket or change number for the journal and the report
     #[arg(long, value_name = "ID", env = "ROLLGATE_CHANGE", hide_env = true)]
     pub change: Option<String>,
+
+    /// Somebody else's lock.
+    #[command(flatten)]
+    pub lock: Lock,
 }
 
 /// Flags of `start`.
@@ -248,6 +252,10 @@ pub struct Start {
     /// Stop at a safe point after this node
     #[arg(long, value_name = "NODE", value_parser = NodeName::parse)]
     pub pause_after: Option<NodeName>,
+
+    /// Somebody else's lock.
+    #[command(flatten)]
+    pub lock: Lock,
 }
 
 /// Flags of `status`.
@@ -281,6 +289,10 @@ pub struct Unstage {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+
+    /// Somebody else's lock.
+    #[command(flatten)]
+    pub lock: Lock,
 }
 
 /// Flags of `rollback`.
@@ -293,6 +305,10 @@ pub struct Rollback {
     /// How it is agreed to.
     #[command(flatten)]
     pub consent: Consent,
+
+    /// Somebody else's lock.
+    #[command(flatten)]
+    pub lock: Lock,
 }
 
 /// Flags of `check`.
@@ -349,13 +365,26 @@ pub struct Consent {
     #[arg(short, long)]
     pub yes: bool,
 
-    /// Agree to begin without the typed answer; must equal the cluster's name
+    /// Agree to begin without typing it; must equal the name
     #[arg(long, value_name = "CLUSTER")]
     pub confirm: Option<String>,
 
     /// Ticket or change number for the journal and the report
     #[arg(long, value_name = "ID", env = "ROLLGATE_CHANGE", hide_env = true)]
     pub change: Option<String>,
+}
+
+/// What is done about the lock of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+#[group(skip)]
+pub struct Lock {
+    /// Wait this long for another run to let go of the cluster
+    #[arg(long, value_name = "DURATION", value_parser = duration_with_unit)]
+    pub lock_wait: Option<Duration>,
+
+    /// Take the lock from a rollgate that is dead; it is journaled
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    pub break_lock: Option<String>,
 }
 
 /// A closed gate that is to be passed, and why.
@@ -378,6 +407,13 @@ impl FromStr for Override {
         }
         let gate = StepName::parse(gate.trim()).map_err(|error| error.to_string())?;
         Ok(Self { gate, reason: reason.trim().to_owned() })
+    }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("the reason is empty: it is what the journal and the report will say".to_owned()),
+        text => Ok(text.to_owned()),
     }
 }
 
@@ -482,6 +518,8 @@ mod tests {
             (&["start", "--override", "=x"], "a step name is needed here"),
             (&["start", "--gate-timeout", "30"], "the unit is missing"),
             (&["start", "--gate-timeout", "0s"], "30m, 1h30m"),
+            (&["start", "--lock-wait", "10"], "the unit is missing"),
+            (&["unstage", "--break-lock", " "], "the reason is empty"),
             (&["start", "--pause-after", "db 1"], "cannot be a node name"),
             (&["status", "--watch", "0"], "1..=3600"),
             (&["status", "latest"], "such as 2026-11-21.1"),

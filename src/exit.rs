@@ -87,6 +87,7 @@ impl Exit {
             Halt::NoAnswer => Self::NoAnswer,
             Halt::CheckFailed => Self::CheckFailed,
             Halt::Unreachable => Self::Unreachable,
+            Halt::Held => Self::Held,
             Halt::DrainFailed => Self::DrainFailed,
             Halt::Interrupted => Self::Stopped,
             Halt::UndoFailed => Self::UndoFailed,

@@ -17,6 +17,7 @@ use crate::transport::{Dialer, ReadOnlyConnector};
 use crate::ui::error;
 use crate::ui::ink::{Line, Sign, Tone, paint};
 use crate::ui::next;
+use crate::ui::status::LockView;
 use crate::ui::words;
 use crate::ui::write;
 
@@ -61,6 +62,10 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
             lines.push(Line::of(face, "    ").tone(Tone::Dim, help).fit(face));
         }
     }
+    if let Some(lock) = held(&files, &answers)? {
+        let text = format!("{} is {}", lock.node, lock.fence.sentence());
+        lines.push(Line::new(face).tone(Tone::Wait, &text).fit(face));
+    }
     super::print(&paint(face, &lines))?;
     if exit != Exit::Done {
         let err = &context.style.err;
@@ -68,6 +73,13 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
         write::to_stderr(&paint(err, &next::lines(err, &[again])));
     }
     Ok(exit)
+}
+
+/// The lock that would keep a run of this machine out.
+fn held(files: &Files, answers: &[NodeSurvey]) -> Result<Option<LockView>, Refusal> {
+    let seat = Context::state_dir()?.cluster(&files.loaded.inventory.cluster).known_seat()?;
+    let locks = answers.iter().filter_map(|answer| Some((&answer.node, answer.lock.as_ref()?)));
+    Ok(LockView::of(locks, seat.as_deref()).filter(|lock| !lock.ours))
 }
 
 async fn reach(context: &Context, files: &Files) -> Result<Vec<NodeSurvey>, Refusal> {

@@ -1,15 +1,17 @@
 //! What every verb needs: the flags that all share, how output looks, who is asking.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
 
 use super::refusal::Refusal;
-use crate::cli::{Color, Global, Output};
+use crate::cli::{Color, Global, Lock, Output};
 use crate::exit::Exit;
-use crate::journal::{Holder, RunDir, StateDir};
-use crate::model::event::{Operator, RunId};
+use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError, RunDir, StateDir};
+use crate::model::event::{LockTerms, Operator, RunId};
+use crate::model::fence::span;
 use crate::ui::narrate::Loudness;
 use crate::ui::next::Next;
 use crate::ui::terminal::{ColorChoice, OutputChoice, Style, Wishes};
@@ -114,6 +116,50 @@ impl Context {
         Holder { run, by: self.by.clone(), since: Timestamp::now(), doing: doing.to_owned() }
     }
 
+    /// Takes the cluster on this machine, waiting for another rollgate here as long as the flags say, and
+    /// says how its nodes are to be locked.
+    pub(super) async fn lock(
+        &self,
+        cluster: &ClusterDir,
+        doing: &str,
+        flags: &Lock,
+    ) -> Result<(ClusterLock, LockTerms), Refusal> {
+        let begun = Instant::now();
+        let patience = flags.lock_wait.unwrap_or_default();
+        let mut is_told = false;
+        let lock = loop {
+            let refused = match cluster.lock(self.holder(None, doing)) {
+                Ok(lock) => break lock,
+                Err(error @ JournalError::Held { .. }) => error,
+                Err(error) => return Err(error.into()),
+            };
+            if begun.elapsed() >= patience {
+                let mine = |words: &[&str], note: &str| self.command(&[&[doing], words].concat(), note);
+                return Err(Refusal::from(refused)
+                    .next(mine(&["--lock-wait", "10m"], "wait for it, ten minutes at most"))
+                    .next(self.command(&["status", "--watch"], "look on"))
+                    .standing("nothing was done"));
+            }
+            if !is_told {
+                write::to_stderr(&format!("waiting {} at most: {refused}\n", span(patience)));
+                is_told = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                _ = tokio::signal::ctrl_c() => {
+                    return Err(Refusal::new(Exit::Stopped, "Ctrl-C while waiting for the cluster's lock")
+                        .next(self.command(&["status", "--watch"], "look on"))
+                        .standing("nothing was done"));
+                }
+            }
+        };
+        let mut terms = terms(cluster, flags)?;
+        if is_told {
+            terms.wait = flags.lock_wait.map(|wait| wait.saturating_sub(begun.elapsed()));
+        }
+        Ok((lock, terms))
+    }
+
     /// The log for a bug report; it never reaches the terminal.
     pub(super) fn log_to(run: &RunDir) {
         let filter = std::env::var("ROLLGATE_LOG").unwrap_or_else(|_| "rollgate=debug".to_owned());
@@ -135,6 +181,11 @@ impl Context {
             Refusal::new(Exit::Broken, format!("this machine cannot start a runtime: {error}"))
         })
     }
+}
+
+/// How an invocation locks its nodes. The caller holds the cluster on this machine.
+pub(super) fn terms(cluster: &ClusterDir, flags: &Lock) -> Result<LockTerms, Refusal> {
+    Ok(LockTerms { seat: cluster.seat()?, wait: flags.lock_wait, break_for: flags.break_lock.clone() })
 }
 
 /// The login that is at work; behind sudo the one who called it.

@@ -14,7 +14,7 @@ use crate::engine::secrets::Secrets;
 use crate::engine::{EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
-use crate::model::event::{Event, Goal, Request, RunEnd};
+use crate::model::event::{Event, Goal, LockTerms, Request, RunEnd};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::Dialer;
@@ -46,6 +46,7 @@ pub(super) fn request(context: &Context, goal: Goal) -> Request {
         parallel: 4,
         gate_timeout: None,
         decisions: Vec::new(),
+        lock: LockTerms::default(),
         change: None,
         args: context.args.clone(),
     }

@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
     confirmed(context, name.as_str(), &flags.consent)?;
     let cluster = Context::state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
-        let mut lock = cluster.lock(context.holder(None, "rollback"))?;
+        let (mut lock, terms) = context.lock(&cluster, "rollback", &flags.lock).await?;
         let Some(latest) = trusted(&cluster)? else {
             write::to_stderr(&format!("{name}: there is no run to take back\n"));
             return Ok(Exit::Done);
@@ -37,6 +37,7 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
         };
         consent(context, &latest, &turns, flags).await?;
         let mut request = request(context, Goal::RolledBack(turns));
+        request.lock = terms;
         request.yes = flags.consent.yes;
         request.confirm.clone_from(&flags.consent.confirm);
         request.change = flags.consent.change.clone().or_else(|| latest.state.opened.change.clone());

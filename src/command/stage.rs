@@ -18,8 +18,9 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
     Context::runtime()?.block_on(async {
         let plan = files.plan().await?;
         let cluster = Context::state_dir()?.cluster(&plan.cluster);
-        let mut lock = cluster.lock(context.holder(None, "stage"))?;
+        let (mut lock, terms) = context.lock(&cluster, "stage", &flags.lock).await?;
         let mut request = request(context, Goal::Staged);
+        request.lock = terms.clone();
         request.limit = limit;
         request.parallel = usize::from(flags.parallel);
         request.change.clone_from(&flags.change);
@@ -28,7 +29,8 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
             Some(latest) if is_same(&plan, &latest.state) => Begin::Go(latest.dir),
             Some(latest) => {
                 // The plan changed: what the old one had brought to the nodes goes first.
-                let end = super::invocation::request(context, Goal::Unstaged);
+                let mut end = super::invocation::request(context, Goal::Unstaged);
+                end.lock = terms;
                 let exit = execute(context, &cluster, &mut lock, Begin::Go(latest.dir), end).await?;
                 if exit != Exit::Done {
                     return Ok(exit);

@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             let plan = files.plan().await?;
             return super::dry_run::run(context, flags, &cluster, plan, request).await;
         }
-        let mut lock = cluster.lock(context.holder(None, "start"))?;
+        let (mut lock, terms) = context.lock(&cluster, "start", &flags.lock).await?;
         let latest = match &flags.adopt {
             Some(run) => {
                 let dir = adopt(context, &files, &cluster, run).await?;
@@ -64,10 +64,11 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
                 begin
             }
         };
-        let request = match &begin {
+        let mut request = match &begin {
             Begin::Go(dir) => going_on(&cluster, dir.id(), request)?,
             Begin::New(_) => request,
         };
+        request.lock = terms;
         execute(context, &cluster, &mut lock, begin, request).await
     })
 }

@@ -1,6 +1,5 @@
 //! `rollgate status`: where the latest run stands, by its journal; what each node runs, by the nodes.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use crate::transport::{Dialer, ReadOnlyConnector};
 use crate::ui::escape;
 use crate::ui::ink::{Line, Tone, paint};
 use crate::ui::moment::Moment;
-use crate::ui::status::{Circumstances, Observed, StatusView, document, human, plain};
+use crate::ui::status::{Circumstances, LockView, Observed, StatusView, document, human, plain};
 use crate::ui::terminal::Format;
 
 /// The run that is shown, from this machine's own records or from the nodes'.
@@ -116,8 +115,11 @@ async fn build(
         Some(latest) => Arc::clone(&latest.state.plan),
         None => Arc::new(files.plan().await?),
     };
-    let observed =
-        if flags.offline { BTreeMap::new() } else { observe(context, &plan, latest.as_ref()).await? };
+    let answers = if flags.offline { Vec::new() } else { observe(context, &plan, latest.as_ref()).await? };
+    let seat = cluster.known_seat()?;
+    let locks = answers.iter().filter_map(|answer| Some((&answer.node, answer.lock.as_ref()?)));
+    let lock = LockView::of(locks, seat.as_deref());
+    let observed = answers.into_iter().map(|answer| (answer.node.clone(), seen(answer))).collect();
     let exit = exit_code(flags, latest.as_ref(), at_work);
     let stopped = latest.as_ref().and_then(|latest| match &latest.state.end {
         Some(end @ RunEnd::Stopped(_)) => Some(exit_of(end).number()),
@@ -126,6 +128,7 @@ async fn build(
     let around = Circumstances {
         observed,
         offline: flags.offline,
+        lock: lock.clone(),
         directory: latest.as_ref().and_then(|latest| latest.directory.clone()),
         program: context.program(),
         exit_code: stopped,
@@ -160,6 +163,9 @@ async fn build(
     };
     let mut note =
         |text: String| lines.insert(1.min(lines.len()), Line::new(face).tone(Tone::Wait, &text).fit(face));
+    if let Some(words) = lock.and_then(|lock| lock_words(&lock, holder.is_some())) {
+        note(words);
+    }
     if let Some(rebuilt) = &rebuilt {
         for text in under_way_lines(rebuilt).into_iter().rev().chain([provenance(rebuilt)]) {
             note(text);
@@ -176,6 +182,18 @@ async fn build(
         );
     }
     Ok((paint(face, &lines), exit, at_work))
+}
+
+/// What is to be said of a lock: nothing of one that this machine's own run has or keeps.
+fn lock_words(lock: &LockView, at_work: bool) -> Option<String> {
+    let sentence = || format!("{} is {}", lock.node, lock.fence.sentence());
+    match (lock.ours, lock.fence.ended) {
+        (false, _) => Some(sentence()),
+        (true, None) if !at_work => {
+            Some(format!("{}: a rollgate of this machine that is gone; the next one takes it", sentence()))
+        }
+        (true, _) => None,
+    }
 }
 
 fn exit_code(flags: &Status, latest: Option<&Shown>, at_work: bool) -> Exit {
@@ -196,7 +214,7 @@ async fn observe(
     context: &Context,
     plan: &Arc<Plan>,
     latest: Option<&Shown>,
-) -> Result<BTreeMap<NodeName, Observed>, Refusal> {
+) -> Result<Vec<NodeSurvey>, Refusal> {
     let silent: Screen = Arc::new(|_| true);
     let pool = Pool::new(
         ReadOnlyConnector::new(Arc::new(Dialer::new())),
@@ -212,11 +230,7 @@ async fn observe(
         None => imagined(plan, &request(context, Goal::Finished))?,
     };
     let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-    Ok(survey(&site, &state, &nodes)
-        .await
-        .into_iter()
-        .map(|answer| (answer.node.clone(), seen(answer)))
-        .collect())
+    Ok(survey(&site, &state, &nodes).await)
 }
 
 fn seen(answer: NodeSurvey) -> Observed {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::context::Context;
+use super::context::{Context, terms};
 use super::files::Files;
 use super::invocation::{Begin, execute, request};
 use super::refusal::Refusal;
@@ -31,7 +31,8 @@ pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
             consent(context, name.as_str(), &latest.state.run.to_string()).await?;
         }
         let mut lock = take_over(context, &cluster).await?;
-        let request = request(context, Goal::Unstaged);
+        let mut request = request(context, Goal::Unstaged);
+        request.lock = terms(&cluster, &flags.lock)?;
         execute(context, &cluster, &mut lock, Begin::Go(latest.dir), request).await
     })
 }

@@ -229,6 +229,7 @@ pub(super) fn unreachable(error: &TransportError) -> Failure {
         TransportError::Unreachable { .. } | TransportError::Lost { .. } => FailureKind::Unreachable,
         TransportError::Refused { .. } => FailureKind::Input,
         TransportError::Copy { .. } => FailureKind::Script,
+        TransportError::Lock { .. } => FailureKind::Check,
         TransportError::Here { .. } => FailureKind::Local,
     };
     let next = error.next().map(|next| format!("; try: {next}")).unwrap_or_default();

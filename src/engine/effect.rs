@@ -52,7 +52,7 @@ async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<J
     }
     Ok(Job {
         at: job_of(at, wanted.is_undo)?,
-        epoch: 0,
+        epoch: at.site.epochs().get(on).copied().unwrap_or_default(),
         copy: None,
         script: body.clone(),
         shell: wanted.script.shell,

@@ -12,6 +12,7 @@ pub mod dry_run;
 mod effect;
 mod gate;
 pub mod ledger;
+mod lock;
 mod opening;
 mod output;
 pub mod pool;

@@ -34,8 +34,12 @@ pub(super) async fn open<O: Opens>(site: &Site<O>, state: &RunState) -> Result<V
 
 /// Connects to every node that a run needs, at the same time.
 pub(super) async fn reach<O: Opens>(site: &Site<O>, state: &RunState) -> Result<(), Stop> {
-    let nodes = needed(&site.plan, state.request.limit.as_deref());
-    let failed = site.pool.open_all(&nodes).await;
+    reach_all(site, &needed(&site.plan, state.request.limit.as_deref())).await
+}
+
+/// Connects to these nodes at the same time.
+pub(super) async fn reach_all<O: Opens>(site: &Site<O>, nodes: &[NodeName]) -> Result<(), Stop> {
+    let failed = site.pool.open_all(nodes).await;
     let Some((_, error)) = failed.first() else { return Ok(()) };
     let mut failure = asking::unreachable(error);
     let others: Vec<&str> = failed[1..].iter().map(|(node, _)| node.as_str()).collect();
@@ -46,7 +50,7 @@ pub(super) async fn reach<O: Opens>(site: &Site<O>, state: &RunState) -> Result<
 }
 
 /// The nodes that a run needs: those of its phases, within `--limit`, and those that its checks name.
-fn needed(plan: &Plan, limit: Option<&[NodeName]>) -> Vec<NodeName> {
+pub(super) fn needed(plan: &Plan, limit: Option<&[NodeName]>) -> Vec<NodeName> {
     let within = |node: &&NodeName| limit.is_none_or(|limit| limit.contains(node));
     let acted = |node: &NodeName| plan.phases.iter().any(|phase| phase.nodes.contains(node));
     plan.nodes.iter().map(|node| &node.name).filter(|node| acted(node)).filter(within).cloned().collect()
@@ -57,7 +61,7 @@ fn named(node: &NodeName, mut failure: Failure) -> Failure {
     failure
 }
 
-fn refused(failure: &Failure) -> Stop {
+pub(super) fn refused(failure: &Failure) -> Stop {
     let halt = match failure.kind {
         FailureKind::Unreachable => Halt::Unreachable,
         FailureKind::Input => Halt::Input,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::lock::Hold;
 use super::pool::{Opens, Pool};
 use super::secrets::Secrets;
 use crate::journal::RunDir;
@@ -19,6 +20,7 @@ pub struct Site<O: Opens> {
     /// The run's directory; a dry run has none.
     pub run_dir: Option<RunDir>,
     secrets: Mutex<Secrets>,
+    holds: Mutex<BTreeMap<NodeName, Hold>>,
     /// How much of the journal each node has: bytes, and records.
     left: Mutex<BTreeMap<NodeName, (u64, u64)>>,
 }
@@ -33,7 +35,31 @@ pub(super) struct Excerpt {
 impl<O: Opens> Site<O> {
     /// Puts it together.
     pub fn new(plan: Arc<Plan>, pool: Pool<O>, secrets: Secrets, run_dir: Option<RunDir>) -> Self {
-        Self { plan, pool, run_dir, secrets: Mutex::new(secrets), left: Mutex::default() }
+        Self {
+            plan,
+            pool,
+            run_dir,
+            secrets: Mutex::new(secrets),
+            holds: Mutex::default(),
+            left: Mutex::default(),
+        }
+    }
+
+    /// The numbers of the locks that this invocation has; a job on a node carries that node's. A node that
+    /// is not among them is not locked for it, the operator's own machine among others.
+    pub(super) fn epochs(&self) -> BTreeMap<NodeName, u64> {
+        let holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        holds.iter().map(|(node, hold)| (node.clone(), hold.epoch)).collect()
+    }
+
+    /// Keeps a lock that was taken.
+    pub(super) fn hold(&self, node: &NodeName, hold: Hold) {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), hold);
+    }
+
+    /// Hands out all locks to be ended; from here on there are none.
+    pub(super) fn let_go(&self) -> BTreeMap<NodeName, Hold> {
+        std::mem::take(&mut *self.holds.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The secrets as they are now.

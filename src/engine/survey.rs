@@ -6,6 +6,7 @@ use super::pool::Opens;
 use super::site::Site;
 use super::watching::versions;
 use crate::model::event::Failure;
+use crate::model::fence::Fence;
 use crate::model::name::NodeName;
 use crate::model::state::RunState;
 use crate::transport::Reader;
@@ -23,6 +24,8 @@ pub struct NodeSurvey {
     pub staged: Option<bool>,
     /// The system's name for itself.
     pub os: Option<String>,
+    /// The node's lock; `None` where there never was one, or it cannot be read.
+    pub lock: Option<Fence>,
 }
 
 /// Asks nodes, all at the same time.
@@ -37,11 +40,16 @@ pub async fn survey<O: Opens>(site: &Site<O>, state: &RunState, nodes: &[NodeNam
                     version: None,
                     staged: None,
                     os: None,
+                    lock: None,
                 };
             }
         };
         let one = std::slice::from_ref(node);
-        let (version, missing) = tokio::join!(versions(site, state, one), artifacts::missing(site, node));
+        let (version, missing, lock) = tokio::join!(
+            versions(site, state, one),
+            artifacts::missing(site, node),
+            session.fence(&site.plan.cluster),
+        );
         let staged = site.plan.staging_set(node).map(|_| missing.is_ok_and(|missing| missing.is_empty()));
         NodeSurvey {
             node: node.clone(),
@@ -49,6 +57,7 @@ pub async fn survey<O: Opens>(site: &Site<O>, state: &RunState, nodes: &[NodeNam
             version: version.into_iter().next().map(|(_, version)| version),
             staged,
             os: session.facts().os.clone(),
+            lock: lock.unwrap_or_default(),
         }
     });
     futures_util::future::join_all(asked).await

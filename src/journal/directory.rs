@@ -1,17 +1,17 @@
 //! Where the records of all runs are kept: the state directory, and in it one directory per cluster.
 //!
 //! ```text
-//! STATE/CLUSTER/lock
+//! STATE/CLUSTER/{lock, seat}
 //! STATE/CLUSTER/runs/2026-11-21.1/{journal.ndjson, debug.log, out/NODE.STEP.ATTEMPT.log, files/NODE/}
 //! ```
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
-use super::run::RunNumber;
+use super::run::{RunNumber, new_token};
 use super::{ClusterLock, Holder, JournalError, RunDir, private};
 use crate::model::event::RunId;
 use crate::model::name::ClusterName;
@@ -95,6 +95,37 @@ impl ClusterDir {
             return Ok(None);
         }
         ClusterLock::holder(&self.path.join("lock"))
+    }
+
+    /// What tells this directory from those of other operators, on the nodes' locks: eight hexadecimal
+    /// digits, drawn once. The caller holds the lock.
+    pub fn seat(&self) -> Result<String, JournalError> {
+        if let Some(seat) = self.known_seat()? {
+            return Ok(seat);
+        }
+        self.prepare()?;
+        let path = self.path.join("seat");
+        let failed = |source| JournalError::io("write", &path, source);
+        let seat = new_token()?;
+        let mut file = private::file(&path)?;
+        // A word that was cut off when its writer was killed counts for nothing.
+        file.set_len(0).map_err(failed)?;
+        file.write_all(seat.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(seat)
+    }
+
+    /// The same, where it has been drawn already.
+    pub fn known_seat(&self) -> Result<Option<String>, JournalError> {
+        let path = self.path.join("seat");
+        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        private::readable_file(&path)?
+            .read_to_string(&mut text)
+            .map_err(|source| JournalError::io("read", &path, source))?;
+        let fits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Ok(fits.then_some(text))
     }
 
     /// Creates the directory of a new run of the given day.

@@ -186,7 +186,7 @@ impl NodeSession {
     }
 
     /// A path that can stand in a program fed line by line, and means one file only.
-    fn absolute(&self, path: &str) -> Result<(), TransportError> {
+    pub(super) fn absolute(&self, path: &str) -> Result<(), TransportError> {
         let shown = path.escape_debug();
         if !path.starts_with('/') {
             return Err(self.refused(format!("`{shown}` is not an absolute path on the node")));
@@ -441,7 +441,7 @@ done",
     }
 
     /// A script of rollgate's own, with the node's rights.
-    fn own_body<'a>(
+    pub(super) fn own_body<'a>(
         &self,
         script: &'a str,
         env: &'a BTreeMap<String, String>,

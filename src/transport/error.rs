@@ -39,6 +39,14 @@ pub enum TransportError {
         /// What failed, in the node's words where it said something.
         what: String,
     },
+    /// The node's own directory can hold no lock, or the lock there is not what it was.
+    #[error("{node} cannot be locked: {what}")]
+    Lock {
+        /// The node.
+        node: NodeName,
+        /// What is wrong, in words.
+        what: String,
+    },
     /// This machine failed.
     #[error("{what}")]
     Here {
@@ -59,6 +67,10 @@ impl TransportError {
     pub fn help(&self) -> Option<&str> {
         match self {
             Self::Unreachable { why, .. } => Some(&why.help),
+            Self::Lock { .. } => Some(
+                "what rollgate keeps on a node decides what runs there, so nobody else may be able to change it: \
+                 take the right to write away, or name another `state_dir` in the inventory",
+            ),
             _ => None,
         }
     }

@@ -20,6 +20,7 @@ mod converse;
 mod copy;
 mod error;
 mod facts;
+mod fence;
 mod follow;
 mod frame;
 mod interact;
@@ -42,14 +43,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::fence::{Fence, FenceEnd};
 use crate::model::host::{Become, Connection};
 use crate::model::job::Standing;
-use crate::model::name::NodeName;
+use crate::model::name::{ClusterName, NodeName};
 
 pub use connector::Dialer;
 pub use copy::{Copied, FileSum, Upload, hash_file};
 pub use error::{Kind, TransportError, Trouble};
 pub use facts::{Detach, Facts};
+pub use fence::{FenceClaim, FenceRule, Taking};
 pub use job::{
     Captured, Job, JobEnd, JobId, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeEnd, ProbeReply,
     Secret, Stream,
@@ -119,6 +122,9 @@ pub trait Reader: Send + Sync {
     /// Where a job stands on the node.
     fn standing<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Standing, TransportError>>;
 
+    /// The lock with the highest epoch that the node has for a cluster; `None` where there never was one.
+    fn fence<'a>(&'a self, cluster: &'a ClusterName) -> BoxFuture<'a, Result<Option<Fence>, TransportError>>;
+
     /// Whether the node answers on this connection now; asks it, for two seconds at most.
     fn is_alive(&self) -> BoxFuture<'_, bool>;
 }
@@ -170,6 +176,21 @@ pub trait Session: Reader {
     /// Removes a directory below [`Facts::root`], whole; that it is not there is fine. Any other path
     /// is refused.
     fn remove<'a>(&'a self, path: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Takes the node's lock, or says who has it. Nothing is certain after [`TransportError::Lost`]; asking
+    /// again is right. [`TransportError::Lock`]: the node's own directory is not fit to hold one.
+    fn take_fence<'a>(&'a self, claim: &'a FenceClaim) -> BoxFuture<'a, Result<Taking, TransportError>>;
+
+    /// Says on the node how the invocation ended that took this lock.
+    fn end_fence<'a>(
+        &'a self,
+        cluster: &'a ClusterName,
+        epoch: u64,
+        word: FenceEnd,
+    ) -> BoxFuture<'a, Result<(), TransportError>>;
+
+    /// Gives the node a sign that the holder of this lock lives.
+    fn beat<'a>(&'a self, cluster: &'a ClusterName, epoch: u64) -> BoxFuture<'a, Result<(), TransportError>>;
 
     /// Ends the connection. Calls under way end as lost; later ones find it gone.
     fn close(&self) -> BoxFuture<'_, ()>;

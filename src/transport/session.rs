@@ -7,14 +7,16 @@ use super::converse::{Snag, answers};
 use super::copy::{Copied, FileSum, Upload};
 use super::error::{Kind, TransportError, Trouble};
 use super::facts::Facts;
+use super::fence::{FenceClaim, Taking};
 use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeReply};
 use super::link::Link;
 use super::probe::{Asked, ask};
 use super::script::{self, Body};
 use super::{BoxFuture, Reader, Session, trouble};
+use crate::model::fence::{Fence, FenceEnd};
 use crate::model::host::{Become, Connection, Shell, SshTarget};
 use crate::model::job::Standing;
-use crate::model::name::NodeName;
+use crate::model::name::{ClusterName, NodeName};
 
 /// An open session over some link.
 pub(super) struct NodeSession {
@@ -139,6 +141,10 @@ impl Reader for NodeSession {
         Box::pin(self.look(job))
     }
 
+    fn fence<'a>(&'a self, cluster: &'a ClusterName) -> BoxFuture<'a, Result<Option<Fence>, TransportError>> {
+        Box::pin(self.show_fence(cluster))
+    }
+
     fn is_alive(&self) -> BoxFuture<'_, bool> {
         Box::pin(async { self.link.gone().is_none() && answers(&*self.link).await })
     }
@@ -186,6 +192,23 @@ impl Session for NodeSession {
 
     fn remove<'a>(&'a self, path: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(self.clear(path, deadline))
+    }
+
+    fn take_fence<'a>(&'a self, claim: &'a FenceClaim) -> BoxFuture<'a, Result<Taking, TransportError>> {
+        Box::pin(self.take(claim))
+    }
+
+    fn end_fence<'a>(
+        &'a self,
+        cluster: &'a ClusterName,
+        epoch: u64,
+        word: FenceEnd,
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(self.end(cluster, epoch, word))
+    }
+
+    fn beat<'a>(&'a self, cluster: &'a ClusterName, epoch: u64) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(self.touch(cluster, epoch))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

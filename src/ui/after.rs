@@ -87,6 +87,7 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
         Halt::CheckFailed => vec![on("go on, once the check holds")],
         Halt::Unreachable => vec![command(&["check"], "reach every node"), on("go on")],
         Halt::Input => vec![command(&["check"], "look for mistakes"), on("go on")],
+        Halt::Held => held(state, &resume, program),
         Halt::UndoFailed | Halt::RollbackFailed => {
             vec![on("try it again"), command(&["status"], "what is still in force")]
         }
@@ -109,7 +110,7 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
             next.push(command(&["rollback"], &format!("take {} back", words::list_some(&done, NAMED))));
         }
     }
-    if !state.has_started() && forward {
+    if !state.has_started() && forward && stop.halt != Halt::Held {
         next.push(command(&["unstage"], "remove what was staged"));
     }
     next
@@ -129,6 +130,25 @@ fn decisions(state: &RunState, resume: &[&str]) -> Vec<Next> {
         })
     };
     state.unknown().into_iter().flat_map(of).collect()
+}
+
+/// What to do about somebody else's lock: wait for him, look, and only where he seems gone, break it.
+fn held(state: &RunState, resume: &[&str], program: &[&str]) -> Vec<Next> {
+    let command = |words: &[&str], note: &str| Next::new(&[program, resume, words].concat(), note);
+    let mut next = Vec::new();
+    let status = Next::new(&[program, &["status"]].concat(), "who holds which node, and where it stands");
+    let Some((_, fence)) = &state.refused else {
+        return vec![status, command(&["--lock-wait", "10m"], "go on, once the other one lets go")];
+    };
+    if fence.ended.is_none() {
+        next.push(command(&["--lock-wait", "10m"], "wait for it, ten minutes at most"));
+    }
+    next.push(status);
+    if fence.is_stale() && fence.holds() {
+        let note = "take it all the same, once you know that nobody works there";
+        next.push(command(&["--break-lock", "REASON"], note));
+    }
+    next
 }
 
 fn before(state: &RunState, node: &NodeName) -> String {
@@ -232,6 +252,7 @@ mod tests {
             Halt::NoAnswer,
             Halt::CheckFailed,
             Halt::Unreachable,
+            Halt::Held,
             Halt::DrainFailed,
             Halt::Interrupted,
             Halt::UndoFailed,

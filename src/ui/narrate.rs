@@ -58,24 +58,10 @@ fn quietly(told: Told) -> Told {
 /// another record tells of.
 pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
     Some(match &record.event {
-        Event::RunOpened { run, .. } => told(None, Sign::Working, opened(state, run.0.as_str())),
-        Event::Adopted { from, records, by, .. } => told(
-            None,
-            Sign::Waiting,
-            format!(
-                "run {} was taken over by {}@{}, from {} that {} kept",
-                state.run,
-                by.user,
-                by.host,
-                words::count(usize::try_from(*records).unwrap_or(usize::MAX), "record"),
-                words::list(&names(from))
-            ),
-        ),
-        Event::RunResumed { request } => told(
-            None,
-            Sign::Working,
-            format!("run {} goes on, by {}@{}", state.run, request.by.user, request.by.host),
-        ),
+        Event::RunOpened { .. }
+        | Event::Adopted { .. }
+        | Event::RunResumed { .. }
+        | Event::LockTaken { .. } => invocation(&record.event, state)?,
         Event::BaselineTaken { check, node, verdict } => {
             let was = match verdict {
                 Verdict::Holds => "holds".to_owned(),
@@ -136,7 +122,8 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
             let readings = gate::one_line(readings, &key.node);
             told(Some(&key.node), sign, format!("{} {word}: {readings}", run::title_of(state, key)))
         }
-        Event::Asked { .. } => return None,
+        // A prompt, or the stop that follows, says it.
+        Event::Asked { .. } | Event::LockRefused { .. } => return None,
         Event::Answered { question, decision, how, by, .. } => {
             let (sign, text) = answered(state, question, decision, *how, &by.user);
             told(Some(&question.key().node), sign, text)
@@ -159,6 +146,39 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
             quietly(told(None, Sign::Waiting, format!("stopping: {}", stop.why)))
         }
         Event::RunClosed { verdict } => closed(state, verdict),
+    })
+}
+
+/// How an invocation begins: with a run, with the lock, perhaps with what another machine left.
+fn invocation(event: &Event, state: &RunState) -> Option<Told> {
+    Some(match event {
+        Event::RunOpened { run, .. } => told(None, Sign::Working, opened(state, run.0.as_str())),
+        Event::Adopted { from, records, by, .. } => told(
+            None,
+            Sign::Waiting,
+            format!(
+                "run {} was taken over by {}@{}, from {} that {} kept",
+                state.run,
+                by.user,
+                by.host,
+                words::count(usize::try_from(*records).unwrap_or(usize::MAX), "record"),
+                words::list(&names(from))
+            ),
+        ),
+        Event::RunResumed { request } => told(
+            None,
+            Sign::Working,
+            format!("run {} goes on, by {}@{}", state.run, request.by.user, request.by.host),
+        ),
+        Event::LockTaken { broke: Some(broken), .. } => quietly(told(
+            None,
+            Sign::Waiting,
+            format!("the lock was taken from {}: {}", broken.holder, broken.reason),
+        )),
+        Event::LockTaken { epochs, broke: None } => {
+            verbose(told(None, Sign::Done, format!("locked: {}", words::count(epochs.len(), "node"))))
+        }
+        _ => return None,
     })
 }
 

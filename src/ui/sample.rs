@@ -160,6 +160,7 @@ pub(super) fn request() -> Request {
         parallel: 4,
         gate_timeout: None,
         decisions: Vec::new(),
+        lock: crate::model::event::LockTerms::default(),
         change: Some("CHG-20418".into()),
         args: vec!["start".into(), "--change".into(), "CHG-20418".into()],
     }

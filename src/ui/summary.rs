@@ -19,6 +19,10 @@ use super::words;
 /// Builds the closing summary. `exit_code` is what this invocation ends with; `program` as in [`after::next`].
 pub fn lines(face: &Face, state: &RunState, exit_code: u8, program: &[&str]) -> Vec<Line> {
     let mut lines = heading(face, state, exit_code);
+    for broken in &state.broke {
+        let text = format!("the lock was taken from {}: {}", broken.holder, broken.reason);
+        lines.extend(wrap(face, Line::of(face, "  "), Tone::Wait, &text));
+    }
     lines.extend(nodes(face, state));
     let changes = after::outstanding(state);
     if !changes.is_empty() {

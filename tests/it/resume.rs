@@ -152,6 +152,8 @@ fn from_every_prefix_of_a_journal() {
     for count in 1..=lines.len() {
         let state = cluster.path(&format!("state-{count}"));
         copy_prefix(&state.join(&relative), &lines[..count]);
+        // The same machine, as far as the nodes' locks are concerned.
+        fs::copy(cluster.path("state/test/seat"), state.join("test/seat")).unwrap();
         fs::write(cluster.path("effects"), "").unwrap();
         // What the nodes know is from the end of the run; one that knows nothing is as good as set up anew.
         cluster.forget_runs();

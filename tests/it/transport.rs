@@ -2,6 +2,7 @@
 
 mod copies;
 mod faults;
+mod fences;
 mod jobs;
 mod login;
 mod node;

@@ -1,6 +1,7 @@
 //! The one loop. Work, answers and signals come in one after the other; what follows from them is the
 //! scheduler's to say.
 
+mod locking;
 mod moves;
 mod operator;
 mod trouble;
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::desk::{Desk, Message};
 use super::ledger::Ledger;
+use super::lock::Heartbeat;
 use super::opening;
 use super::pool::Changing;
 use super::signals::Signals;
@@ -59,11 +61,20 @@ pub async fn drive<J: Journal>(
         interrupts: 0,
         screen_is_gone: false,
         at_choices: false,
+        heartbeat: None,
     };
-    let end = match driver.open().await {
+    let end = match driver.lock().await {
+        Ok(true) => driver.open().await,
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let end = match end {
         Ok(()) => driver.run().await,
         Err(error) => Err(error),
     };
+    if end.is_ok() {
+        driver.unlock().await;
+    }
     driver.site.pool.close().await;
     end
 }
@@ -83,6 +94,7 @@ struct Driver<J> {
     interrupts: u32,
     screen_is_gone: bool,
     at_choices: bool,
+    heartbeat: Option<Heartbeat>,
 }
 
 impl<J: Journal> Driver<J> {

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::condition::Verdict;
+use super::fence::{Broken, Fence};
 use super::name::{CheckName, NodeName, RoleName, StepName, VarName};
 use super::plan::{Plan, StepId, StepKey};
 
@@ -78,6 +79,8 @@ pub struct Request {
     pub parallel: usize,
     /// How long a gate may stay closed, where the command line says so.
     pub gate_timeout: Option<Duration>,
+    /// How the nodes' locks are taken.
+    pub lock: LockTerms,
     /// Ticket or change number.
     pub change: Option<String>,
     /// What the operator says of steps whose outcome nobody knows.
@@ -85,6 +88,17 @@ pub struct Request {
     pub decisions: Vec<Decided>,
     /// The command line, for the report.
     pub args: Vec<String>,
+}
+
+/// How an invocation takes the locks of its nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LockTerms {
+    /// Tells the state directory that the run is recorded in from those of other operators.
+    pub seat: String,
+    /// How long somebody else is waited for.
+    pub wait: Option<Duration>,
+    /// Why a lock of somebody else is taken from him.
+    pub break_for: Option<String>,
 }
 
 /// How far an invocation goes.
@@ -139,6 +153,20 @@ pub enum Event {
     RunResumed {
         /// What was asked.
         request: Request,
+    },
+    /// The nodes of the invocation are locked for it.
+    LockTaken {
+        /// The number of the lock on each; every job carries it.
+        epochs: BTreeMap<NodeName, u64>,
+        /// Whose lock was taken from him, where somebody had it.
+        broke: Option<Broken>,
+    },
+    /// Somebody else has the lock of a node, and the invocation changes nothing.
+    LockRefused {
+        /// The node.
+        node: NodeName,
+        /// The lock.
+        by: Fence,
     },
     /// An invariant was asked of a node before anything was touched.
     BaselineTaken {

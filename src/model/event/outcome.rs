@@ -132,6 +132,8 @@ pub enum Halt {
     CheckFailed,
     /// A node cannot be reached.
     Unreachable,
+    /// Another run holds the cluster.
+    Held,
     /// Drain did not finish.
     DrainFailed,
     /// Ctrl-C, SIGTERM, SIGHUP, `--pause-after`.

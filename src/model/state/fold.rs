@@ -1,9 +1,11 @@
 //! One record at a time. An event that cannot have happened is an error, never repaired.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{PhaseState, PhaseStatus, RunState, StepState, TurnStatus, Versions};
 use crate::model::event::{Event, Goal, Halt, Record, RunEnd, Stop};
+use crate::model::name::NodeName;
 use crate::model::plan::{PlannedStep, StepKey, Work};
 
 /// An event that cannot follow what came before it.
@@ -37,6 +39,10 @@ impl RunState {
             opened_at: record.at,
             latest_at: record.at,
             latest_seq: record.seq,
+            epochs: std::collections::BTreeMap::new(),
+            adopting: false,
+            broke: Vec::new(),
+            refused: None,
             baseline: std::collections::BTreeMap::new(),
             pinned: std::collections::BTreeMap::new(),
             versions: std::collections::BTreeMap::new(),
@@ -85,9 +91,18 @@ impl RunState {
 
     fn fold(&mut self, record: &Record) -> Result<(), String> {
         match &record.event {
-            Event::Adopted { base, .. } => self.base.clone_from(base),
+            Event::Adopted { base, .. } => {
+                self.base.clone_from(base);
+                self.adopting = true;
+            }
             Event::RunOpened { .. } => return Err("the run is open already".to_owned()),
             Event::RunResumed { request } => self.resume(request)?,
+            Event::LockTaken { epochs, broke } => {
+                self.take_lock(epochs)?;
+                self.adopting = false;
+                self.broke.extend(broke.clone());
+            }
+            Event::LockRefused { node, by } => self.refused = Some((node.clone(), by.clone())),
             Event::BaselineTaken { check, node, verdict } => {
                 self.baseline.insert((check.clone(), node.clone()), verdict.clone());
             }
@@ -141,6 +156,18 @@ impl RunState {
             Event::TurnEnded { turn, end } => self.end_turn(turn, end, record)?,
             Event::StopRequested { stop } => self.request_stop(stop.clone()),
             Event::RunClosed { verdict } => self.close(verdict)?,
+        }
+        Ok(())
+    }
+
+    /// Numbers of locks only rise: what carries a lower one never begins any more.
+    fn take_lock(&mut self, epochs: &BTreeMap<NodeName, u64>) -> Result<(), String> {
+        for (node, epoch) in epochs {
+            let known = self.epochs.entry(node.clone()).or_default();
+            if epoch <= known {
+                return Err(format!("lock {epoch} of {node} is no higher than {known}, which the run had"));
+            }
+            *known = *epoch;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 use super::condition::Verdict;
 use super::event::{Failure, Question, Reading, Request, RunEnd, RunId, Stop, Turn};
+use super::fence::{Broken, Fence};
 use super::name::{CheckName, NodeName, RoleName};
 use super::plan::{Plan, StepKey};
 
@@ -46,6 +47,14 @@ pub struct RunState {
     pub latest_at: Timestamp,
     /// The number of the latest record.
     pub latest_seq: u64,
+    /// The highest number of a lock that the run had, by node; all nodes that it was ever brought to.
+    pub epochs: BTreeMap<NodeName, u64>,
+    /// Whether the run was begun on another machine and this one has not locked its nodes yet.
+    pub adopting: bool,
+    /// Locks that were taken from others for this run.
+    pub broke: Vec<Broken>,
+    /// Who has the lock that the latest invocation was refused.
+    pub refused: Option<(NodeName, Fence)>,
     /// What the invariants answered before anything was touched.
     pub baseline: BTreeMap<(CheckName, NodeName), Verdict>,
     /// Roles as they were at the start.

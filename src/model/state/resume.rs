@@ -22,6 +22,7 @@ impl RunState {
         self.request = request.clone();
         self.invocation += 1;
         self.stop = None;
+        self.refused = None;
         self.end = None;
         self.question = None;
         self.waiting.clear();

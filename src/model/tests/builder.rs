@@ -225,6 +225,7 @@ pub(in crate::model) fn request(goal: Goal) -> Request {
         parallel: 2,
         gate_timeout: None,
         decisions: Vec::new(),
+        lock: crate::model::event::LockTerms::default(),
         change: None,
         args: Vec::new(),
     }

@@ -7,7 +7,7 @@ use crate::model::condition::Value;
 use crate::model::event::{Halt, Reading};
 
 use super::super::moment::{Moment, between};
-use super::{NodeView, RunView, Stand, StatusView};
+use super::{LockView, NodeView, RunView, Stand, StatusView};
 
 /// Builds the document.
 pub fn document(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Json {
@@ -30,6 +30,7 @@ pub fn document(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Js
         "working_node": working.map(|node| &node.name),
         "working_state": working.map(|node| node.stand.code()),
         "run": run.map(|run| run_object(moment, view, run, exit_code)),
+        "lock": view.lock.as_ref().map(lock_object),
         "nodes": view.nodes.iter().map(|node| node_object(moment, view, node)).collect::<Vec<_>>(),
         "next": view.next.iter().map(|next| &next.argv).collect::<Vec<_>>(),
     })
@@ -67,8 +68,28 @@ fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: Opti
             "step": stop.key.as_ref().map(|key| &key.step),
             "message": stop.why,
         })),
+        "broke": run.broke.iter().map(|broken| json!({
+            "holder": broken.holder,
+            "reason": broken.reason,
+        })).collect::<Vec<_>>(),
         "outstanding": run.outstanding,
         "giving_up": run.aborting,
+    })
+}
+
+fn lock_object(lock: &LockView) -> Json {
+    let fence = &lock.fence;
+    json!({
+        "node": lock.node,
+        "state": if fence.ended.is_some() { "stopped" } else { "held" },
+        "ours": lock.ours,
+        "stale": fence.is_stale(),
+        "epoch": fence.epoch,
+        "run": fence.run,
+        "by": { "user": fence.by.user, "host": fence.by.host, "pid": fence.by.pid },
+        "doing": fence.doing,
+        "held_seconds": fence.age.as_secs(),
+        "seen_seconds": fence.seen.as_secs(),
     })
 }
 
@@ -129,6 +150,7 @@ fn reason(halt: Halt) -> &'static str {
         Halt::NoAnswer => "no_answer",
         Halt::CheckFailed => "check_failed",
         Halt::Unreachable => "unreachable",
+        Halt::Held => "held",
         Halt::DrainFailed => "drain_failed",
         Halt::Interrupted => "interrupted",
         Halt::UndoFailed => "undo_failed",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::model::event::{Operator, Reading, RunEnd, Stop};
+use crate::model::fence::{Broken, Fence};
 use crate::model::name::{ClusterName, NodeName};
 use crate::model::plan::{Plan, Sources};
 use crate::model::state::{RunState, StepStatus, TurnStatus};
@@ -39,6 +40,32 @@ pub struct Observed {
     pub staged: Option<bool>,
     /// Why it could not be asked.
     pub error: Option<String>,
+}
+
+/// A lock on a node that stands in the way of somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockView {
+    /// The node.
+    pub node: NodeName,
+    /// The lock.
+    pub fence: Fence,
+    /// Whether it was taken from this machine's state directory.
+    pub ours: bool,
+}
+
+impl LockView {
+    /// Of the nodes' locks the one to know of: somebody else's, else one that ours left behind.
+    pub fn of<'a>(
+        locks: impl IntoIterator<Item = (&'a NodeName, &'a Fence)>,
+        seat: Option<&str>,
+    ) -> Option<Self> {
+        let held = locks.into_iter().filter(|(_, fence)| fence.holds()).map(|(node, fence)| Self {
+            node: node.clone(),
+            fence: fence.clone(),
+            ours: seat == Some(fence.seat.as_str()),
+        });
+        held.min_by_key(|lock| (lock.ours, lock.fence.ended.is_some()))
+    }
 }
 
 /// One node's line.
@@ -93,6 +120,8 @@ pub struct RunView {
     pub stop: Option<Stop>,
     /// The gate or wait that holds it up: its title, its node, what it read.
     pub waiting_at: Option<(String, NodeName, Vec<Reading>)>,
+    /// Locks that were taken from others for it: from whom, and why.
+    pub broke: Vec<Broken>,
     /// Temporary changes in force.
     pub outstanding: Vec<String>,
     /// What giving up now would mean.
@@ -116,6 +145,8 @@ pub struct StatusView {
     pub offline: bool,
     /// The run, if there is one.
     pub run: Option<RunView>,
+    /// The lock that stands in somebody's way.
+    pub lock: Option<LockView>,
     /// The nodes.
     pub nodes: Vec<NodeView>,
     /// What to type next.
@@ -129,6 +160,8 @@ pub struct Circumstances<'a> {
     pub observed: BTreeMap<NodeName, Observed>,
     /// Whether they were left alone.
     pub offline: bool,
+    /// The lock that the nodes show.
+    pub lock: Option<LockView>,
     /// The run's directory.
     pub directory: Option<PathBuf>,
     /// As in [`after::next`].
@@ -175,10 +208,12 @@ impl StatusView {
                 ended: state.end.is_some(),
                 stop,
                 waiting_at,
+                broke: state.broke.clone(),
                 outstanding: after::outstanding(state),
                 aborting: after::aborting(state),
                 directory: around.directory.clone(),
             }),
+            lock: around.lock.clone(),
             nodes: nodes.collect(),
             next: after::next_of_status(state, &around.program),
         }
@@ -194,6 +229,7 @@ impl StatusView {
             sources: plan.sources.clone(),
             offline: around.offline,
             run: None,
+            lock: around.lock.clone(),
             nodes: plan.nodes.iter().map(|node| node_view(plan, None, &node.name, around)).collect(),
             next: vec![Next::new(&staging, "copy the new version; nothing restarts")],
         }
@@ -354,6 +390,10 @@ fn heading(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     lines
 }
 
+fn broken(broken: &Broken) -> String {
+    format!("the lock was taken from {}: {}", broken.holder, broken.reason)
+}
+
 fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut section = |title: &str, tone: Tone, facts: &[String]| {
@@ -369,6 +409,8 @@ fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
     if let Some(stop) = &run.stop {
         section("why stopped:", Tone::Wait, std::slice::from_ref(&stop.why));
     }
+    let broke: Vec<String> = run.broke.iter().map(broken).collect();
+    section("lock broken:", Tone::Wait, &broke);
     section("still in force:", Tone::Bad, &run.outstanding);
     section("giving up now:", Tone::Text, &run.aborting);
     if let Some((title, node, readings)) = &run.waiting_at {
@@ -427,6 +469,8 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
             let exit = exit_code.map(|code| format!("exit {code}, ")).unwrap_or_default();
             lines.push(Line::of(face, &format!("stopped: {exit}{}", stop.why)));
         }
+        lines
+            .extend(run.broke.iter().map(|found| Line::of(face, &format!("lock-broken: {}", broken(found)))));
         lines.extend(run.outstanding.iter().map(|change| Line::of(face, &format!("in-force: {change}"))));
         lines.extend(run.aborting.iter().map(|fact| Line::of(face, &format!("giving-up: {fact}"))));
     }
