@@ -469,8 +469,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__start)
-            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --decide --yes --confirm --change --override --gate-timeout --pause-after --inventory --output --color --no-input --quiet --verbose --help"
-            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --yes --confirm --change --override --gate-timeout --pause-after --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --decide --yes --confirm --change --override --gate-timeout --pause-after --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -46,7 +46,7 @@ complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "check" -d 'Check 
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "completions" -d 'Print a shell completion script'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "man" -d 'Show a manual page; print its source off a terminal'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s l -l limit -d 'Only these nodes: names, groups, globs, with commas; ! leaves out' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l parallel -d 'Nodes to copy to at the same time' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l change -d 'Ticket or change number for the journal and the report' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l lock-wait -d 'Wait this long for another run to let go of the cluster' -r
@@ -63,10 +63,9 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l no-input -d 
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s h -l help -d 'Print help'
-complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
-complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l adopt -d 'With --resume: take over a run of a machine that is gone, from what the nodes keep of it' -r
-complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l decide -d 'With --resume: settle an unknown step: done, retry or fail[:WHY] (repeatable)' -r
-complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l confirm -d 'Agree to begin without the typed answer; must equal the cluster\'s name' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s l -l limit -d 'Only these nodes: names, groups, globs, with commas; ! leaves out' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l adopt -d 'With --resume: take over a run from what its nodes keep' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l decide -d 'With --resume: settle an unknown step: done, retry, fail[:WHY]' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l confirm -d 'Agree to begin without typing it; must equal the name' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l change -d 'Ticket or change number for the journal and the report' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l override -d 'Open one closed gate; the reason goes into the journal (repeatable)' -r
@@ -121,7 +120,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -l no-input -
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s h -l help -d 'Print help'
-complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s l -l limit -d 'Only these nodes: names, groups or globs, comma-separated; ! leaves out' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s l -l limit -d 'Only these nodes: names, groups, globs, with commas; ! leaves out' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l confirm -d 'Agree to begin without typing it; must equal the name' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l change -d 'Ticket or change number for the journal and the report' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l lock-wait -d 'Wait this long for another run to let go of the cluster' -r

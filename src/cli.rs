@@ -229,11 +229,11 @@ pub struct Start {
     #[arg(long)]
     pub resume: bool,
 
-    /// With --resume: take over a run of a machine that is gone, from what the nodes keep of it
+    /// With --resume: take over a run from what its nodes keep
     #[arg(long, value_name = "RUN", requires = "resume", value_parser = run_id)]
     pub adopt: Option<RunId>,
 
-    /// With --resume: settle an unknown step: done, retry or fail[:WHY] (repeatable)
+    /// With --resume: settle an unknown step: done, retry, fail[:WHY]
     #[arg(long = "decide", value_name = "STEP=VERDICT", requires = "resume")]
     pub decisions: Vec<Decided>,
 
@@ -352,7 +352,7 @@ pub struct Man {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[group(skip)]
 pub struct Limit {
-    /// Only these nodes: names, groups or globs, comma-separated; ! leaves out
+    /// Only these nodes: names, groups, globs, with commas; ! leaves out
     #[arg(short, long = "limit", value_name = "NODES", value_delimiter = ',')]
     pub limit: Vec<String>,
 }

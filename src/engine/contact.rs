@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::output::Output;
@@ -13,6 +14,7 @@ use crate::model::event::{Failure, FailureKind, Notice};
 use crate::model::host::Connection;
 use crate::model::job::Standing;
 use crate::model::name::NodeName;
+use crate::model::state::RunState;
 use crate::transport::{Job, JobEnd, JobRef, Kind, Limit, TransportError};
 
 /// How long a node may be out of contact when the run is to stop.
@@ -140,14 +142,14 @@ fn say(at: &Assignment, on: &NodeName, text: String) {
 
 /// Leaves the journal with a node before something is done on the operator's own machine: when that is
 /// gone, the nodes alone know what was begun on it.
-pub(super) async fn leave_word(at: &Assignment, job: &JobRef) -> Result<(), Failure> {
+pub(super) async fn leave_word(at: &Assignment) -> Result<(), Failure> {
     let is_remote = |node: &&NodeName| {
         at.site.plan.node(node).is_some_and(|node| matches!(node.connection, Connection::Ssh(_)))
     };
     let names = at.site.plan.nodes.iter().map(|node| &node.name).filter(|node| *node != at.lane());
     let mut last = None;
     for node in std::iter::once(at.lane()).chain(names).filter(is_remote) {
-        match leave_with(&at.site, node, job).await {
+        match leave_with(&at.site, &at.state, node).await {
             Ok(()) => return Ok(()),
             Err(error) => last = Some(error),
         }
@@ -161,15 +163,24 @@ pub(super) async fn leave_word(at: &Assignment, job: &JobRef) -> Result<(), Fail
     }
 }
 
+/// Leaves the journal, and with it the plan, with every node that is locked. A node that cannot take it now gets
+/// it with its first job.
+pub(super) async fn leave_with_all(site: &Site<Changing>, state: &RunState) {
+    let nodes: Vec<NodeName> = site.epochs().into_keys().collect();
+    let told = nodes.iter().map(|node| async move { (node, leave_with(site, state, node).await) });
+    for (node, told) in join_all(told).await {
+        if let Err(error) = told {
+            tracing::warn!(%node, %error, "the journal could not be left");
+        }
+    }
+}
+
 /// Leaves with a node what it does not have of the journal.
-pub(super) async fn leave_with(
-    site: &Site<Changing>,
-    node: &NodeName,
-    job: &JobRef,
-) -> Result<(), TransportError> {
+async fn leave_with(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Result<(), TransportError> {
     let Some(excerpt) = site.journal_for(node) else { return Ok(()) };
-    let copy = &excerpt.copy;
-    site.pool.with(node, |session| async move { session.keep(job, copy).await }).await?;
+    let (cluster, run, copy) = (&site.plan.cluster, &state.key(), &excerpt.copy);
+    let epoch = site.epochs().get(node).copied().unwrap_or_default();
+    site.pool.with(node, |session| async move { session.keep(cluster, run, epoch, copy).await }).await?;
     site.left(node, &excerpt);
     Ok(())
 }

@@ -173,8 +173,17 @@ async fn follow(
         Ok(JobEnd::Unclear(standing)) if recovery::rule(standing) == Ruling::NeverBegan => {
             Err(Outcome::Interrupted)
         }
+        // This machine carries no lock to know a run by; its own journal does, since the run is here.
+        Ok(JobEnd::Unclear(Standing::Absent { .. })) if on.is_operator() && began_here(at) => {
+            Err(Outcome::Interrupted)
+        }
         ended => Ok(ended),
     }
+}
+
+/// Whether a step was begun since the run is this machine's.
+fn began_here(at: &Assignment) -> bool {
+    at.state.step(&at.key).is_some_and(|step| step.started_seq >= at.state.adopted_at)
 }
 
 /// Starts a script. The node gets the journal with it, up to the intent to do just this.
@@ -185,7 +194,7 @@ async fn start(
     output: &Output,
 ) -> Result<JobEnd, TransportError> {
     if on.is_operator()
-        && let Err(failure) = contact::leave_word(at, &job.at).await
+        && let Err(failure) = contact::leave_word(at).await
     {
         return Err(TransportError::Refused { node: on.clone(), why: failure.message });
     }

@@ -11,6 +11,7 @@ use super::session::NodeSession;
 use super::{line, trouble};
 use crate::model::host::Become;
 use crate::model::job::Standing;
+use crate::model::name::ClusterName;
 
 /// The node says every five seconds that it follows a job; three times out of hearing is silence.
 const PULSE: Duration = Duration::from_secs(16);
@@ -66,10 +67,15 @@ impl NodeSession {
     }
 
     /// Leaves lines of the journal on the node.
-    pub(super) async fn leave(&self, job: &JobRef, copy: &JournalCopy) -> Result<(), TransportError> {
+    pub(super) async fn leave(
+        &self,
+        run: (&ClusterName, &str),
+        epoch: u64,
+        copy: &JournalCopy,
+    ) -> Result<(), TransportError> {
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
-        let program =
-            runner::keep(&self.caller(), job, copy, &nonce).map_err(|unfit| self.snag(unfit.into()))?;
+        let program = runner::keep(&self.caller(), run, epoch, copy, &nonce)
+            .map_err(|unfit| self.snag(unfit.into()))?;
         let mut seen = Seen::default();
         let call = call(program, &nonce, KEEP, None);
         let ended = converse(&*self.link, call, &mut |heard| seen.hear(&heard, &Nobody)).await;

@@ -76,13 +76,18 @@ pub struct JobRef {
 impl JobRef {
     /// Where a node whose own directory is `root` keeps what belongs to the run.
     pub(super) fn run_dir(&self, root: &str) -> String {
-        format!("{root}/{}/runs/{}", self.cluster, self.run)
+        run_dir(root, &self.cluster, &self.run)
     }
 
     /// Its name among all jobs on a node.
     pub(super) fn name(&self) -> String {
         format!("{}/{}", self.run, self.id)
     }
+}
+
+/// Where a node whose own directory is `root` keeps what belongs to a run.
+pub(super) fn run_dir(root: &str, cluster: &ClusterName, run: &str) -> String {
+    format!("{root}/{cluster}/runs/{run}")
 }
 
 /// Lines of the operator's journal, left on a node so that another machine can go on with the run.

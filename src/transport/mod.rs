@@ -152,10 +152,13 @@ pub trait Session: Reader {
         sink: &'a dyn OutputSink,
     ) -> BoxFuture<'a, Result<JobEnd, TransportError>>;
 
-    /// Leaves lines of the journal on the node, durably.
+    /// Leaves lines of a run's journal on the node, durably, unless somebody has taken over the lock `epoch`
+    /// since. `run` is its name on nodes.
     fn keep<'a>(
         &'a self,
-        job: &'a JobRef,
+        cluster: &'a ClusterName,
+        run: &'a str,
+        epoch: u64,
         copy: &'a JournalCopy,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 

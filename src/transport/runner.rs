@@ -19,10 +19,11 @@ use sha2::{Digest as _, Sha256};
 use super::copy::hex;
 use super::facts::{Detach, Facts};
 use super::frame::Nonce;
-use super::job::{Job, JobRef, JournalCopy};
+use super::job::{Job, JobRef, JournalCopy, run_dir};
 use super::line;
 use super::script::{self, Body, Unfit, quote};
 use crate::model::host::{Become, Shell};
+use crate::model::name::ClusterName;
 
 const COMMON: &str = include_str!("runner/common.sh");
 const SUPERVISOR: &str = include_str!("runner/supervisor.sh");
@@ -63,7 +64,8 @@ pub(super) fn start(caller: &Caller<'_>, job: &Job, nonce: &Nonce) -> Result<Vec
     {
         let _ = writeln!(text, "{name}={}", quote(value));
     }
-    text.push_str(&kept(caller, job.copy.as_ref().map(|copy| (&job.at, copy)))?);
+    let _ = writeln!(text, "rg_epoch={}", job.epoch);
+    text.push_str(&kept(&job.at.run_dir(&caller.facts.root), job.copy.as_ref())?);
     text.push_str(&needs(caller, job));
     text.push_str("rg_out=0 rg_err=0\nrg_start || exit 1\nrg_await_claim || :\nrg_follow\n");
     Ok(call(caller.become_with, &text, nonce))
@@ -90,15 +92,18 @@ pub(super) fn stop(caller: &Caller<'_>, job: &JobRef, rights: Become, nonce: &No
     call(rights, &text, nonce)
 }
 
-/// Leaves lines of the journal on the node.
+/// Leaves lines of a run's journal on the node.
 pub(super) fn keep(
     caller: &Caller<'_>,
-    job: &JobRef,
+    (cluster, run): (&ClusterName, &str),
+    epoch: u64,
     copy: &JournalCopy,
     nonce: &Nonce,
 ) -> Result<Vec<u8>, Unfit> {
-    let mut text = given(caller, job);
-    text.push_str(&kept(caller, Some((job, copy)))?);
+    let root = &caller.facts.root;
+    let mut text = format!("{COMMON}{RUNNER}");
+    let _ = writeln!(text, "rg_epoch={epoch}\nrg_fences={}", quote(&format!("{root}/{cluster}/fence")));
+    text.push_str(&kept(&run_dir(root, cluster, run), Some(copy))?);
     text.push_str("umask 077\nrg_keep && rg_flush \"$rg_copy\" \"${rg_copy%/*}\"\n");
     Ok(call(caller.become_with, &text, nonce))
 }
@@ -119,17 +124,16 @@ fn given(caller: &Caller<'_>, job: &JobRef) -> String {
 }
 
 /// The journal's lines that go to the node, if any do.
-fn kept(caller: &Caller<'_>, copy: Option<(&JobRef, &JournalCopy)>) -> Result<String, Unfit> {
-    let Some((job, copy)) = copy else { return Ok("rg_copy= rg_lines=\n".to_owned()) };
+fn kept(run_dir: &str, copy: Option<&JournalCopy>) -> Result<String, Unfit> {
+    let Some(copy) = copy else { return Ok("rg_copy= rg_lines=\n".to_owned()) };
     if copy.lines.contains('\0') {
         return Err(Unfit("the journal contains a NUL byte".to_owned()));
     }
-    let path = copy_path(&caller.facts.root, job, copy);
-    Ok(format!("rg_copy={} rg_lines={}\n", quote(&path), quote(&copy.lines)))
+    Ok(format!("rg_copy={} rg_lines={}\n", quote(&copy_path(run_dir, copy)), quote(&copy.lines)))
 }
 
-fn copy_path(root: &str, job: &JobRef, copy: &JournalCopy) -> String {
-    format!("{}/journal/{:06}", job.run_dir(root), copy.from)
+fn copy_path(run_dir: &str, copy: &JournalCopy) -> String {
+    format!("{run_dir}/journal/{:06}", copy.from)
 }
 
 /// What the job needs and its own process could only find out when it has begun.
@@ -177,7 +181,7 @@ fn supervisor(caller: &Caller<'_>, job: &Job, digest: &str) -> Result<String, Un
         let _ = writeln!(text, "{name}={}", quote(&value));
     }
     // Flushed with the claim; a run without a copy has its directory flushed in its stead.
-    let copy = job.copy.as_ref().map(|copy| copy_path(&facts.root, &job.at, copy));
+    let copy = job.copy.as_ref().map(|copy| copy_path(&job.at.run_dir(&facts.root), copy));
     let _ = writeln!(text, "rg_copy={}", quote(copy.as_deref().unwrap_or_default()));
     let run = match (gained(caller, job), job.shell) {
         (None, Shell::Sh) => "( eval \"$rg_body\" )".to_owned(),

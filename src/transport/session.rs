@@ -171,10 +171,12 @@ impl Session for NodeSession {
 
     fn keep<'a>(
         &'a self,
-        job: &'a JobRef,
+        cluster: &'a ClusterName,
+        run: &'a str,
+        epoch: u64,
         copy: &'a JournalCopy,
     ) -> BoxFuture<'a, Result<(), TransportError>> {
-        Box::pin(self.leave(job, copy))
+        Box::pin(self.leave((cluster, run), epoch, copy))
     }
 
     fn interact<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<JobEnd, TransportError>> {

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{Driver, interrupted};
-use crate::engine::EngineError;
 use crate::engine::lock::{self, Attempt, Heartbeat};
 use crate::engine::opening;
+use crate::engine::{EngineError, contact};
 use crate::journal::Journal;
 use crate::model::event::{Event, Goal, Halt, Notice, RunEnd, Stop};
 use crate::model::fence::{Fence, span};
@@ -35,6 +35,7 @@ impl<J: Journal> Driver<J> {
         match self.take_locks().await {
             Ok(taken) => {
                 self.commit(taken)?;
+                contact::leave_with_all(&self.site, &self.state()).await;
                 self.heartbeat = Some(Heartbeat::of(std::sync::Arc::clone(&self.site)));
                 Ok(true)
             }

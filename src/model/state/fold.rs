@@ -41,6 +41,7 @@ impl RunState {
             latest_seq: record.seq,
             epochs: std::collections::BTreeMap::new(),
             adopting: false,
+            adopted_at: 0,
             broke: Vec::new(),
             refused: None,
             baseline: std::collections::BTreeMap::new(),
@@ -94,6 +95,7 @@ impl RunState {
             Event::Adopted { base, .. } => {
                 self.base.clone_from(base);
                 self.adopting = true;
+                self.adopted_at = record.seq;
             }
             Event::RunOpened { .. } => return Err("the run is open already".to_owned()),
             Event::RunResumed { request } => self.resume(request)?,

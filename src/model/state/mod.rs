@@ -51,6 +51,8 @@ pub struct RunState {
     pub epochs: BTreeMap<NodeName, u64>,
     /// Whether the run was begun on another machine and this one has not locked its nodes yet.
     pub adopting: bool,
+    /// The record since which this machine works on it; 0 for the machine that began it.
+    pub adopted_at: u64,
     /// Locks that were taken from others for this run.
     pub broke: Vec<Broken>,
     /// Who has the lock that the latest invocation was refused.

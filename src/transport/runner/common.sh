@@ -26,4 +26,15 @@ rg_started() {
   fi
 }
 
+# Whether somebody has taken over since the lock $rg_epoch: then nothing is begun under it any more.
+rg_overtaken() {
+  for rg_fence in "$rg_fences"/*; do
+    case ${rg_fence##*/} in
+      (*[!0-9]*) ;;
+      (*) [ "${rg_fence##*/}" -le "$rg_epoch" ] || return 0 ;;
+    esac
+  done
+  return 1
+}
+
 rg_flush() { sync "$@" 2>/dev/null; }

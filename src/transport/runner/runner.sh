@@ -82,6 +82,8 @@ rg_members() {
 # Keeps the journal lines that came along, so that another machine can go on with the run.
 rg_keep() {
   [ -n "$rg_copy" ] || return 0
+  # Whoever has taken over has the journal now: lines of this one would not go with his.
+  ! rg_overtaken || return 0
   mkdir -p "${rg_copy%/*}" && printf '%s' "$rg_lines" >"$rg_copy.$$" && mv -f "$rg_copy.$$" "$rg_copy"
 }
 

@@ -17,15 +17,10 @@ if ! ln "$rg_own" "$rg_dir/owner" 2>/dev/null; then
 fi
 rm -f "$rg_own"
 # Claimed first, looked second: whoever takes over raises the fence first and looks for claims second.
-for rg_fence in "$rg_fences"/*; do
-  case ${rg_fence##*/} in
-    (*[!0-9]*) ;;
-    (*) if [ "${rg_fence##*/}" -gt "$rg_epoch" ]; then
-      : >"$rg_dir/fenced"
-      exit 0
-    fi ;;
-  esac
-done
+if rg_overtaken; then
+  : >"$rg_dir/fenced"
+  exit 0
+fi
 # The outcome has its place before there is one: a disk that fills up meanwhile cannot lose it.
 : >>"$rg_dir/out" && : >>"$rg_dir/err" && printf '%-63s\n' - >"$rg_dir/.exit" && : >"$rg_dir/begun" || {
   rm -f "$rg_dir/begun"
