@@ -12,6 +12,7 @@ need sshd openssh-server
 need ssh openssh-client
 need ssh-keygen openssh-client
 need dash dash
+need busybox busybox
 need man man-db
 need cc gcc
 # The lab's hosts are booted by root; others are told what was left out.

@@ -149,6 +149,8 @@ impl Sshd {
 /// Writes the configuration and starts the program, its log beside it.
 fn launch(program: &Path, dir: &Path, port: u16) -> Result<Child> {
     let at = dir.display();
+    // A node has a home of its own: what the user's shell reads at its start is not for here.
+    fs::create_dir_all(dir.join("home"))?;
     let config = dir.join("sshd_config");
     fs::write(
         &config,
@@ -158,6 +160,7 @@ fn launch(program: &Path, dir: &Path, port: u16) -> Result<Child> {
              HostKey {at}/host_key\n\
              AuthorizedKeysFile {at}/authorized_keys\n\
              PidFile {at}/sshd.pid\n\
+             SetEnv HOME={at}/home\n\
              AuthenticationMethods publickey\n\
              PermitRootLogin yes\n\
              UsePAM no\n\

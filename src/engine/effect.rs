@@ -11,7 +11,7 @@ use super::output::Output;
 use super::scene::{self, failure};
 use super::watching::{captured, keep};
 use super::worker::{Assignment, Done};
-use super::{asking, contact};
+use super::{asking, contact, lock};
 use crate::model::condition::{Answer, Value};
 use crate::model::event::{Decision, Failure, FailureKind, Inquiry, Notice, Outcome, Question, Report};
 use crate::model::host::Become;
@@ -124,7 +124,7 @@ async fn finish(
         await_boot(at, at.machine(), step.timeout).await?;
         return Err(Outcome::Unknown { why: "the node was booted while it ran".to_owned(), rebooted: true });
     }
-    judge(&run.ok_codes, ended, output)?;
+    judge(at, &run.ok_codes, ended, output).await?;
     if let Some(capture) = &step.capture {
         let stdout = output.stdout();
         let value = capture
@@ -155,7 +155,7 @@ pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run) -> Done {
 pub(super) async fn rejoin_undo(at: &Assignment, step: &Step, script: &Script) -> Done {
     let output = Output::new(at);
     let ended = follow(at, script, step.timeout, true, &output).await?;
-    judge(&[0], ended, &output)
+    judge(at, &[0], ended, &output).await
 }
 
 /// Follows a job of an earlier invocation. Since the lock was taken anew, one that has not begun never will.
@@ -208,7 +208,12 @@ async fn start(
 }
 
 /// What a job's end means. A loss of contact is unknown; a refusal before the start is a failure.
-fn judge(ok_codes: &[i32], ended: Result<JobEnd, TransportError>, output: &Output) -> Done {
+async fn judge(
+    at: &Assignment,
+    ok_codes: &[i32],
+    ended: Result<JobEnd, TransportError>,
+    output: &Output,
+) -> Done {
     let failed = |kind, message: String| {
         Err(Outcome::Failed(Failure { kind, message, tail: output.tail(), help: None }))
     };
@@ -223,6 +228,10 @@ fn judge(ok_codes: &[i32], ended: Result<JobEnd, TransportError>, output: &Outpu
         Ok(JobEnd::TimedOut { after, stopped: false }) => {
             let why = format!("it took longer than {} s, and something of it may still run", after.as_secs());
             Err(Outcome::Unknown { why, rebooted: false })
+        }
+        Ok(JobEnd::Unclear(Standing::Fenced)) => {
+            let who = lock::who_took_over(&at.site, at.machine()).await;
+            failed(FailureKind::Unreachable, format!("{who}; the step was not begun"))
         }
         Ok(JobEnd::Unclear(standing)) => unclear(standing, output),
         Err(error @ TransportError::Lost { .. }) => {
@@ -243,9 +252,6 @@ fn unclear(standing: Standing, output: &Output) -> Done {
         Err(Outcome::Failed(Failure { kind, message: message.to_owned(), tail, help: None }))
     };
     match (standing, recovery::rule(standing)) {
-        (Standing::Fenced, _) => {
-            refused(FailureKind::Unreachable, "somebody else has taken over the cluster; it was not begun")
-        }
         (Standing::Conflict, _) => {
             refused(FailureKind::Input, "the node was given another script under this step's name before")
         }
@@ -328,7 +334,7 @@ pub(super) async fn undo(at: &Assignment, step: &Step, script: &Script) -> Done 
             Wanted { script, is_undo: true, env: None, stdin: None, cwd: None, deadline: step.timeout };
         let job = prepare(at, on, wanted).await?;
         let output = Output::new(at);
-        judge(&[0], start(at, on, job, &output).await, &output)?;
+        judge(at, &[0], start(at, on, job, &output).await, &output).await?;
     }
     Ok(())
 }
@@ -345,7 +351,7 @@ pub(super) async fn reboot(at: &mut Assignment, step: &Step, script: &Script) ->
         Ok(JobEnd::Exited { code: 0 } | JobEnd::Unclear(Standing::Ended { .. } | Standing::Lost { .. }))
         // The node went down under the command: its own record will tell.
         | Err(TransportError::Lost { .. }) => {}
-        ended => judge(&[0], ended, &output)?,
+        ended => judge(at, &[0], ended, &output).await?,
     }
     await_boot(at, &on, step.timeout.saturating_sub(began.elapsed())).await
 }
@@ -356,7 +362,7 @@ pub(super) async fn rejoin_reboot(at: &Assignment, step: &Step, script: &Script)
     match follow(at, script, step.timeout.min(Duration::from_mins(5)), false, &output).await? {
         Ok(JobEnd::Exited { code: 0 } | JobEnd::Unclear(Standing::Ended { .. } | Standing::Lost { .. }))
         | Err(TransportError::Lost { .. }) => {}
-        ended => judge(&[0], ended, &output)?,
+        ended => judge(at, &[0], ended, &output).await?,
     }
     let on = at.machine().clone();
     await_boot(at, &on, step.timeout).await

@@ -86,7 +86,8 @@ pub(super) fn nodes(state: &RunState) -> Vec<NodeName> {
 /// Tries once to lock these nodes.
 pub(super) async fn attempt(site: &Site<Changing>, state: &RunState, nodes: &[NodeName]) -> Attempt {
     let mut broke = None;
-    if let Some(reason) = &state.request.lock.break_for {
+    let adopted = || state.adopting.then(|| format!("run {} is adopted", state.run));
+    if let Some(reason) = state.request.lock.break_for.clone().or_else(adopted) {
         // Nothing of somebody else's is touched before it is known that all of it may be.
         match look(site, state, nodes, reason).await {
             Ok(found) => broke = found,
@@ -133,7 +134,7 @@ async fn take(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Resul
             Ok(())
         }
         Ok(Taking::Held(fence)) => {
-            let why = held(node, &fence, lock.break_for.is_some());
+            let why = held(node, &fence, lock.break_for.is_some() || state.adopting);
             Err(Attempt::Held { node: node.clone(), fence, why })
         }
         Ok(Taking::Moved(fence)) => {
@@ -163,7 +164,7 @@ async fn look(
     site: &Site<Changing>,
     state: &RunState,
     nodes: &[NodeName],
-    reason: &str,
+    reason: String,
 ) -> Result<Option<Broken>, Attempt> {
     let found = join_all(nodes.iter().map(|node| async move { (node, show(site, node).await) })).await;
     let mut holders = BTreeSet::new();
@@ -183,7 +184,7 @@ async fn look(
         holders.insert(fence.holder());
     }
     let holder = holders.into_iter().collect::<Vec<_>>().join(" and ");
-    Ok((!holder.is_empty()).then(|| Broken { reason: reason.to_owned(), holder }))
+    Ok((!holder.is_empty()).then_some(Broken { reason, holder }))
 }
 
 async fn show<O: Opens>(site: &Site<O>, node: &NodeName) -> Result<Option<Fence>, TransportError> {
@@ -200,12 +201,13 @@ fn unlocked(state: &RunState, error: &TransportError) -> Result<(), Stop> {
     Err(opening::refused(&asking::unreachable(error)))
 }
 
-fn held(node: &NodeName, fence: &Fence, breaking: bool) -> String {
+fn held(node: &NodeName, fence: &Fence, replacing: bool) -> String {
     let sentence = format!("{node} is {}", fence.sentence());
-    if breaking && !fence.is_stale() {
+    if replacing && !fence.is_stale() {
         let left = STALE_AFTER.saturating_sub(fence.seen);
         return format!(
-            "{sentence}: its holder lives, and --break-lock is for those who do not; it can be tried in {}",
+            "{sentence}: its holder lives, and only one who was silent for {} is replaced; it can be tried in {}",
+            span(STALE_AFTER),
             span(left)
         );
     }
@@ -268,7 +270,6 @@ impl Drop for Heartbeat {
 }
 
 /// Who has the lock of a node that refused a job because of a higher one.
-#[expect(dead_code, reason = "asked by the worker whose job was fenced")]
 pub(super) async fn who_took_over<O: Opens>(site: &Site<O>, node: &NodeName) -> String {
     match show(site, node).await {
         Ok(Some(fence)) => format!("somebody else took over: {node} is {}", fence.sentence()),

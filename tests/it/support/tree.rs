@@ -35,6 +35,21 @@ impl Tree {
         Self(tree)
     }
 
+    /// Without what a run notes on its nodes before it begins: its lock, and its own records.
+    pub(crate) fn without_bookkeeping(mut self) -> Self {
+        self.0.retain(|path, entry| {
+            let parts: Vec<_> =
+                path.components().skip(1).filter_map(|part| part.as_os_str().to_str()).collect();
+            match parts[..] {
+                // These change with what is made in them.
+                [_] | [_, "rollgate"] | [_, "rollgate", _] => entry.content != Content::Dir,
+                [_, "rollgate", _, "fence" | "runs", ..] => false,
+                _ => true,
+            }
+        });
+        self
+    }
+
     /// What differs, a line each: `+` appeared, `-` vanished, `~` changed.
     pub(crate) fn changes(&self, after: &Self) -> Vec<String> {
         let paths: std::collections::BTreeSet<_> = self.0.keys().chain(after.0.keys()).collect();

@@ -119,8 +119,11 @@ fn keygen(path: &Path) {
 }
 
 fn serve(dir: &Path, port: u16, more: &str) -> Child {
+    // A node has a home of its own: what the user's shell reads at its start is not for here.
+    fs::create_dir_all(dir.join("home")).unwrap();
     let config = format!(
         "{more}
+SetEnv HOME={dir}/home
 Port {port}
 ListenAddress 127.0.0.1
 HostKey {dir}/host
