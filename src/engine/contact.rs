@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use super::desk::Desk;
 use super::output::Output;
 use super::pool::Changing;
 use super::scene::failure;
@@ -136,7 +137,7 @@ pub(super) fn comes_back(error: &TransportError) -> bool {
     )
 }
 
-fn say(at: &Assignment, on: &NodeName, text: String) {
+pub(super) fn say(at: &Assignment, on: &NodeName, text: String) {
     at.desk.notify(Notice::Said { node: Some(on.clone()), text });
 }
 
@@ -151,13 +152,13 @@ pub(super) async fn leave_word(at: &Assignment) -> Result<(), Failure> {
     for node in std::iter::once(at.lane()).chain(names).filter(is_remote) {
         match leave_with(&at.site, &at.state, node).await {
             Ok(()) => return Ok(()),
-            Err(error) => last = Some(error),
+            Err(why) => last = Some(why),
         }
     }
     match last {
         None => Ok(()),
-        Some(error) => {
-            let what = format!("no node could be told that it is about to begin: {error}");
+        Some(why) => {
+            let what = format!("no node could be told that it is about to begin: {why}");
             Err(failure(FailureKind::Unreachable, what))
         }
     }
@@ -165,22 +166,30 @@ pub(super) async fn leave_word(at: &Assignment) -> Result<(), Failure> {
 
 /// Leaves the journal, and with it the plan, with every node that is locked. A node that cannot take it now gets
 /// it with its first job.
-pub(super) async fn leave_with_all(site: &Site<Changing>, state: &RunState) {
+pub(super) async fn leave_with_all(site: &Site<Changing>, state: &RunState, desk: &Desk) {
     let nodes: Vec<NodeName> = site.epochs().into_keys().collect();
     let told = nodes.iter().map(|node| async move { (node, leave_with(site, state, node).await) });
     for (node, told) in join_all(told).await {
-        if let Err(error) = told {
-            tracing::warn!(%node, %error, "the journal could not be left");
+        if let Err(why) = told {
+            desk.notify(Notice::Said { node: Some(node.clone()), text: not_left(&why) });
         }
     }
 }
 
+/// What it means that a node lacks the journal.
+pub(super) fn not_left(why: &impl std::fmt::Display) -> String {
+    format!("it does not have the journal, which another machine would go on from: {why}")
+}
+
 /// Leaves with a node what it does not have of the journal.
-async fn leave_with(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Result<(), TransportError> {
-    let Some(excerpt) = site.journal_for(node) else { return Ok(()) };
+async fn leave_with(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Result<(), String> {
+    let Some(excerpt) = site.journal_for(node).map_err(|error| error.to_string())? else { return Ok(()) };
     let (cluster, run, copy) = (&site.plan.cluster, &state.key(), &excerpt.copy);
     let epoch = site.epochs().get(node).copied().unwrap_or_default();
-    site.pool.with(node, |session| async move { session.keep(cluster, run, epoch, copy).await }).await?;
+    site.pool
+        .with(node, |session| async move { session.keep(cluster, run, epoch, copy).await })
+        .await
+        .map_err(|error| error.to_string())?;
     site.left(node, &excerpt);
     Ok(())
 }

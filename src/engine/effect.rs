@@ -198,7 +198,11 @@ async fn start(
     {
         return Err(TransportError::Refused { node: on.clone(), why: failure.message });
     }
-    let excerpt = at.site.journal_for(on).filter(|_| !on.is_operator());
+    let excerpt = if on.is_operator() { Ok(None) } else { at.site.journal_for(on) };
+    let excerpt = excerpt.unwrap_or_else(|error| {
+        contact::say(at, on, contact::not_left(&error));
+        None
+    });
     job.copy = excerpt.as_ref().map(|excerpt| excerpt.copy.clone());
     let ended = contact::carry_out(at, on, &job, output).await;
     if let (Ok(_), Some(excerpt)) = (&ended, &excerpt) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::lock::Hold;
 use super::pool::{Opens, Pool};
 use super::secrets::Secrets;
-use crate::journal::RunDir;
+use crate::journal::{JournalError, RunDir};
 use crate::model::name::NodeName;
 use crate::model::plan::Plan;
 use crate::transport::JournalCopy;
@@ -73,18 +73,13 @@ impl<O: Opens> Site<O> {
     }
 
     /// The journal from where a node's copy ends; `None` when there is nothing that it lacks.
-    pub(super) fn journal_for(&self, node: &NodeName) -> Option<Excerpt> {
+    pub(super) fn journal_for(&self, node: &NodeName) -> Result<Option<Excerpt>, JournalError> {
         let (byte, from) =
             self.left.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied().unwrap_or_default();
-        let lines = self
-            .run_dir
-            .as_ref()?
-            .journal_from(byte)
-            .inspect_err(|error| tracing::warn!(%error, "no journal for a node"))
-            .ok()
-            .filter(|lines| !lines.is_empty())?;
+        let Some(run_dir) = &self.run_dir else { return Ok(None) };
+        let lines = run_dir.journal_from(byte)?;
         let has = (byte + lines.len() as u64, from + lines.lines().count() as u64);
-        Some(Excerpt { copy: JournalCopy { from, lines }, has })
+        Ok((!lines.is_empty()).then_some(Excerpt { copy: JournalCopy { from, lines }, has }))
     }
 
     /// A node has this now.

@@ -78,7 +78,7 @@ const COMMON: &str = r#"
 umask 077
 dir=$root/$cluster
 fence=$dir/fence
-rg_fail() { printf '%s\n' "$1" >&2; exit 1; }
+rg_fail() { printf '%s\n' "$1" >&2; exit 3; }
 rg_flush() { sync "$@" 2>/dev/null || sync; }
 rg_time() { stat -c %Y "$1" 2>/dev/null || stat -f %m "$1" 2>/dev/null || date -r "$1" +%s 2>/dev/null || :; }
 rg_look() {
@@ -294,7 +294,10 @@ impl NodeSession {
             ProbeEnd::TimedOut | ProbeEnd::Died => {
                 Err(self.lost("its lock was asked for, and no answer came"))
             }
-            _ => Err(self.lock_failed(reply.stderr.text().trim().to_owned())),
+            ProbeEnd::NotRun { why } => Err(self.lock_failed(why)),
+            // What the scripts themselves refuse; anything else is a file that cannot be made.
+            ProbeEnd::Exited { code: 3 } => Err(self.lock_failed(reply.stderr.text().trim().to_owned())),
+            ProbeEnd::Exited { .. } => Err(self.unreachable(self.no_room(&reply.stderr.text()))),
         }
     }
 }

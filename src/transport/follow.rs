@@ -169,7 +169,7 @@ impl NodeSession {
         self.not_started(job.shell, job.become_with, said)
     }
 
-    fn no_room(&self, said: &str) -> Trouble {
+    pub(super) fn no_room(&self, said: &str) -> Trouble {
         trouble::no_room(self.place(), &self.facts.root, said)
     }
 }

@@ -35,7 +35,7 @@ impl<J: Journal> Driver<J> {
         match self.take_locks().await {
             Ok(taken) => {
                 self.commit(taken)?;
-                contact::leave_with_all(&self.site, &self.state()).await;
+                contact::leave_with_all(&self.site, &self.state(), &self.desk).await;
                 self.heartbeat = Some(Heartbeat::of(std::sync::Arc::clone(&self.site)));
                 Ok(true)
             }
