@@ -75,16 +75,15 @@ pub fn next(state: &RunState) -> Vec<Move> {
     if state.end.is_some() || state.question.is_some() {
         return Vec::new();
     }
-    let settlings = state.to_settle().into_iter().map(|(key, undo)| Move::Settle { key, undo });
-    if let Some(stop) = &state.stop {
-        // What is settled is no reason to stop for, and what is not is a grave one.
-        let settlings: Vec<Move> = settlings.collect();
-        return if settlings.is_empty() { stopping(state, stop) } else { settlings };
-    }
+    // First what is unclear, also when nothing more is to begin: what a node can tell is not left untold.
     let recoveries = state.dangling().into_iter().map(|(key, undo)| Move::Recover { key, undo });
+    let settlings = state.to_settle().into_iter().map(|(key, undo)| Move::Settle { key, undo });
     let unclear: Vec<Move> = recoveries.chain(settlings).collect();
     if !unclear.is_empty() {
         return unclear;
+    }
+    if let Some(stop) = &state.stop {
+        return stopping(state, stop);
     }
     if let Some(key) = state.undo_to_ask_about() {
         return vec![Move::Ask(Question::Trouble { key: key.clone(), undo: true })];
@@ -121,11 +120,6 @@ fn undo_next(state: &RunState, keys: &[StepKey]) -> Undoing {
     let mut stuck = false;
     for key in keys {
         let Some(step) = state.step(key) else { continue };
-        if step.status == StepStatus::Dangling {
-            // Nobody knows yet whether it still runs; undoing it now could cross it.
-            stuck = true;
-            continue;
-        }
         match &step.undo {
             UndoStatus::Nothing | UndoStatus::Done => {}
             UndoStatus::Running => return Undoing::Wait,

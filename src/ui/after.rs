@@ -116,20 +116,28 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
     next
 }
 
-/// What a human may say of each step whose end nobody knows, as it is typed.
+/// What a human may say of each step whose end nobody knows, as it is typed: every answer for the first,
+/// then one for each of a few others.
 fn decisions(state: &RunState, resume: &[&str]) -> Vec<Next> {
-    let notes = [
-        (Settlement::Done, "you know that it was done: go on with what follows"),
-        (Settlement::NotDone, "you know that it was not: do it again"),
-        (Settlement::Failed, "you know that it failed"),
-    ];
-    let of = |(key, undo): (StepKey, bool)| {
-        notes.map(|(verdict, note)| {
-            let decided = Decided { key: key.clone(), undo, verdict, why: None }.to_string();
-            Next::new(&[resume, &["--decide", &decided]].concat(), note)
-        })
+    const OTHERS: usize = 2;
+    let answer = |(key, undo): &(StepKey, bool), verdict, note: &str| {
+        let decided = Decided { key: key.clone(), undo: *undo, verdict, why: None }.to_string();
+        Next::new(&[resume, &["--decide", &decided]].concat(), note)
     };
-    state.unknown().into_iter().flat_map(of).collect()
+    let unknown = state.unknown();
+    let Some((first, others)) = unknown.split_first() else { return Vec::new() };
+    let mut next = vec![
+        answer(first, Settlement::Done, "you know that it was done: go on with what follows"),
+        answer(first, Settlement::NotDone, "you know that it was not: do it again"),
+        answer(first, Settlement::Failed, "you know that it failed"),
+    ];
+    for (number, other) in others.iter().take(OTHERS).enumerate() {
+        let left = others.len() - number - 1;
+        let more =
+            if number + 1 == OTHERS && left > 0 { format!(", and for {left} more") } else { String::new() };
+        next.push(answer(other, Settlement::Done, &format!("likewise for {}{more}", other.0.node)));
+    }
+    next
 }
 
 /// What to do about somebody else's lock: wait for him, look, and only where he seems gone, break it.

@@ -55,6 +55,12 @@ impl Stand {
                     Some(StepStatus::Unknown { .. }) => Self::Unknown,
                     _ if Self::stopped_gate(state, node) => Self::Gate,
                     Some(_) => Self::Failed,
+                    // Left while it ran, and not asked about since.
+                    None if state.end.is_some()
+                        && state.undecided().iter().any(|(key, _)| key.node == *node) =>
+                    {
+                        Self::Unknown
+                    }
                     None if state.end.is_some() => Self::Stopped,
                     None => Self::Working,
                 }
