@@ -15,7 +15,7 @@ use crate::cli::Status;
 use crate::engine::pool::Pool;
 use crate::engine::{NodeSurvey, Screen, Site, survey};
 use crate::exit::Exit;
-use crate::journal::{ClusterDir, JournalError};
+use crate::journal::{ClusterDir, Holder, JournalError};
 use crate::model::event::{Goal, RunEnd};
 use crate::model::name::NodeName;
 use crate::model::plan::Plan;
@@ -24,6 +24,7 @@ use crate::transport::{Dialer, ReadOnlyConnector};
 use crate::ui::escape;
 use crate::ui::ink::{Line, Tone, paint};
 use crate::ui::moment::Moment;
+use crate::ui::next::Next;
 use crate::ui::status::{Circumstances, LockView, Observed, StatusView, document, human, plain};
 use crate::ui::terminal::Format;
 
@@ -139,17 +140,7 @@ async fn build(
     };
     let dead = latest.as_ref().is_some_and(|latest| latest.state.end.is_none()) && !at_work;
     if dead {
-        view.next = match &rebuilt {
-            Some(rebuilt) => vec![context.command(
-                &["start", "--resume", "--adopt", &rebuilt.state.run.0],
-                "go on with it from this machine",
-            )],
-            None => vec![
-                context
-                    .command(&["start", "--resume"], "go on with it: the rollgate that worked on it is gone"),
-                context.command(&["unstage"], "end it"),
-            ],
-        };
+        view.next = after_a_death(context, rebuilt.as_ref());
     }
     let moment = Moment::current();
     let face = &context.style.out;
@@ -161,27 +152,48 @@ async fn build(
         Format::Human => human(face, &moment, &view),
         Format::Plain => plain(&moment, &view, stopped),
     };
-    let mut note =
-        |text: String| lines.insert(1.min(lines.len()), Line::new(face).tone(Tone::Wait, &text).fit(face));
-    if let Some(words) = lock.and_then(|lock| lock_words(&lock, holder.is_some())) {
-        note(words);
-    }
-    if let Some(rebuilt) = &rebuilt {
-        for text in under_way_lines(rebuilt).into_iter().rev().chain([provenance(rebuilt)]) {
-            note(text);
-        }
-    } else if let Some(holder) = &holder {
-        note(format!("held by {holder}"));
-    } else if dead {
-        note("no live controller: the rollgate that worked on it is gone".to_owned());
-    }
-    if latest.as_ref().is_some_and(|latest| matches!(latest.flaw, Some(JournalError::Damaged { .. }))) {
-        note(
-            "the journal is damaged: this is what precedes the damage, and nothing may go on from it"
-                .to_owned(),
-        );
-    }
+    let at = 1.min(lines.len());
+    let flaw = latest.as_ref().and_then(|latest| latest.flaw.as_ref());
+    let notes = notes(flaw, rebuilt.as_ref(), holder.as_ref(), dead, lock.as_ref());
+    lines.splice(at..at, notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text).fit(face)));
     Ok((paint(face, &lines), exit, at_work))
+}
+
+/// What is typed when the rollgate of an open run is gone.
+fn after_a_death(context: &Context, rebuilt: Option<&Rebuilt>) -> Vec<Next> {
+    let Some(rebuilt) = rebuilt else {
+        return vec![
+            context.command(&["start", "--resume"], "go on with it: the rollgate that worked on it is gone"),
+            context.command(&["unstage"], "end it"),
+        ];
+    };
+    let adopt = ["start", "--resume", "--adopt", &rebuilt.state.run.0];
+    vec![context.command(&adopt, "go on with it from this machine")]
+}
+
+/// What is said before all else, the gravest first; a `dead` run is open, and nobody works on it.
+fn notes(
+    flaw: Option<&JournalError>,
+    rebuilt: Option<&Rebuilt>,
+    holder: Option<&Holder>,
+    dead: bool,
+    lock: Option<&LockView>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if matches!(flaw, Some(JournalError::Damaged { .. })) {
+        let text = "the journal is damaged: this is what precedes the damage, and nothing may go on from it";
+        notes.push(text.to_owned());
+    }
+    if let Some(rebuilt) = rebuilt {
+        notes.push(provenance(rebuilt));
+        notes.extend(under_way_lines(rebuilt));
+    } else if let Some(holder) = holder {
+        notes.push(format!("held by {holder}"));
+    } else if dead {
+        notes.push("no live controller: the rollgate that worked on it is gone".to_owned());
+    }
+    notes.extend(lock.and_then(|lock| lock_words(lock, holder.is_some())));
+    notes
 }
 
 /// What is to be said of a lock: nothing of one that this machine's own run has or keeps.
