@@ -48,10 +48,11 @@ passed=0 failed=0
 # Built here once, which takes a minute, so that no test waits for it.
 [ -n "$skip" ] || tests/lab/up --image
 
-# Every test binary is run, also after one that failed.
+# Every test binary is run, also after one that failed. What those that passed have measured comes at the end.
 status=0
 # shellcheck disable=SC2086
-cargo test --locked --no-fail-fast -- $skip 2>&1 | tee "$log" || status=1
+cargo test --locked --no-fail-fast -- --show-output $skip 2>&1 | tee "$log" |
+    awk '/^successes:$/ { quiet = 1 } /^(failures:|test result:)/ { quiet = 0 } !quiet { print; fflush() }' || status=1
 while read -r ok bad; do
     passed=$((passed + ok)) failed=$((failed + bad))
 done <<END
@@ -67,6 +68,8 @@ else
     echo "tests: the demo failed" >&2
 fi
 
+echo "measured:"
+awk '/^---- .* stdout ----$/ { test = $2; next } /^$/ { test = "" } test { print "  " test ": " $0 }' "$log"
 if [ -n "$skip" ]; then
     left=$(cargo test --locked --quiet --test it -- --list lab:: 2>/dev/null | grep -c ': test$' || true)
     echo "tests: $left lab tests were NOT run: they boot real hosts and need root (sudo -E tests/run.sh)" >&2
