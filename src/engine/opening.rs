@@ -77,7 +77,7 @@ async fn guards<O: Opens>(site: &Site<O>, state: &RunState) -> Result<(), Stop> 
     for guard in &site.plan.guards {
         let check = site.plan.check(&guard.check);
         let machines = match &check.on {
-            Target::Itself => site.plan.nodes.iter().map(|node| node.name.clone()).collect(),
+            Target::Itself => site.plan.everybody(),
             target => scene::places(site, state, &NodeName::operator(), target)
                 .await
                 .map_err(|failure| refused(&failure))?,

@@ -251,7 +251,7 @@ pub(super) async fn asked_by_invariant<O: Opens>(
     check: &Check,
 ) -> Result<Vec<NodeName>, Failure> {
     match &check.on {
-        Target::Itself => Ok(site.plan.nodes.iter().map(|node| node.name.clone()).collect()),
+        Target::Itself => Ok(site.plan.everybody()),
         target => scene::places(site, state, &NodeName::operator(), target).await,
     }
 }

@@ -355,6 +355,15 @@ impl PlannedStep {
 }
 
 impl Plan {
+    /// Who is asked a guard or an invariant that names nobody: every node; where there is none this machine,
+    /// for a guard that nobody is asked lets everything pass.
+    pub fn everybody(&self) -> Vec<NodeName> {
+        if self.nodes.is_empty() {
+            return vec![NodeName::operator()];
+        }
+        self.nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
     /// The node of that name.
     pub fn node(&self, name: &NodeName) -> Option<&PlannedNode> {
         self.nodes.iter().find(|node| node.name == *name)

@@ -52,8 +52,9 @@ pub(crate) fn lower(desk: &Desk<'_>, raw: &RawInventory) -> Option<Inventory> {
         }
     }
     let nodes = match raw.nodes.as_deref() {
-        None | Some([]) => {
-            desk.missing(&top, "nodes", "a list of nodes: - { name: db1, host: 10.0.0.1 }");
+        None => {
+            let help = "a list of nodes: - { name: db1, host: 10.0.0.1 }; [] where commands of this machine reach it all";
+            desk.missing(&top, "nodes", help);
             Vec::new()
         }
         Some(raw) => node::nodes(desk, &top.key("nodes"), raw, &defaults),

@@ -119,12 +119,16 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn every_node(&self) -> Vec<NodeName> {
+    /// Who is asked what names nobody: see [`crate::model::plan::Plan::everybody`].
+    fn everybody(&self) -> Vec<NodeName> {
+        if self.inventory.nodes.is_empty() {
+            return vec![NodeName::operator()];
+        }
         self.inventory.nodes.iter().map(|node| node.name.clone()).collect()
     }
 
     fn before_the_phases(&mut self) {
-        let (procedure, nodes, operator) = (self.procedure, self.every_node(), [NodeName::operator()]);
+        let (procedure, nodes, operator) = (self.procedure, self.everybody(), [NodeName::operator()]);
         for (index, artifact) in procedure.artifacts.iter().enumerate() {
             self.template(&format!("artifacts[{index}].source"), &artifact.source, &operator);
             if let Some(sum) = &artifact.sha256 {
