@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::script::{self, Command, Parsed};
 use super::walk::{self, Scripted};
-use super::{Finding, error, warning};
+use super::{Finding, Severity, error, warning};
 use crate::model::host::Shell;
 use crate::model::inventory::Inventory;
 use crate::model::procedure::Procedure;
@@ -21,6 +21,7 @@ pub(super) fn findings(inventory: &Inventory, procedure: &Procedure) -> Vec<Find
         findings.extend(secret_shown(&script, &parsed, &secrets));
         findings.extend(secret_argument(&script, &parsed, &secrets));
         findings.extend(unverified_script(&script, &parsed));
+        findings.extend(copied_prompt(&script, &parsed));
         if script.changes.is_some() {
             findings.extend(hidden_failure(&script, &parsed));
             findings.extend(appends(&script, &parsed));
@@ -37,9 +38,27 @@ fn secrets(inventory: &Inventory, procedure: &Procedure) -> BTreeSet<String> {
     inventory.secrets.keys().map(ToString::to_string).chain(captured).collect()
 }
 
-/// The first secret that a command's words hold.
+/// The first secret that a command's words hold: one that is declared, or a variable that is called like one.
 fn secret_in<'c>(command: &'c Command, secrets: &BTreeSet<String>) -> Option<&'c String> {
-    command.words.iter().flat_map(|word| &word.names).find(|name| secrets.contains(*name))
+    let mut names = command.words.iter().flat_map(|word| &word.names);
+    names.find(|name| secrets.contains(*name) || is_called_secret(name))
+}
+
+/// Whether a name is that of a secret by its last word, as in `MYSQL_PASSWORD`. How many there are, or in which
+/// file one is, is none.
+fn is_called_secret(name: &str) -> bool {
+    const WORDS: &[&str] = &["password", "passwd", "passphrase", "secret", "token"];
+    let last = name.rsplit('_').next().unwrap_or(name);
+    WORDS.iter().any(|word| last.eq_ignore_ascii_case(word))
+}
+
+/// What is said of a variable that is declared a secret, and of one that only sounds like it.
+fn called(name: &str, secrets: &BTreeSet<String>) -> String {
+    if secrets.contains(name) {
+        format!("secret `{name}`")
+    } else {
+        format!("`{name}`, a secret by its name,")
+    }
 }
 
 const PRINTS: &[&str] = &["echo", "printf"];
@@ -65,12 +84,60 @@ fn secret_shown(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<Strin
                 .iter()
                 .all(|(operator, _)| !operator.starts_with(['>', '1']) || operator.contains('&'))
     });
-    let name = traced.or_else(|| printed.into_iter().find_map(|command| secret_in(command, secrets)))?;
+    let mut printed = printed.filter_map(|command| secret_in(command, secrets));
+    if let Some(name) = traced.or_else(|| printed.next()) {
+        return Some(warning(
+            "secret-shown",
+            &script.place,
+            format!("{} is printed", called(name, secrets)),
+            format!("hand it on instead: printf %s \"${name}\" | COMMAND that reads standard input"),
+        ));
+    }
+    // What a check reads is judged and not shown; what a change prints is on the screen and in the records.
+    script.changes?;
+    let command = parsed.commands.iter().find(|command| prints_stored_secret(command, script.body))?;
     Some(warning(
         "secret-shown",
         &script.place,
-        format!("secret `{name}` is printed"),
-        format!("hand it on instead: printf %s \"${name}\" | COMMAND that reads standard input"),
+        format!("`{}` prints a secret as it is stored", command.line()),
+        "write it to a file of mode 0600, or compare it: [ \"$(...)\" = \"$wanted\" ]",
+    ))
+}
+
+/// A secret of Kubernetes in full, or one that is decoded, where nothing takes the output.
+fn prints_stored_secret(command: &Command, body: &str) -> bool {
+    let has = |wanted: &[&str]| command.words.iter().any(|word| wanted.contains(&word.text.as_str()));
+    let is_taken = command.writes_pipe
+        || command.is_substituted
+        || command.redirects.iter().any(|(operator, _)| operator.starts_with(['>', '1']));
+    let is_shown = match command.name() {
+        "oc" | "kubectl" => {
+            let names_one =
+                |word: &script::Word| matches!(word.text.split('/').next(), Some("secret" | "secrets"));
+            has(&["get"]) && has(&["-o", "-oyaml", "-ojson"]) && command.words.iter().any(names_one)
+        }
+        "base64" => command.reads_pipe && has(&["-d", "-D", "--decode"]) && SECRET_KEY.is_match(body),
+        _ => false,
+    };
+    is_shown && !is_taken
+}
+
+/// A key that is called like a secret.
+static SECRET_KEY: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)\bsecrets?\b|passw(or)?d|passphrase|token").expect("a constant pattern that a test uses")
+});
+
+/// `$ oc edit …`, as documentation shows it.
+fn copied_prompt(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {
+    let prompt =
+        |command: &&Command| command.words.first().is_some_and(|word| word.text == "$" && !word.is_quoted);
+    let command = parsed.commands.iter().find(prompt)?;
+    let rest: Vec<&str> = command.words.iter().skip(1).map(|word| word.text.as_str()).collect();
+    Some(error(
+        "copied-prompt",
+        &script.place,
+        "this begins with a `$` that was the prompt of a shell: there is no such command".to_owned(),
+        format!("leave it out: {}", rest.join(" ")),
     ))
 }
 
@@ -80,16 +147,20 @@ fn secret_argument(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<St
         .iter()
         .filter(|command| !BUILT_IN.contains(&command.name()))
         .find_map(|command| Some((secret_in(command, secrets)?, command.name())))?;
-    Some(error(
+    let finding = error(
         "secret-argument",
         &script.place,
         format!(
-            "secret `{name}` is an argument of `{command}`: everybody on that machine can read it in `ps`"
+            "{} is an argument of `{command}`: everybody on that machine can read it in `ps`",
+            called(name, secrets)
         ),
         format!(
             "let it read standard input, a file of mode 0600, or its own environment variable; ${name} is in the environment already"
         ),
-    ))
+    );
+    // A name is no proof.
+    let severity = if secrets.contains(name) { Severity::Error } else { Severity::Warning };
+    Some(Finding { severity, ..finding })
 }
 
 fn hidden_failure(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {

@@ -359,6 +359,40 @@ fn a_secret_on_the_screen() {
 }
 
 #[test]
+fn a_secret_by_its_name_and_one_as_it_is_stored() {
+    for body in [
+        "DB_PASSWORD=$(ask); echo $DB_PASSWORD",
+        "oc get secret system-database -o yaml",
+        "kubectl get secret/x -o json",
+        "oc get secret x -o json | jq -r '.data.PASSWORD' | base64 -d",
+    ] {
+        let found = of(vec![upgrade(vec![bash(body)])]);
+        assert_eq!(found.iter().map(|found| found.rule).collect::<Vec<_>>(), ["secret-shown"], "{body}");
+    }
+    let guessed = of(vec![upgrade(vec![bash("TOKEN=$(ask); api --token $TOKEN")])]);
+    assert_eq!((guessed[0].rule, guessed[0].severity), ("secret-argument", Severity::Warning));
+    for body in [
+        "tokens=3 password_file=/x; echo $tokens $password_file",
+        "oc get secret x -o yaml > \"$f\"",
+        "oc get secret x",
+        "oc get dc x -o yaml",
+        "[ \"$(oc get secret x -o json | jq .data.PASSWORD | base64 -d)\" = y ]",
+        "cat logo | base64 -d",
+    ] {
+        let f = "f=/x; ";
+        assert!(of(vec![upgrade(vec![bash(&format!("{f}{body}"))])]).is_empty(), "{body}");
+    }
+}
+
+#[test]
+fn a_prompt_that_was_copied() {
+    assert_eq!(rules("$ oc edit configmap system"), ["copied-prompt"]);
+    for body in ["echo $ x", "'$' x", "echo a | grep a$"] {
+        assert!(!rules(body).contains(&"copied-prompt"), "{body}");
+    }
+}
+
+#[test]
 fn a_secret_in_the_list_of_processes() {
     for body in [
         "mysql -p\"$password\"",
