@@ -44,6 +44,7 @@ mod sweep;
 mod takeover;
 #[cfg(test)]
 mod terminal;
+mod threescale;
 #[cfg(test)]
 mod transport;
 #[cfg(test)]
