@@ -24,7 +24,15 @@ use crate::ui::write;
 pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
     // The files can be written elsewhere than where the tools are: in an editor, in CI.
     let files = if flags.syntax_only { Files::read(context)? } else { Files::load(context)? };
-    let warnings = files.lint()?;
+    let (mistakes, warnings) = files.findings();
+    if let Some(mistakes) = mistakes {
+        // Whoever puts the files right does so once.
+        let face = &context.style.err;
+        for warning in &warnings {
+            write::to_stderr(&paint(face, &error::rendered(face, &warning.warning(!face.unicode), &[])));
+        }
+        return Err(mistakes.into());
+    }
     let loaded = &files.loaded;
     let face = &context.style.out;
     let nodes = loaded.inventory.nodes.len();

@@ -58,16 +58,19 @@ impl Files {
 
     /// Lints them: what cannot work is refused, what may be meant is answered.
     pub(super) fn lint(&self) -> Result<Vec<Mistake>, Refusal> {
+        let (mistakes, warnings) = self.findings();
+        mistakes.map_or(Ok(warnings), |mistakes| Err(mistakes.into()))
+    }
+
+    /// What is wrong with them, and what may be.
+    pub(super) fn findings(&self) -> (Option<Mistakes>, Vec<Mistake>) {
         let findings = lint::lint(&self.loaded.inventory, &self.loaded.procedure);
         let (errors, warnings): (Vec<_>, Vec<_>) =
             findings.iter().partition(|finding| finding.severity == Severity::Error);
         let placed = |findings: Vec<&Finding>| -> Vec<Mistake> {
             findings.into_iter().map(|finding| self.loaded.mistake(finding)).collect()
         };
-        match Mistakes::of(placed(errors)) {
-            Some(mistakes) => Err(mistakes.into()),
-            None => Ok(placed(warnings)),
-        }
+        (Mistakes::of(placed(errors)), placed(warnings))
     }
 
     /// Lints them before they are used, and says how much there is to read in `check`.
