@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
         &format!(
             "{}: {}, {}",
             loaded.inventory.cluster,
-            words::count(nodes, "node"),
+            if nodes == 0 { "no nodes".to_owned() } else { words::count(nodes, "node") },
             words::count(loaded.procedure.phases.len(), "phase"),
         ),
     )];

@@ -187,9 +187,12 @@ fn names(nodes: &[NodeName]) -> Vec<&str> {
 }
 
 fn opened(state: &RunState, run: &str) -> String {
-    let nodes = words::count(run::nodes_of(state).len(), "node");
+    let what = match run::nodes_of(state).len() {
+        0 => words::count(state.plan.phases.len(), "phase"),
+        nodes => words::count(nodes, "node"),
+    };
     let to = state.plan.to.as_ref().map(|to| format!(", to {to}")).unwrap_or_default();
-    format!("run {run} on {} begins: {nodes}{to}", state.plan.cluster)
+    format!("run {run} on {} begins: {what}{to}", state.plan.cluster)
 }
 
 fn phase_title(state: &RunState, number: usize) -> String {

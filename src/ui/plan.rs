@@ -42,8 +42,10 @@ pub type Prospects = Vec<(NodeName, Prospect)>;
 /// The plan as it is confirmed.
 pub fn lines(face: &Face, plan: &Plan, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
     let mut lines = heading(face, plan, prospects);
-    lines.push(Line::new(face));
-    lines.extend(table(face, prospects));
+    if !plan.nodes.is_empty() {
+        lines.push(Line::new(face));
+        lines.extend(table(face, prospects));
+    }
     for phase in plan.phases.iter().filter(|phase| phase.kind != PhaseKind::Staging) {
         lines.push(Line::new(face));
         lines.extend(course(face, phase));
@@ -68,7 +70,11 @@ fn heading(face: &Face, plan: &Plan, prospects: &[(NodeName, Prospect)]) -> Vec<
     if let Some(to) = &plan.to {
         head.push(Tone::Strong, &format!("  {from}-> {to}"));
     }
-    head.push(Tone::Text, &format!("   {}   {}", words::count(prospects.len(), "node"), plan.procedure));
+    let extent = match plan.nodes.len() {
+        0 => words::count(plan.phases.len(), "phase"),
+        _ => words::count(prospects.len(), "node"),
+    };
+    head.push(Tone::Text, &format!("   {extent}   {}", plan.procedure));
     let file = plan.sources.inventory.display().to_string();
     vec![head.at_edge(face, Tone::Dim, &file).fit(face)]
 }

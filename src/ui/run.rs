@@ -100,6 +100,17 @@ pub fn tally(state: &RunState) -> Tally {
     Tally { done: nodes.iter().filter(|node| is_done(state, node)).count(), total: nodes.len() }
 }
 
+/// How far the whole run is, in words: so many nodes, or where no node takes part so many phases.
+pub fn extent(state: &RunState) -> String {
+    let tally = tally(state);
+    if tally.total > 0 {
+        return format!("{} of {}", tally.done, words::count(tally.total, "node"));
+    }
+    let is_over = |status: PhaseStatus| matches!(status, PhaseStatus::Done | PhaseStatus::Skipped);
+    let done = state.phases.iter().filter(|phase| is_over(phase.status)).count();
+    format!("{done} of {}", words::count(state.phases.len(), "phase"))
+}
+
 /// Whether a node has every phase behind it that takes it.
 pub fn is_done(state: &RunState, node: &NodeName) -> bool {
     let mut any = false;

@@ -38,7 +38,7 @@ pub fn lines(face: &Face, state: &RunState, exit_code: u8, program: &[&str]) -> 
 fn heading(face: &Face, state: &RunState, exit_code: u8) -> Vec<Line> {
     let cluster = state.plan.cluster.as_str();
     let tally = run::tally(state);
-    let nodes = format!("{} of {}", tally.done, words::count(tally.total, "node"));
+    let nodes = run::extent(state);
     let to = state.plan.to.as_deref();
     let (sign, text) = match &state.end {
         Some(RunEnd::Finished) => {

@@ -74,6 +74,12 @@ impl Project {
         self
     }
 
+    /// Leaves these phases to be done, and leaves out section 2.5.
+    fn without_zync(&self, phases: &[&str]) -> &Self {
+        let phases: Vec<&str> = ["preparation", "zync database"].iter().chain(phases).copied().collect();
+        self.only(&phases).edit("inventory.yaml", "upgrade_zync: \"yes\"", "upgrade_zync: \"no\"")
+    }
+
     fn misbehave(&self, words: &str) -> &Self {
         fs::write(self.path("misbehave"), words).unwrap();
         self

@@ -378,7 +378,9 @@ fn heading(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     };
     parts.push(format!("run {}", run.id));
     parts.push(run.status.to_uppercase());
-    parts.push(format!("{} of {} done", view.done(), words::count(view.nodes.len(), "node")));
+    if !view.nodes.is_empty() {
+        parts.push(format!("{} of {} done", view.done(), words::count(view.nodes.len(), "node")));
+    }
     let until = if run.ended { run.latest_at } else { moment.now };
     parts.push(words::total(between(run.started_at, until)));
     let mut lines = wrap(face, Line::new(face), Tone::Strong, &parts.join(" | "));

@@ -1,6 +1,5 @@
 //! The page typed in as it stands: what is wrong with it is said before anything runs.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use super::Project;
@@ -15,14 +14,32 @@ fn the_page_typed_in_as_it_stands() {
     project.edit("inventory.yaml", "./procedure.yaml", "./page.yaml");
     let output = project.rollgate(&["check", "--syntax-only"]).run();
     output.code(2);
-    // It does not run, so its warnings are read with what cannot work taken out.
     let told = output.raw_stderr();
-    eprintln!("{told}");
-    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
-    for rule in
-        ["unset-variable", "copied-prompt", "appends", "hidden-failure", "secret-shown", "secret-argument"]
-    {
-        count.insert(rule, told.matches(rule).count());
+    let count = |rule: &str| told.matches(&format!("^ {rule}")).count();
+    // The line on which a step begins whose commands have this text.
+    let line = |text: &str| PAGE.lines().position(|line| line.contains(text)).unwrap();
+    let has = |rule: &str, text: &str| {
+        let place = format!("page.yaml:{}:14", line(text));
+        let found = told.split("-->").skip(1).any(|part| {
+            let own = part.split("= help").next().unwrap();
+            own.contains(&place) && own.contains(rule)
+        });
+        assert!(found, "no {rule} at {place}\n{told}");
+    };
+    output.stderr_has("`ZYNC_REPLICAS` is not set").stderr_has("leave it out: oc edit configmap system");
+    has("unset-variable", "${ZYNC_REPLICAS}");
+    has("copied-prompt", "$ oc edit configmap system");
+    for stream in ["system", "apicast", "backend", "zync", "wildcard-router"] {
+        has("appends", &format!("oc patch imagestream/amp-{stream}"));
     }
-    eprintln!("{count:#?}");
+    has("hidden-failure", "pg_dumpall");
+    has("secret-shown", "echo $RESULT_MYSQL_USER");
+    has("secret-shown", "oc get secret system-database -o yaml");
+    has("secret-shown", r#"'.data["DB_USER"]' | base64 -d"#);
+    has("secret-argument", "oc patch secret/system-database");
+    let counts =
+        ["unset-variable", "copied-prompt", "appends", "hidden-failure", "secret-shown", "secret-argument"]
+            .map(|rule| (rule, count(rule)));
+    println!("the page as it stands: {counts:?}");
+    assert_eq!(counts.map(|(_, count)| count), [11, 1, 6, 9, 3, 1]);
 }
