@@ -216,14 +216,15 @@ impl Project {
             scope.spawn(|| {
                 let mut made = Vec::new();
                 while !done.load(Ordering::Relaxed) {
-                    for edit in
-                        EDITS.iter().filter(|edit| !made.contains(&edit.step) && self.is_at(edit.step))
-                    {
+                    for edit in EDITS {
+                        if made.contains(&edit.step) || !self.is_at(edit.step) {
+                            continue;
+                        }
                         let editor = self.path("editors").join(edit.editor);
                         let words = ["edit", edit.kind, edit.name];
                         self.invocation("oc").env("EDITOR", editor).args(words).run().code(0);
+                        made.push(edit.step);
                     }
-                    made.extend(EDITS.iter().map(|edit| edit.step).filter(|step| self.is_at(step)));
                     std::thread::sleep(Duration::from_millis(50));
                 }
             });
