@@ -15,6 +15,8 @@ need dash dash
 need busybox busybox
 need man man-db
 need cc gcc
+need jq jq
+need perl perl
 # The lab's hosts are booted by root; others are told what was left out.
 skip=
 if [ "$(id -u)" = 0 ]; then

@@ -189,7 +189,7 @@ impl Project {
         }
     }
 
-    /// Whether a step of that name was begun last in the latest run, and has not ended.
+    /// Whether the step of that name has been looked at in the latest run, and is still to be done.
     fn is_at(&self, label: &str) -> bool {
         let runs = fs::read_dir(self.path("state/3scale-prod/runs"));
         let latest = runs.into_iter().flatten().map(|run| run.unwrap().path()).max();
@@ -207,7 +207,7 @@ impl Project {
         let Some(id) = id.as_ref().and_then(Value::as_str) else { return false };
         let key = format!("\"operator/{id}\"");
         let last = journal.lines().rev().find(|line| line.contains(&key));
-        last.is_some_and(|line| !line.contains("StepEnded"))
+        last.is_some_and(|line| line.contains("ReadingTaken") && line.contains("DoesNotHold"))
     }
 
     fn beside_a_human<T>(&self, work: impl FnOnce() -> T) -> T {
