@@ -44,6 +44,7 @@ mod sweep;
 mod takeover;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
 mod threescale;
 #[cfg(test)]
 mod transport;
