@@ -228,9 +228,11 @@ pub fn ellipsis(face: &Face) -> &'static str {
 /// Breaks text at blanks into lines that fit: the first begins with `first`, the others are indented as far.
 /// A word longer than a line is cut.
 pub fn wrap(face: &Face, first: Line, tone: Tone, text: &str) -> Vec<Line> {
-    let indent = " ".repeat(first.width());
+    // Blanks at its beginning mean something, to YAML for one.
+    let lead = &text[..text.len() - text.trim_start_matches(' ').len()];
+    let indent = " ".repeat(first.width() + lead.len());
     let mut lines = Vec::new();
-    let mut line = first;
+    let mut line = first.text(lead);
     let mut bare = true;
     for word in text.split_whitespace() {
         let width = measure_text_width(&escape::line(word.as_bytes(), face.unicode));
@@ -264,6 +266,13 @@ mod tests {
 
     fn face(width: usize) -> Face {
         Face { color: false, unicode: true, width: Some(width) }
+    }
+
+    #[test]
+    fn what_is_wrapped_keeps_its_indentation() {
+        let face = face(12);
+        let lines = wrap(&face, Line::of(&face, "> "), Tone::Text, "  key: a long value");
+        assert_eq!(paint(&face, &lines), ">   key: a\n    long\n    value\n");
     }
 
     #[test]
