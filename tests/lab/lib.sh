@@ -28,7 +28,7 @@ needs_root() {
 
 # A name of a lab or node, safe in paths, in host names and in names of interfaces.
 named() { # WHAT NAME
-    [[ $2 =~ ^[a-z][a-z0-9-]{0,23}$ ]] || die "$1 \`$2\`: at most 24 of a-z, 0-9 and -, a letter first"
+    [[ $2 =~ ^[a-z0-9][a-z0-9-]{0,23}$ ]] || die "$1 \`$2\`: at most 24 of a-z, 0-9 and -, no - first"
 }
 
 # A process by id and time of birth, so that an id that was given out again is not taken for it.
