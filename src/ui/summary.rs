@@ -47,8 +47,11 @@ fn heading(face: &Face, state: &RunState, exit_code: u8) -> Vec<Line> {
         }
         Some(RunEnd::Staged) => {
             let what = to.map_or_else(|| "is staged".to_owned(), |to| format!("is staged for {to}"));
-            let count = words::count(tally.total, "node");
-            (Sign::Done, format!("{cluster} {what}: {count}; nothing was restarted"))
+            let count = match tally.total {
+                0 => String::new(),
+                total => format!(": {}", words::count(total, "node")),
+            };
+            (Sign::Done, format!("{cluster} {what}{count}; nothing was restarted"))
         }
         Some(RunEnd::Unstaged) => (Sign::Done, format!("{cluster}: what was staged is removed")),
         Some(RunEnd::RolledBack) => (Sign::Done, format!("{cluster} is rolled back")),
