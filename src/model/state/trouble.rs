@@ -250,6 +250,7 @@ fn halt_of(step: &PlannedStep, outcome: &Outcome) -> Halt {
         (_, FailureKind::GateClosed) => Halt::GateClosed,
         (_, FailureKind::NoAnswer) => Halt::NoAnswer,
         (Section::Rollback, _) => Halt::RollbackFailed,
+        (_, FailureKind::UnknownState) => Halt::Unknown,
         (Section::Upgrade, _) => Halt::UpgradeFailed,
         (Section::Verify | Section::Undrain | Section::Soak, _) => Halt::VerifyFailed,
         (_, FailureKind::Unreachable) => Halt::Unreachable,
