@@ -22,7 +22,8 @@ use crate::ui::words;
 use crate::ui::write;
 
 pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
-    let files = Files::load(context)?;
+    // The files can be looked at where the programs of the procedure are not.
+    let files = if flags.syntax_only { Files::read(context)? } else { Files::load(context)? };
     let warnings = files.lint()?;
     let loaded = &files.loaded;
     let face = &context.style.out;

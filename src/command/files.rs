@@ -25,14 +25,10 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Reads them. An executable inventory is run, and what it prints is the inventory.
+    /// Reads them, and looks for the programs that the procedure needs.
     pub(super) fn load(context: &Context) -> Result<Self, Refusal> {
-        let path = context.inventory()?;
-        let path = std::path::absolute(&path).unwrap_or(path);
-        let is_program =
-            path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
-        let loaded = if is_program { config::load_source(printed_by(&path)?)? } else { config::load(&path)? };
-        for tool in &loaded.procedure.required_tools {
+        let files = Self::read(context)?;
+        for tool in &files.loaded.procedure.required_tools {
             which::which(tool).map_err(|_| {
                 Refusal::new(
                     Exit::CheckFailed,
@@ -42,6 +38,16 @@ impl Files {
                 .standing("nothing was done")
             })?;
         }
+        Ok(files)
+    }
+
+    /// Reads them. An executable inventory is run, and what it prints is the inventory.
+    pub(super) fn read(context: &Context) -> Result<Self, Refusal> {
+        let path = context.inventory()?;
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let is_program =
+            path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
+        let loaded = if is_program { config::load_source(printed_by(&path)?)? } else { config::load(&path)? };
         Ok(Self { loaded })
     }
 
