@@ -8,6 +8,7 @@ mod logout;
 mod outages;
 mod reboots;
 mod sshd;
+mod starlingx;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;

@@ -287,11 +287,12 @@ fn a_failed_single_phase_stops_the_run() {
 
 #[test]
 fn what_fails_in_a_single_phase_is_a_precheck_until_something_was_changed() {
-    for (failing, halt) in [("fit", Halt::CheckFailed), ("came up", Halt::UpgradeFailed)] {
+    for (failing, halt) in
+        [(&["operator fit"], Halt::CheckFailed), (&["operator came up"], Halt::UpgradeFailed)]
+    {
         let phase = single("once", vec![check("fit"), run("up"), check("came up")]);
-        let name = format!("operator {failing}");
-        let simulation = simulate(plan("a", vec![phase]), finish(), &mut World::failing(&[&name]));
-        assert_eq!(simulation.halt(), Some(halt), "{failing}");
+        let simulation = simulate(plan("a", vec![phase]), finish(), &mut World::failing(failing));
+        assert_eq!(simulation.halt(), Some(halt), "{failing:?}");
     }
 }
 
