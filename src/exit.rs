@@ -66,7 +66,7 @@ pub const TABLE: [(Exit, &str); 18] = [
     (Exit::Pending, "--detailed-exitcode: an upgrade is pending and could start"),
     (Exit::UpgradeFailed, "the upgrade step failed; the node is out of service"),
     (Exit::VerifyFailed, "verify failed; the node has the new version, out of service"),
-    (Exit::Unknown, "contact lost inside a step; outcome unknown"),
+    (Exit::Unknown, "contact lost inside a step, or an unknown state; outcome unknown"),
     (Exit::RollbackFailed, "rollback of a node failed"),
     (Exit::Killed, "killed inside a step"),
 ];

@@ -11,10 +11,10 @@ use super::pool::Opens;
 use super::scene::{self, failure};
 use super::site::Site;
 use super::worker::{Assignment, Done};
-use crate::model::condition::{Value, Verdict};
+use crate::model::condition::{Condition, Value, Verdict};
 use crate::model::event::{Event, Failure, FailureKind, Notice, Outcome, Reading};
 use crate::model::name::NodeName;
-use crate::model::procedure::{Action, Capture, Check, CheckRef, Soak, Step, Target, Wait};
+use crate::model::procedure::{Action, Capture, Check, CheckRef, Script, Soak, Step, Target, Wait};
 use crate::model::state::RunState;
 use crate::transport::{Probe, ProbeEnd, Reader};
 
@@ -125,25 +125,31 @@ pub(super) async fn capture_again<O: Opens>(
 
 /// A check asked again until it holds steadily.
 pub(super) async fn wait(at: &mut Assignment, step: &Step, wait: &Wait) -> Done {
-    let began = Instant::now();
+    let mut since = Instant::now();
     let mut steady = 0;
     let mut last = Vec::new();
-    let mut seen = BTreeSet::new();
+    let (mut shown, mut stages) = (BTreeSet::new(), BTreeSet::new());
     loop {
         let told =
             stoppable(at, asking::ask_all(&at.site, &at.state, at.lane(), std::slice::from_ref(&wait.check)))
                 .await??;
         note(at, &told.readings, &mut last).await;
         steady = if told.holds() { steady + 1 } else { 0 };
-        at.desk.notify(watching(at, &told, (steady, wait.steady), wait.every, began.elapsed(), step.timeout));
-        show(at, wait, &mut seen).await;
+        if !news(at, wait, wait.per.as_ref(), &mut stages).await.is_empty() {
+            since = Instant::now();
+        }
+        at.desk.notify(watching(at, &told, (steady, wait.steady), wait.every, since.elapsed(), step.timeout));
+        for line in news(at, wait, wait.show.as_ref(), &mut shown).await {
+            let line = at.site.mask(&line).into_bytes();
+            at.desk.notify(Notice::Output { key: at.key.clone(), line });
+        }
         if steady >= wait.steady {
             return finish_wait(at, step, &told).await;
         }
-        if let Some(word) = never(at, wait, &told) {
-            return Err(failure(FailureKind::Check, word).into());
+        if let Some(hopeless) = never(at, wait, &told) {
+            return Err(hopeless.into());
         }
-        if began.elapsed() + wait.every > step.timeout {
+        if since.elapsed() + wait.every > step.timeout {
             return Err(timed_out(&told, step.timeout).into());
         }
         stoppable(at, sleep(wait.every)).await?;
@@ -169,23 +175,38 @@ fn timed_out(told: &Told, limit: Duration) -> Failure {
     }
 }
 
-/// A word that means that it never will.
-fn never(at: &Assignment, wait: &Wait, told: &Told) -> Option<String> {
-    let condition = wait.fail_when.as_ref()?;
-    told.readings.iter().find_map(|reading| {
+/// A word that means that it never will, or one that means nothing to the procedure.
+fn never(at: &Assignment, wait: &Wait, told: &Told) -> Option<Failure> {
+    told.readings.iter().filter(|reading| !reading.verdict.holds()).find_map(|reading| {
         let vars = scene::vars(&at.site, &at.state, at.lane(), &reading.node, None);
         let value = reading.value.as_ref()?;
-        condition.verdict(value, &vars).holds().then(|| {
-            format!("{} on {}: {value}, and that means it never will hold", reading.check, reading.node)
+        let says = |condition: &Condition| condition.verdict(value, &vars).holds();
+        let (kind, meaning) = if wait.fail_when.as_ref().is_some_and(says) {
+            (FailureKind::Check, "that means it never will hold")
+        } else if wait.on_its_way.as_ref().is_some_and(|condition| !says(condition)) {
+            (FailureKind::UnknownState, "the procedure knows no such state: it may be well or not")
+        } else {
+            return None;
+        };
+        Some(Failure {
+            kind,
+            message: format!("{} on {}: {value}, and {meaning}", reading.check, reading.node),
+            tail: reading.evidence.clone(),
+            help: reading.remedy.clone(),
         })
     })
 }
 
-/// New lines of the `show` command; what was shown once is not shown again.
-async fn show(at: &Assignment, wait: &Wait, seen: &mut BTreeSet<String>) {
-    let Some(script) = &wait.show else { return };
+/// Lines of a command that it did not print before. One that fails has nothing to tell.
+async fn news(
+    at: &Assignment,
+    wait: &Wait,
+    script: Option<&Script>,
+    seen: &mut BTreeSet<String>,
+) -> Vec<String> {
+    let Some(script) = script else { return Vec::new() };
     let on = at.site.plan.check(&wait.check).on.clone();
-    let Ok(on) = scene::place(&at.site, &at.state, at.lane(), &on).await else { return };
+    let Ok(on) = scene::place(&at.site, &at.state, at.lane(), &on).await else { return Vec::new() };
     let probe = Probe {
         script: script.body.clone(),
         shell: script.shell,
@@ -202,15 +223,10 @@ async fn show(at: &Assignment, wait: &Wait, seen: &mut BTreeSet<String>) {
             async move { session.probe(batch, Duration::from_secs(30)).await }
         })
         .await;
-    let Ok(replies) = replies else { return };
-    for line in
-        replies.iter().flat_map(|reply| reply.stdout.text().lines().map(str::to_owned).collect::<Vec<_>>())
-    {
-        if seen.insert(line.clone()) {
-            let line = at.site.mask(&line).into_bytes();
-            at.desk.notify(Notice::Output { key: at.key.clone(), line });
-        }
-    }
+    let replies = replies.unwrap_or_default();
+    let said = replies.iter().filter(|reply| matches!(reply.end, ProbeEnd::Exited { code: 0 }));
+    let lines = said.flat_map(|reply| reply.stdout.text().lines().map(str::to_owned).collect::<Vec<_>>());
+    lines.filter(|line| seen.insert(line.clone())).collect()
 }
 
 pub(super) fn watching(

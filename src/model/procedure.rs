@@ -344,6 +344,13 @@ pub struct Wait {
     pub steady: u32,
     /// What must not hold of the value: a word that means that it never will.
     pub fail_when: Option<Condition>,
+    /// What must hold of a value that is not the awaited one yet. What is neither is unknown, and is never
+    /// taken for failed or done.
+    #[serde(default)]
+    pub on_its_way: Option<Condition>,
+    /// A command; whenever it says something new the time begins again.
+    #[serde(default)]
+    pub per: Option<Script>,
     /// A command whose new lines are shown while waiting.
     pub show: Option<Script>,
 }

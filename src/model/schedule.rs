@@ -404,6 +404,14 @@ fn turn_back(state: &RunState, turn: &Turn) -> Vec<Move> {
     if let Some(key) = state.trouble(turn) {
         return trouble_moves(state, turn, &key);
     }
+    // What the steps of `stage:` did is undone while the files that they used are still there.
+    if phase.kind == PhaseKind::Staging {
+        match undo_next(state, &in_force(state, turn)) {
+            Undoing::Move(found) => return vec![found],
+            Undoing::Wait => return Vec::new(),
+            Undoing::Nothing | Undoing::Stuck => {}
+        }
+    }
     if let Some(key) = first_unsettled(state, turn, &written) {
         return begin(state, key);
     }

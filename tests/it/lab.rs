@@ -1,12 +1,14 @@
 //! Real Debian hosts, booted by `tests/lab/up`: what only a whole machine can show, such as reboots, power
 //! cuts, an sshd that restarts, a full disk. Needs root; `tests/run.sh` says so where it is not.
 
+mod digital_rebar;
 mod disk;
 mod itself;
 mod logout;
 mod outages;
 mod reboots;
 mod sshd;
+mod starlingx;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -131,16 +133,28 @@ impl Lab {
 
     /// Runs rollgate with another inventory.
     pub(crate) fn rollgate_with(&self, inventory: &Path, args: &[&str]) -> Invocation {
-        let mut path = self.dir.join("bin").into_os_string();
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        Invocation::new(env!("CARGO_BIN_EXE_rollgate"), self.temp.path())
-            .env("PATH", path)
+        self.command(env!("CARGO_BIN_EXE_rollgate"))
             .env("ROLLGATE_STATE_DIR", self.path("state"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .args([OsStr::new("-i"), inventory.as_os_str()])
             .args(args)
             .limit(LIMIT)
+    }
+
+    /// A command of the operator's, who has the stand-ins in his PATH.
+    pub(crate) fn command(&self, program: &str) -> Invocation {
+        let bin = self.dir.join("bin");
+        let own = bin.join(program);
+        let mut path = bin.into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let program = if own.exists() { own } else { program.into() };
+        Invocation::new(program, self.temp.path()).env("PATH", path)
+    }
+
+    /// A file of the lab's own directory: the example's, or what tells a stand-in to misbehave.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// `start` without a terminal.

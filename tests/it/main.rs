@@ -52,3 +52,5 @@ mod transport;
 mod undo;
 #[cfg(test)]
 mod unknown;
+#[cfg(test)]
+mod waits;

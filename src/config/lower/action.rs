@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::path::Path;
-use super::super::raw::procedure::{RawCheck, RawDuring, RawGet, RawPut, RawStep};
-use super::super::raw::{Given as _, Or, Scalar};
+use super::super::raw::procedure::{RawCheck, RawDuring, RawGet, RawPut, RawScript, RawStep};
+use super::super::raw::{Given as _, Or, RawCondition, Scalar};
 use super::check::{references, short_script, surroundings, tests};
 use super::desk::Desk;
 use super::known::Known;
@@ -126,22 +126,24 @@ fn wait(
         Some(CheckRef::Named(name)) => known.form(name),
         None => None,
     };
-    let fail_when = raw.fail_when.as_ref().and_then(|raw| {
-        let at = path.key("fail_when");
+    let condition = |key: &str, raw: &RawCondition, example: &str| {
+        let at = path.key(key);
         if raw.given().is_empty() {
-            desk.wrong_key(
-                &at,
-                "`fail_when` says nothing about the value",
-                "needs a condition",
-                "such as one_of: [failed]",
-            );
+            let what = format!("`{key}` says nothing about the value");
+            desk.wrong_key(&at, what, "needs a condition", example);
             return None;
         }
         let tests = tests(desk, known, &at, raw, form.as_ref())?;
         Some(Condition { form: form.clone()?, tests })
-    });
-    let show = raw.show.as_ref().and_then(|raw| short_script(desk, &path.key("show"), raw));
-    Some(Wait { check: check?, every: every?, steady: steady?, fail_when, show })
+    };
+    let fail_when =
+        raw.fail_when.as_ref().and_then(|raw| condition("fail_when", raw, "such as one_of: [failed]"));
+    let on_its_way =
+        raw.r#while.as_ref().and_then(|raw| condition("while", raw, "such as one_of: [working]"));
+    let script = |key: &str, raw: Option<&Or<RawScript>>| short_script(desk, &path.key(key), raw?);
+    let per = script("per", raw.per.as_ref());
+    let show = script("show", raw.show.as_ref());
+    Some(Wait { check: check?, every: every?, steady: steady?, fail_when, on_its_way, per, show })
 }
 
 fn gate(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep) -> Option<Gate> {

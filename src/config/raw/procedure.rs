@@ -242,6 +242,8 @@ mapping! {
         every: Scalar,
         typed: bool,
         fail_when: RawCondition,
+        r#while: RawCondition,
+        per: Or<RawScript>,
         show: Or<RawScript>,
         reboots: bool,
         done_if: Or<RawCheck>,

@@ -57,6 +57,8 @@ pub enum FailureKind {
     Script,
     /// It took too long.
     Timeout,
+    /// It is in a state that the procedure has no meaning for.
+    UnknownState,
     /// The node could not be reached; nothing began.
     Unreachable,
     /// Something on the operator's machine.

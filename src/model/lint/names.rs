@@ -234,11 +234,15 @@ impl<'a> Names<'a> {
                 self.script(&key("reboot"), &script.body, lanes, &step.on, &BTreeSet::new());
             }
             Action::Wait(wait) => {
-                if let Some(show) = &wait.show {
-                    self.script(&key("show"), &show.body, lanes, &step.on, &BTreeSet::new());
+                for (word, script) in [("per", &wait.per), ("show", &wait.show)] {
+                    if let Some(script) = script {
+                        self.script(&key(word), &script.body, lanes, &step.on, &BTreeSet::new());
+                    }
                 }
-                if let Some(condition) = &wait.fail_when {
-                    self.condition(&key("fail_when"), condition, lanes);
+                for (word, condition) in [("fail_when", &wait.fail_when), ("while", &wait.on_its_way)] {
+                    if let Some(condition) = condition {
+                        self.condition(&key(word), condition, lanes);
+                    }
                 }
             }
             Action::Gate(gate) => {

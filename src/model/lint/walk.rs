@@ -139,6 +139,7 @@ pub(super) fn scripts(procedure: &Procedure) -> Vec<Scripted<'_>> {
             Action::Run(run) => scripts.push(scripted(format!("{place}.run"), &run.script, Some(step))),
             Action::Reboot(script) => scripts.push(scripted(format!("{place}.reboot"), script, Some(step))),
             Action::Wait(wait) => {
+                scripts.extend(wait.per.iter().map(|script| reading(format!("{place}.per"), script)));
                 scripts.extend(wait.show.iter().map(|script| reading(format!("{place}.show"), script)));
             }
             _ => {}

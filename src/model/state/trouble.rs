@@ -31,7 +31,7 @@ impl RunState {
             return;
         }
         if answered || !self.tolerates(key, phase, planned) {
-            self.request_stop(stop_of(key, planned, outcome, &why));
+            self.request_stop(self.stop_of(key, planned, outcome, &why));
         }
     }
 
@@ -55,7 +55,14 @@ impl RunState {
             Outcome::Unknown { why, .. } => why.clone(),
             _ => String::new(),
         };
-        Some(stop_of(key, planned, &outcome, &why))
+        Some(self.stop_of(key, planned, &outcome, &why))
+    }
+
+    fn stop_of(&self, key: &StepKey, planned: &PlannedStep, outcome: &Outcome, why: &str) -> Stop {
+        let turn = self.plan.find(&key.step).map(|(phase, _)| Turn { phase, node: key.node.clone() });
+        let begun = planned.is_effect() || turn.is_some_and(|turn| self.has_changed(&turn));
+        let why = format!("{}: {}: {why}", key.node, planned.label);
+        Stop { halt: halt_of(planned, begun, outcome), why, key: Some(key.clone()) }
     }
 
     /// How many nodes of a phase have failed, counting those that are in trouble now.
@@ -219,11 +226,6 @@ impl StepStatus {
     }
 }
 
-fn stop_of(key: &StepKey, planned: &PlannedStep, outcome: &Outcome, why: &str) -> Stop {
-    let why = format!("{}: {}: {why}", key.node, planned.label);
-    Stop { halt: halt_of(planned, outcome), why, key: Some(key.clone()) }
-}
-
 /// What stopped holding while a step ran, in words.
 fn no_longer(readings: &[Reading]) -> String {
     let fallen: Vec<String> = readings
@@ -240,8 +242,9 @@ fn no_longer(readings: &[Reading]) -> String {
 }
 
 /// The class of a bad outcome, by where it happened (`product.md` §7). A node that was touched and
-/// is out of service outranks the reason why.
-fn halt_of(step: &PlannedStep, outcome: &Outcome) -> Halt {
+/// is out of service outranks the reason why. A single phase has no sections: there `begun` says whether the
+/// check comes before any change, as a pre-check would, or judges one.
+fn halt_of(step: &PlannedStep, begun: bool, outcome: &Outcome) -> Halt {
     let Outcome::Failed(failure) = outcome else { return Halt::Unknown };
     if step.work == Work::Unstage {
         return if failure.kind == FailureKind::Unreachable { Halt::Unreachable } else { Halt::CheckFailed };
@@ -250,12 +253,13 @@ fn halt_of(step: &PlannedStep, outcome: &Outcome) -> Halt {
         (_, FailureKind::GateClosed) => Halt::GateClosed,
         (_, FailureKind::NoAnswer) => Halt::NoAnswer,
         (Section::Rollback, _) => Halt::RollbackFailed,
+        (_, FailureKind::UnknownState) => Halt::Unknown,
         (Section::Upgrade, _) => Halt::UpgradeFailed,
         (Section::Verify | Section::Undrain | Section::Soak, _) => Halt::VerifyFailed,
         (_, FailureKind::Unreachable) => Halt::Unreachable,
         (_, FailureKind::Local) => Halt::Local,
         (Section::Drain, _) => Halt::DrainFailed,
-        (Section::Steps, _) if step.is_effect() => Halt::UpgradeFailed,
+        (Section::Steps, _) if begun => Halt::UpgradeFailed,
         (_, FailureKind::Input) => Halt::Input,
         (Section::Stage | Section::Before | Section::Precheck | Section::Steps, _) => Halt::CheckFailed,
     }

@@ -286,6 +286,17 @@ fn a_failed_single_phase_stops_the_run() {
 }
 
 #[test]
+fn what_fails_in_a_single_phase_is_a_precheck_until_something_was_changed() {
+    for (failing, halt) in
+        [(&["operator fit"], Halt::CheckFailed), (&["operator came up"], Halt::UpgradeFailed)]
+    {
+        let phase = single("once", vec![check("fit"), run("up"), check("came up")]);
+        let simulation = simulate(plan("a", vec![phase]), finish(), &mut World::failing(failing));
+        assert_eq!(simulation.halt(), Some(halt), "{failing:?}");
+    }
+}
+
+#[test]
 fn a_point_of_no_return_is_asked_for_before_what_it_marks() {
     let mut convert = run("convert");
     convert.point_of_no_return = Some(point(false));

@@ -277,6 +277,21 @@ fn unstaging_removes_what_was_staged_and_nothing_else() {
 }
 
 #[test]
+fn unstaging_undoes_what_the_steps_of_stage_did() {
+    let mut procedure = procedure(vec![written()]);
+    procedure.stage = vec![run("pull").with_undo(), run("announce").with_undo()];
+    for goal in [request(Goal::Staged), finish()] {
+        let mut simulation = simulate(plan_of("a", &procedure), goal, &mut World::default());
+        simulation.resume(request(Goal::Unstaged)).run(&mut World::default()).audit();
+        assert_eq!(
+            simulation.story(),
+            "a ~announce, a ~pull, a remove what was staged",
+            "the latest first, and nothing that an upgrade did"
+        );
+    }
+}
+
+#[test]
 fn a_node_that_cannot_be_unstaged_can_be_left_or_tried_again() {
     let mut procedure = procedure(vec![written()]);
     procedure.stage = vec![run("pull")];

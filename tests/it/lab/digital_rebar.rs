@@ -1,0 +1,263 @@
+//! Digital Rebar: an upgrade that the cluster drives by itself and rollgate observes (`systems.md` §2.3).
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::{Lab, PATIENCE};
+
+const NEW: &str = "v4.14.0";
+const EFFECTS: &str = "/var/log/stand-in.log";
+
+/// A cluster in which one member leads.
+fn cluster() -> Lab {
+    let lab = Lab::system("digital-rebar");
+    leader(&lab);
+    lab
+}
+
+/// Who leads; waits until somebody does and all have the same state.
+#[track_caller]
+fn leader(lab: &Lab) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (_, safe) = drpcli(lab, "system ha failOverSafe");
+        let (_, leader) = drpcli(lab, "system ha leader");
+        if safe == "true" && !leader.is_empty() {
+            return leader;
+        }
+        assert!(Instant::now() < deadline, "nobody leads");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Runs the operator's drpcli: its exit status and what it said.
+fn drpcli(lab: &Lab, words: &str) -> (i32, String) {
+    let output = lab
+        .command("drpcli")
+        .args(words.split(' '))
+        .env("RS_ENDPOINTS", "https://drp1:8092 https://drp2:8092 https://drp3:8092")
+        .run();
+    (output.exit_code(), output.raw_stdout().trim().to_owned())
+}
+
+fn status(lab: &Lab) -> String {
+    let (code, said) = drpcli(lab, "system upgrade status");
+    if code == 0 { said } else { "none".to_owned() }
+}
+
+/// Tells all members to misbehave.
+fn misbehave(lab: &Lab, node: &str, words: &str) {
+    lab.ssh(node, &format!("echo '{words}' > /etc/stand-in/misbehave")).code(0);
+}
+
+/// How often a member logged an effect that begins like this.
+fn effects(lab: &Lab, node: &str, effect: &str) -> usize {
+    lab.on_disk(node, EFFECTS).lines().filter(|line| line.starts_with(effect)).count()
+}
+
+/// How often any member did.
+fn effects_of_all(lab: &Lab, effect: &str) -> usize {
+    lab.nodes().map(|node| effects(lab, node, effect)).sum()
+}
+
+/// Everything that the page says of a cluster that has upgraded itself, leader `before` last.
+#[track_caller]
+fn assert_upgraded(lab: &Lab, before: &str) {
+    for node in lab.nodes() {
+        let (_, info) = drpcli(lab, &format!("-E https://{node}:8092 info get"));
+        assert!(info.contains(&format!("\"version\":\"{NEW}\"")), "{node} answers with the version: {info}");
+        lab.ssh(node, "/opt/dr-provision/dr-provision --version").code(0).stdout_has(NEW);
+        lab.ssh(node, "stat -c %U /opt/dr-provision/dr-provision").stdout("digitalrebar\n");
+        lab.ssh(node, "getcap /opt/dr-provision/dr-provision")
+            .stdout_has("cap_net_bind_service,cap_net_raw=ep");
+        lab.ssh(node, &format!("gzip -t /var/backups/dr-provision-before-{NEW}.tgz")).code(0);
+        assert_eq!(effects(lab, node, "upgraded to"), 1, "{node}");
+        assert_eq!(effects(lab, node, "restarted"), 1, "{node}");
+    }
+    for effect in ["stage ", "start "] {
+        assert_eq!(effects_of_all(lab, effect), 1, "{effect}");
+    }
+    let transcript = status(lab);
+    let place = |text: &str| transcript.find(text).unwrap_or_else(|| panic!("no `{text}` in {transcript}"));
+    for node in lab.nodes().filter(|node| *node != before) {
+        assert!(place(&format!("{node}: done")) < place(&format!("{before}: applying")), "leader last");
+    }
+    assert!(transcript.contains("\"status\":\"finished\""), "{transcript}");
+    let heirs =
+        lab.nodes().filter(|node| *node != before && effects(lab, node, "leads in term") == 1).count();
+    assert_eq!(heirs, 1, "the leader hands over before it restarts, to one that has been upgraded");
+}
+
+#[test]
+fn the_cluster_upgrades_itself_and_is_observed() {
+    let lab = cluster();
+    let before = leader(&lab);
+    lab.rollgate(&["stage"]).run().code(0);
+    assert!(status(&lab).contains("\"status\":\"staged\""));
+    let sums = lab.nodes().map(|node| {
+        lab.ssh(node, "sha256sum < /var/lib/dr-provision/system-upgrade/drp-upgrade.zip")
+            .raw_stdout()
+            .to_owned()
+    });
+    let sums: std::collections::BTreeSet<String> = sums.collect();
+    assert_eq!(sums.len(), 1, "replicated to all members: {sums:?}");
+    assert!(!status(&lab).contains("upgraded"), "nothing restarts");
+    assert_eq!(effects_of_all(&lab, "restarted"), 0);
+
+    let output = lab.start().run();
+    output.code(0);
+    assert_upgraded(&lab, &before);
+    let shown = format!("{}{}", output.raw_stdout(), output.raw_stderr());
+    for node in lab.nodes() {
+        for said in ["applying v4.14.0", "up again with v4.14.0, synchronizing", "done"] {
+            let line = format!("{node}: {said}");
+            let times = shown.lines().filter(|shown| shown.ends_with(&line)).count();
+            assert_eq!(times, 1, "each line of the transcript is shown once, as it comes: {line}\n{shown}");
+        }
+        assert!(shown.contains(&format!("{node}:8092: ")), "the working node and its state: {shown}");
+    }
+    lab.rollgate(&["status"]).run().code(0).stdout_has(NEW);
+    lab.rollgate(&["rollback", "--yes", "--confirm", "rebar-prod"]).run().code(12).stderr_has("backup");
+
+    for _ in 0..2 {
+        lab.rollgate(&["unstage", "--yes"]).run().code(0);
+        assert_eq!(status(&lab), "none", "the tracking profile is gone");
+    }
+    assert_eq!(effects_of_all(&lab, "unstage"), 1);
+    for node in lab.nodes() {
+        lab.ssh(node, "ls /var/lib/dr-provision/system-upgrade").stdout("");
+    }
+}
+
+/// What stops it before it begins: nothing is upgraded, and the way on is said.
+#[test]
+fn a_cluster_that_cannot_upgrade_itself_or_does_not_begin() {
+    let lab = cluster();
+    // A requirement that is not met leads to the manual upgrade, and that needs a human.
+    lab.ssh("drp2", "chown root /opt/dr-provision && chmod 0755 /opt/dr-provision").code(0);
+    let patient = ["--gate-timeout", "1s"];
+    lab.start().args(patient).run().code(10).stderr_has("/opt/dr-provision is not writable by digitalrebar");
+    assert_eq!(effects_of_all(&lab, "stage "), 0, "a manual upgrade stages nothing");
+    lab.rollgate(&["unstage", "--yes"]).run().code(0);
+    lab.ssh("drp2", "chown digitalrebar /opt/dr-provision").code(0);
+    // The same without the right to give capabilities.
+    lab.ssh("drp2", "rm /etc/sudoers.d/dr-provision").code(0);
+    lab.start()
+        .args(patient)
+        .run()
+        .code(10)
+        .stderr_has("digitalrebar cannot: sudo -n setcap cap_net_bind_service");
+    lab.rollgate(&["unstage", "--yes"]).run().code(0);
+    let sudoers = "echo 'digitalrebar ALL=(root) NOPASSWD: /usr/sbin/setcap' > /etc/sudoers.d/dr-provision";
+    lab.ssh("drp2", sudoers).code(0);
+    // An archive that arrived short is not staged.
+    fs::write(lab.file("misbehave"), "broken-download").unwrap();
+    lab.start().run().code(12).stderr_has("download").stderr_has("rollgate");
+    assert_eq!(effects_of_all(&lab, "stage "), 0);
+    lab.rollgate(&["unstage", "--yes"]).run().code(0);
+    // A start that is refused and says 0, and one that wants an answer: what counts is what is observed.
+    shorten(&lab, "timeout: 30s", "timeout: 3s");
+    fs::write(lab.file("misbehave"), "exit-0-after-failure").unwrap();
+    lab.start().run().code(20).stderr_has("begun on operator: staged").stderr_has("start --resume");
+    lab.rollgate(&["unstage", "--yes"]).run().code(0);
+    fs::write(lab.file("misbehave"), "asks-on-stdin").unwrap();
+    lab.start().run().code(20).stderr_has("nobody answers");
+    lab.rollgate(&["unstage", "--yes"]).run().code(0);
+    assert_eq!(status(&lab), "none");
+    assert_eq!(effects_of_all(&lab, "start "), 0);
+    assert_eq!(effects_of_all(&lab, "upgraded to"), 0);
+}
+
+/// A member that cannot be upgraded, then a state that nobody knows, then an upgrade that comes to its end.
+#[test]
+fn failed_and_unknown_states_are_told_apart() {
+    let lab = cluster();
+    let before = leader(&lab);
+    let others: Vec<&str> = lab.nodes().filter(|node| *node != before).collect();
+    misbehave(&lab, others[1], "fails-in-the-middle");
+    let output = lab.start().run();
+    output
+        .code(20)
+        .stderr_has("observe on operator: failed, and that means it never will hold")
+        .stderr_has(&format!("upgrade failed: {}: the archive cannot be unpacked", others[1]))
+        .stderr_has("rollgate unstage, then stage and start anew");
+    assert_eq!(effects(&lab, others[0], "upgraded to"), 1);
+    assert_eq!(effects_of_all(&lab, "upgraded to"), 1, "the others are untouched");
+    lab.rollgate(&["unstage", "--yes"]).run().code(0);
+    assert_eq!(status(&lab), "none");
+
+    misbehave(&lab, others[1], "");
+    misbehave(&lab, &before, "unknown-state");
+    let output = lab.start().run();
+    output
+        .code(22)
+        .stderr_has("observe on operator: reticulating, and the procedure knows no such state")
+        .stderr_has("start --resume")
+        .lacks("failed and");
+    misbehave(&lab, &before, "");
+    lab.resume().run().code(0);
+    for node in lab.nodes() {
+        assert_eq!(effects(&lab, node, "upgraded to"), 1, "{node}: a member that has it is passed over");
+    }
+    assert_eq!(effects_of_all(&lab, "start "), 2);
+}
+
+#[test]
+fn a_killed_observer_comes_back_and_starts_nothing_twice() {
+    let lab = cluster();
+    let before = leader(&lab);
+    let mut running = lab.start().spawn();
+    let first = lab.nodes().find(|node| *node != before).unwrap();
+    lab.await_lines(first, EFFECTS, 3);
+    while effects(&lab, first, "restarted") == 0 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.signal(rustix::process::Signal::KILL);
+    running.wait();
+    lab.resume().run().code(0);
+    assert_upgraded(&lab, &before);
+}
+
+/// So long for each member, and not in total; and an upgrade in progress exits gracefully.
+#[test]
+fn a_member_that_hangs_has_a_time_of_its_own_and_unstage_stops_gracefully() {
+    let lab = cluster();
+    let before = leader(&lab);
+    let others: Vec<&str> = lab.nodes().filter(|node| *node != before).collect();
+    lab.nodes().for_each(|node| pace(&lab, node, 5));
+    let running = lab.start().spawn();
+    while effects(&lab, others[0], "upgraded to") == 0 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    lab.rollgate(&["unstage", "--yes"]).run().code(0);
+    assert_eq!(running.wait().exit_code(), 16);
+    assert_eq!(status(&lab), "none");
+    assert_eq!(effects_of_all(&lab, "upgraded to"), 1, "only the one that was at it");
+    lab.nodes().for_each(|node| pace(&lab, node, 1));
+    leader(&lab);
+
+    shorten(&lab, "timeout: 1h", "timeout: 12s");
+    misbehave(&lab, &before, "hangs");
+    let begun = Instant::now();
+    let output = lab.start().run();
+    output.code(20).stderr_has("observe on operator: working").stderr_has("after 12 s");
+    assert!(begun.elapsed() > Duration::from_secs(14), "the first two had their own time");
+    assert_eq!(effects(&lab, others[1], "restarted"), 1);
+    assert_eq!(effects(&lab, &before, "restarted"), 0);
+    misbehave(&lab, &before, "");
+    lab.resume().run().code(0);
+}
+
+/// How many seconds each part of a member's upgrade takes.
+fn pace(lab: &Lab, node: &str, seconds: u32) {
+    lab.ssh(node, &format!("echo {seconds} > /etc/stand-in/pace")).code(0);
+}
+
+/// Shortens a time of the example's procedure.
+#[track_caller]
+fn shorten(lab: &Lab, long: &str, short: &str) {
+    let file = lab.file("procedure.yaml");
+    let yaml = fs::read_to_string(&file).unwrap();
+    assert!(yaml.contains(long), "the procedure has no `{long}`");
+    fs::write(file, yaml.replace(long, short)).unwrap();
+}
