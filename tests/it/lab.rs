@@ -33,6 +33,9 @@ pub(crate) struct Lab {
     /// Where `tests/lab/up` keeps it.
     dir: PathBuf,
     nodes: Vec<String>,
+    /// The cluster's name in the inventory.
+    cluster: String,
+    inventory: PathBuf,
     temp: TempDir,
 }
 
@@ -50,6 +53,28 @@ impl Lab {
     /// Boots nodes `n1` to `nCOUNT` and waits until they can be logged in to.
     #[track_caller]
     pub(crate) fn up(count: usize) -> Self {
+        let nodes: Vec<String> = (1..=count).map(|i| format!("n{i}")).collect();
+        let mut lab = Self::boot(&[], nodes);
+        lab.inventory = lab.path("inventory.yaml");
+        lab.write_inventory(|_| String::new());
+        lab
+    }
+
+    /// Boots the hosts of `tests/lab/systems/SYSTEM`, with the files of `examples/SYSTEM`.
+    #[track_caller]
+    pub(crate) fn system(system: &str) -> Self {
+        let systems = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/systems");
+        let nodes = fs::read_to_string(systems.join(system).join("nodes")).unwrap();
+        let nodes = nodes.split_whitespace().map(str::to_owned).collect();
+        let mut lab = Self::boot(&["--system", system], nodes);
+        let inventory = fs::read_to_string(&lab.inventory).unwrap();
+        let cluster = inventory.lines().find_map(|line| line.strip_prefix("cluster:")).unwrap();
+        lab.cluster = cluster.trim().to_owned();
+        lab
+    }
+
+    #[track_caller]
+    fn boot(flags: &[&str], nodes: Vec<String>) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
         assert!(
             rustix::process::geteuid().is_root(),
@@ -57,15 +82,13 @@ impl Lab {
         );
         let pid = std::process::id();
         let name = format!("test-{pid}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let nodes: Vec<String> = (1..=count).map(|i| format!("n{i}")).collect();
-        command("up").args(["--for", &pid.to_string(), &name]).args(&nodes).run().code(0);
+        command("up").args(["--for", &pid.to_string()]).args(flags).arg(&name).args(&nodes).run().code(0);
         let store = std::env::var_os("ROLLGATE_LAB_DIR").unwrap_or_else(|| "/var/cache/rollgate-lab".into());
         let dir = Path::new(&store).join("labs").join(&name);
         let temp = tempfile::Builder::new().prefix("rg-").tempdir().unwrap();
         fs::create_dir(temp.path().join("run")).unwrap();
-        let lab = Self { name, dir, nodes, temp };
-        lab.write_inventory(|_| String::new());
-        lab
+        let inventory = dir.join("inventory.yaml");
+        Self { name, dir, nodes, cluster: "test".to_owned(), inventory, temp }
     }
 
     /// Writes the inventory of cluster `test`; `more` are further lines of a node, in YAML's flow style.
@@ -103,12 +126,16 @@ impl Lab {
 
     /// Runs rollgate on the lab.
     pub(crate) fn rollgate(&self, args: &[&str]) -> Invocation {
-        self.rollgate_with(&self.path("inventory.yaml"), args)
+        self.rollgate_with(&self.inventory, args)
     }
 
     /// Runs rollgate with another inventory.
     pub(crate) fn rollgate_with(&self, inventory: &Path, args: &[&str]) -> Invocation {
+        let mut path = self.dir.join("bin").into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
         Invocation::new(env!("CARGO_BIN_EXE_rollgate"), self.temp.path())
+            .env("PATH", path)
             .env("ROLLGATE_STATE_DIR", self.path("state"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .args([OsStr::new("-i"), inventory.as_os_str()])
@@ -118,12 +145,12 @@ impl Lab {
 
     /// `start` without a terminal.
     pub(crate) fn start(&self) -> Invocation {
-        self.rollgate(&["start", "--yes", "--confirm", "test"])
+        self.rollgate(&["start", "--yes", "--confirm", &self.cluster])
     }
 
     /// `start --resume` without a terminal.
     pub(crate) fn resume(&self) -> Invocation {
-        self.rollgate(&["start", "--yes", "--confirm", "test", "--resume"])
+        self.rollgate(&["start", "--yes", "--confirm", &self.cluster, "--resume"])
     }
 
     /// Runs a script on a node, as root, by plain `ssh`.
@@ -204,7 +231,7 @@ impl Lab {
     }
 
     fn run_dir(&self) -> Option<PathBuf> {
-        let mut runs = fs::read_dir(self.path("state/test/runs")).ok()?;
+        let mut runs = fs::read_dir(self.path("state").join(&self.cluster).join("runs")).ok()?;
         Some(runs.next()?.unwrap().path())
     }
 }
