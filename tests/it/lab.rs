@@ -6,6 +6,7 @@ mod itself;
 mod logout;
 mod outages;
 mod reboots;
+mod skudonet;
 mod sshd;
 
 use std::ffi::OsStr;
@@ -82,7 +83,7 @@ impl Lab {
         );
         let pid = std::process::id();
         let name = format!("test-{pid}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        command("up").args(["--for", &pid.to_string()]).args(flags).arg(&name).args(&nodes).run().code(0);
+        command("up").args(["--for", &pid.to_string()]).args(flags).args([&name]).args(&nodes).run().code(0);
         let store = std::env::var_os("ROLLGATE_LAB_DIR").unwrap_or_else(|| "/var/cache/rollgate-lab".into());
         let dir = Path::new(&store).join("labs").join(&name);
         let temp = tempfile::Builder::new().prefix("rg-").tempdir().unwrap();

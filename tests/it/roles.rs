@@ -121,7 +121,6 @@ fn a_role_that_is_lost_on_the_way_stops_before_the_next_node() {
 #[test]
 fn a_question_names_those_who_have_it_now() {
     let cluster = five();
-    let questions = cluster.start(&[]).env("ROLLGATE_OUTPUT", "text");
-    let mut pty = Pty::start(questions, Size::default());
+    let mut pty = Pty::start(cluster.rollgate(["start", "--confirm", "test"]), Size::default());
     pty.expect("Does n2 lead, after n5?");
 }
