@@ -296,21 +296,25 @@ fn skudonet_stops_before_the_master_where_the_backup_misbehaves() {
         misbehave(&lab, BACKUP, word);
         let out = lab.resume().run();
         out.code(20).stderr_has("6.0.1 installed, 1 pending").stderr_has(RESUME).stderr_has("rollback");
-        out.stderr_has("the vendor wants a ticket with the whole output");
+        out.stderr_has("for the vendor's ticket: zva5n2:/var/tmp/skudonet-support.tar.gz");
         assert_eq!(times(&lab, BACKUP, "checkupgrades -i"), number + 1);
         untouched(&lab);
         let said: String = lab.transcripts().into_iter().map(|(_, text)| text).collect();
         assert!(said.contains("Packages are up-to-date."), "{said}");
     }
-    let bundle = lab.run_dir().unwrap().join("files/support-zva5n2.tar.gz");
-    assert!(bundle.exists(), "no support bundle in {}", bundle.display());
+    let bundle = lab.ssh(BACKUP, "tar -tzf /var/tmp/skudonet-support.tar.gz").raw_stdout().to_owned();
+    assert!(bundle.contains("var/log/checkupgrades-rollgate.log\n"), "{bundle}");
 
     // It never ends.
     misbehave(&lab, BACKUP, "hangs");
     lab.resume().run().code(20).stderr_has("8 s").stderr_has(RESUME);
     untouched(&lab);
 
+    // What was ended in the middle wants the operator first; dpkg says what he is to type.
     misbehave(&lab, BACKUP, "");
+    lab.resume().run().code(20).stderr_has("you must manually run 'dpkg --configure -a'").stderr_has(RESUME);
+    untouched(&lab);
+    lab.ssh(BACKUP, "dpkg --configure -a").code(0);
     lab.resume().run().code(0);
     await_state(&lab, MASTER, "master", "6.1.0", 1);
     await_state(&lab, BACKUP, "backup", "6.1.0", 0);
