@@ -404,7 +404,10 @@ async fn await_boot(at: &Assignment, on: &NodeName, patience: Duration) -> Done 
 pub(super) async fn put(at: &mut Assignment, step: &Step, put: &Put) -> Done {
     let on = at.machine().clone();
     let facts = facts(at, &on).await?;
-    let vars = scene::vars(&at.site, &at.state, at.lane(), &on, Some(&facts));
+    let mut vars = scene::vars(&at.site, &at.state, at.lane(), &on, Some(&facts));
+    for text in [&put.source, &put.to] {
+        scene::add_live_roles(&at.site, &at.state, text.as_str(), &mut vars).await?;
+    }
     let from = at.state.base.join(render(&put.source, &vars)?);
     let sum = hash_file(&from)
         .await
@@ -444,7 +447,10 @@ pub(super) async fn upload_one(
 pub(super) async fn get(at: &mut Assignment, step: &Step, get: &Get) -> Done {
     let on = at.machine().clone();
     let facts = facts(at, &on).await?;
-    let vars = scene::vars(&at.site, &at.state, at.lane(), &on, Some(&facts));
+    let mut vars = scene::vars(&at.site, &at.state, at.lane(), &on, Some(&facts));
+    for text in [&get.from, &get.to] {
+        scene::add_live_roles(&at.site, &at.state, text.as_str(), &mut vars).await?;
+    }
     let from = render(&get.from, &vars)?;
     let name = render(&get.to, &vars)?;
     let run = at.site.run_dir.as_ref().expect("a run that changes something has a directory");

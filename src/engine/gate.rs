@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::asking::{self, Told, wording};
 use super::desk::Message;
-use super::scene::failure;
+use super::scene::{self, failure};
 use super::watching::{note, stoppable, watching};
 use super::worker::{Assignment, Done, GateWord};
 use crate::model::event::{Decision, Event, Failure, FailureKind, How, Inquiry, Notice, Outcome, Question};
@@ -31,14 +31,15 @@ pub(super) struct Passage {
     by_hand: bool,
 }
 
-fn render(at: &Assignment, template: &Template) -> Result<String, Failure> {
-    let vars = super::scene::vars(&at.site, &at.state, at.lane(), at.lane(), None);
+async fn render(at: &Assignment, template: &Template) -> Result<String, Failure> {
+    let mut vars = scene::vars(&at.site, &at.state, at.lane(), at.lane(), None);
+    scene::add_live_roles(&at.site, &at.state, template.as_str(), &mut vars).await?;
     template.render(&vars).map_err(|unset| failure(FailureKind::Input, unset.to_string()))
 }
 
-pub(super) fn of_gate(at: &Assignment, planned: &PlannedStep, gate: &Gate) -> Result<Passage, Failure> {
+pub(super) async fn of_gate(at: &Assignment, planned: &PlannedStep, gate: &Gate) -> Result<Passage, Failure> {
     let text = match &gate.question {
-        Some(question) => render(at, question)?,
+        Some(question) => render(at, question).await?,
         None if at.lane().is_operator() => "Go on?".to_owned(),
         None => format!("Go on with {}?", at.lane()),
     };
@@ -55,8 +56,12 @@ pub(super) fn of_gate(at: &Assignment, planned: &PlannedStep, gate: &Gate) -> Re
     })
 }
 
-pub(super) fn of_manual(at: &Assignment, planned: &PlannedStep, manual: &Manual) -> Result<Passage, Failure> {
-    let text = render(at, &manual.text)?;
+pub(super) async fn of_manual(
+    at: &Assignment,
+    planned: &PlannedStep,
+    manual: &Manual,
+) -> Result<Passage, Failure> {
+    let text = render(at, &manual.text).await?;
     let text = text.trim_end();
     if manual.check.is_some() {
         // The question comes when the check holds, and that is when somebody has read this and done it.
@@ -86,7 +91,7 @@ pub(super) async fn pass_point(at: &mut Assignment, planned: &PlannedStep, point
         if point.rollback_possible { "" } else { "\nAfter this, rollback and unstage lead back no more." };
     let passage = Passage {
         name: None,
-        text: format!("Point of no return: {}{way_back}", render(at, &point.text)?),
+        text: format!("Point of no return: {}{way_back}", render(at, &point.text).await?),
         consequence: consequence(at),
         checks: Vec::new(),
         steady: 1,
@@ -331,7 +336,7 @@ async fn until_something(
 
 /// A change that only a human can undo.
 pub(super) async fn undo_by_hand(at: &Assignment, planned: &PlannedStep, text: &Template) -> Done {
-    let text = render(at, text)?;
+    let text = render(at, text).await?;
     if !at.state.request.attended {
         let message = format!("it must be undone by hand: {text}");
         return Err(failure(FailureKind::NoAnswer, message).into());

@@ -80,11 +80,11 @@ impl Assignment {
                     Action::Check(check) => watching::check(self, step, check).await,
                     Action::Wait(wait) => watching::wait(self, step, wait).await,
                     Action::Gate(written) => {
-                        let passage = gate::of_gate(self, &planned, written)?;
+                        let passage = gate::of_gate(self, &planned, written).await?;
                         gate::pass(self, passage).await
                     }
                     Action::Manual(manual) => {
-                        let passage = gate::of_manual(self, &planned, manual)?;
+                        let passage = gate::of_manual(self, &planned, manual).await?;
                         gate::pass(self, passage).await
                     }
                     Action::Reboot(script) => effect::reboot(self, step, script).await,

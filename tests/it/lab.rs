@@ -1,12 +1,14 @@
 //! Real Debian hosts, booted by `tests/lab/up`: what only a whole machine can show, such as reboots, power
 //! cuts, an sshd that restarts, a full disk. Needs root; `tests/run.sh` says so where it is not.
 
+mod bluecat;
 mod digital_rebar;
 mod disk;
 mod itself;
 mod logout;
 mod outages;
 mod reboots;
+mod skudonet;
 mod sshd;
 mod starlingx;
 

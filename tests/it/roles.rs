@@ -1,6 +1,6 @@
 //! Roles: who has one is asked of the nodes, at the moment when it matters.
 
-use super::support::{Cluster, effects};
+use super::support::{Cluster, Pty, Size, effects};
 
 /// Five nodes that share one file with the leader's name. Before a node is upgraded it hands the leadership on
 /// to the next one of a list, when it is the one whose turn it is to do so.
@@ -30,6 +30,8 @@ const MOVING: &str = r#"
         steps:
           - { run: ON(remove the line), on: pinned.leader }
           - { run: ON(announce), on: live.leader }
+          - gate: announced
+            question: Does ${ROLLGATE_LIVE_LEADER} lead, after ${ROLLGATE_PINNED_LEADER}?
 "#;
 
 fn five() -> Cluster {
@@ -114,4 +116,11 @@ fn a_role_that_is_lost_on_the_way_stops_before_the_next_node() {
     cluster.set_procedure(&effects(MOVING).replace("echo n3 >", "echo n9 >"));
     cluster.start(&[]).run().code(20).stderr_has("nobody has it");
     assert_eq!(cluster.effects(), ["n1 drain while n5 leads"]);
+}
+
+#[test]
+fn a_question_names_those_who_have_it_now() {
+    let cluster = five();
+    let mut pty = Pty::start(cluster.rollgate(["start", "--confirm", "test"]), Size::default());
+    pty.expect("Does n2 lead, after n5?");
 }
