@@ -295,6 +295,27 @@ fn a_second_pod_of_the_database_stops_it_before_anything_is_changed() {
     assert_eq!(done(&project), [""; 0]);
 }
 
+/// The page's other branch. Nobody but a human can say that the migration was made.
+#[test]
+fn with_oracle() {
+    let project = Project::new();
+    project.without_zync(&["images", "Oracle"]).edit("inventory.yaml", "database: mysql", "database: oracle");
+    let stopped = project.start().run();
+    stopped.code(11).stderr_has("--override 'make the migration=REASON'");
+    let scaled = |name: &str, count: usize| format!("deploymentconfig/{name} scaled to {count}");
+    for (name, count) in [("system-app", 2), ("system-sidekiq", 1), ("system-sphinx", 1)] {
+        assert_eq!((project.count(&scaled(name, 0)), project.count(&scaled(name, count))), (1, 1), "{name}");
+        assert_eq!(project.replicas(name), count as u64);
+    }
+    let flags = ["start", "--yes", "--confirm", "3scale-prod", "--resume", "--override"];
+    let flags: Vec<&str> = flags.into_iter().chain(["make the migration=support did it"]).collect();
+    project.rollgate(&flags).run().code(0);
+    assert_eq!(project.tags("amp-system"), ["2.4.0", "latest", "2.5.0"], "latest is for other databases");
+    assert_eq!(project.count("buildconfig/3scale-amp-system-oracle built from amp-system:2.5.0"), 1);
+    assert_eq!(project.replicas("system-app"), 2);
+    assert_eq!(project.count(&scaled("system-app", 0)), 2, "stopped again for the rest of the phase");
+}
+
 #[test]
 fn guards() {
     let project = Project::new();
