@@ -1,4 +1,4 @@
-//! StarlingX: hosts that lock, install a release, really reboot and unlock, under controllers whose activity moves
+//! `StarlingX`: hosts that lock, install a release, really reboot and unlock, under controllers whose activity moves
 //! (`systems.md` §2.4).
 
 use std::fs;
