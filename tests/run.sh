@@ -55,7 +55,7 @@ passed=0 failed=0
 status=0
 # shellcheck disable=SC2086
 cargo test --locked --no-fail-fast -- --show-output $skip 2>&1 | tee "$log" |
-    awk '/^successes:$/ { quiet = 1 } /^(failures:|test result:)/ { quiet = 0 } !quiet { print; fflush() }' || status=1
+    sed -u '/^successes:$/,/^\(failures:\|test result:\)/ { /^\(failures:\|test result:\)/!d }' || status=1
 while read -r ok bad; do
     passed=$((passed + ok)) failed=$((failed + bad))
 done <<END

@@ -24,10 +24,10 @@ use tempfile::TempDir;
 use super::support::{Invocation, Output, PATIENCE};
 
 /// The longest that a run may take in which nodes boot.
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// How long a node has to come back, with all others booting beside it on two cores.
-const BOOT: Duration = Duration::from_mins(1);
+const BOOT: Duration = Duration::from_mins(2);
 
 /// A lab of its own for a test, with the files of an operator; gone when it is dropped, and also when the
 /// tests are killed.
@@ -99,7 +99,7 @@ impl Lab {
     pub(crate) fn write_inventory(&self, more: impl Fn(&str) -> String) {
         let mut yaml = format!(
             "cluster: test\nprocedure: ./procedure.yaml\nssh:\n  user: root\n  identity_file: {0}/id_ed25519\n  \
-             known_hosts: {0}/known_hosts\n  connect_timeout: 3s\nnodes:\n",
+             known_hosts: {0}/known_hosts\n  connect_timeout: 10s\nnodes:\n",
             self.dir.display()
         );
         for node in &self.nodes {

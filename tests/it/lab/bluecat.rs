@@ -18,14 +18,19 @@ const EFFECTS: &str = "/var/log/stand-in.log";
 /// Boots the six nodes and waits until the database nodes say that all is synchronised.
 fn cluster() -> Lab {
     let lab = Lab::system("bluecat");
-    let deadline = Instant::now() + PATIENCE;
     for node in ["data1", "data2", "data3"] {
-        while !lab.on_disk(node, "/var/log/ddns/database.log").trim_end().ends_with("sync complete") {
-            assert!(Instant::now() < deadline, "{node} is not synchronised");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        await_sync(&lab, node, "sync complete");
     }
     lab
+}
+
+/// Waits until the latest word of a database node on the synchronisation is this one.
+fn await_sync(lab: &Lab, node: &str, word: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !lab.on_disk(node, "/var/log/ddns/database.log").trim_end().ends_with(word) {
+        assert!(Instant::now() < deadline, "{node} does not say {word}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn edit(lab: &Lab, from: &str, to: &str) {
@@ -159,11 +164,11 @@ fn bluecat_stops_where_a_node_misbehaves() {
     assert!(NODES.iter().all(|node| lab.on_disk(node, EFFECTS).is_empty()));
 
     misbehave(&lab, "data2", "stays-unsynchronised");
-    std::thread::sleep(Duration::from_secs(2));
+    await_sync(&lab, "data2", "sync pending: all");
     let resume = "start --resume --yes --confirm ddns";
     lab.resume().run().code(12).stderr_has("pending: all").stderr_has(resume);
     misbehave(&lab, "data2", "");
-    std::thread::sleep(Duration::from_secs(2));
+    await_sync(&lab, "data2", "sync complete");
     assert!(NODES.iter().all(|node| lab.on_disk(node, EFFECTS).is_empty()));
 
     // Exit 0 after a failed upgrade.
@@ -180,6 +185,12 @@ fn bluecat_stops_where_a_node_misbehaves() {
     assert_eq!(said(&lab, "svc1", "systemctl is-active ddns-receiver"), "active");
     assert!(lab.on_disk("svc2", EFFECTS).is_empty());
     misbehave(&lab, "app1", "");
+    // The page is polled, and says the old word for a while.
+    let deadline = Instant::now() + PATIENCE;
+    while said(&lab, "app1", "ddns status").contains("REBALANCING") {
+        assert!(Instant::now() < deadline, "the status page is not read again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     lab.resume().run().code(0);
     for node in ["svc1", "svc2"] {
         assert_eq!(times(&lab, node, "installed 23.2.3"), 1, "{node}");
