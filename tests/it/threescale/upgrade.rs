@@ -226,7 +226,7 @@ fn a_dump_from_before_zync_ran_again_is_not_imported() {
         .edit("procedure.yaml", "timeout: 10m", "timeout: 4s")
         .misbehave("import-stuck");
     let stopped = project.attended(project.start());
-    stopped.code(12).stderr_has("tag-10-imported").stderr_has("start --resume");
+    stopped.code(20).stderr_has("tag-10-imported").stderr_has("start --resume");
     assert_eq!(project.replicas("zync"), 3);
     assert!(project.read("oc-state/zync.sql").contains("of start 1"), "zync has written");
     project.misbehave("").edit("procedure.yaml", "timeout: 4s", "timeout: 10m");
@@ -248,7 +248,7 @@ fn zync_is_not_started_on_an_empty_database() {
         .edit("procedure.yaml", "timeout: 15m", "timeout: 4s")
         .misbehave("never-ready zync-database");
     let stopped = project.attended(project.start());
-    stopped.code(17).stderr_has("runs-postgresql-10").stderr_has("still in force:").stderr_has("zync to 0");
+    stopped.code(20).stderr_has("runs-postgresql-10").stderr_has("still in force:").stderr_has("zync to 0");
     assert_eq!(project.replicas("zync"), 0);
     assert_eq!(project.read("oc-state/zync.sql"), "");
 
@@ -267,7 +267,7 @@ fn a_secret_that_is_only_said_to_be_stored() {
     let project = Project::new();
     project.without_zync(&["database secret"]).misbehave("exit-0-after-failure replace");
     let stopped = project.attended(project.start());
-    stopped.code(12).stderr_has("secret-holds-both").stderr_has("start --resume").lacks("rd-4711");
+    stopped.code(20).stderr_has("secret-holds-both").stderr_has("start --resume").lacks("rd-4711");
     assert_eq!(project.count("deploymentconfig/system-mysql deployed"), 0, "no service was lost");
 }
 
