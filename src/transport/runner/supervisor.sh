@@ -34,6 +34,8 @@ CDPATH= cd -- "$rg_home" 2>/dev/null || cd /
 rg_run </dev/null >>"$rg_dir/out" 2>>"$rg_dir/err"
 rg_code=$?
 rg_stopped=-
+# At a shutdown everything here is told to end, in any order: what ended by a signal waits for the one to this process.
+[ "$rg_code" -le 128 ] || [ -e "$rg_dir/stop" ] || sleep 1
 [ ! -e "$rg_dir/stop" ] || rg_stopped=stop
 printf '%-63s\n' "$rg_code $rg_sig $rg_stopped" 1<>"$rg_dir/.exit"
 rg_flush "$rg_dir/.exit"
