@@ -13,8 +13,6 @@ use crate::model::name::NodeName;
 use crate::model::plan::PlannedArtifact;
 use crate::transport::{FileSum, Reader, Upload};
 
-/// How long a node may take to remove what is rollgate's.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// Artifacts are readable by whoever installs them.
 const MODE: u32 = 0o644;
 
@@ -88,21 +86,17 @@ pub(super) async fn verify<O: Opens>(site: &Site<O>, node: &NodeName) -> Result<
     }
 }
 
-/// Removes what was staged, and the node's own record of the run, which ends here.
+/// Removes what was staged.
 pub(super) async fn unstage(at: &mut Assignment) -> Done {
     let node = at.lane().clone();
     let (dir, files) = paths(&at.site, &node).await?;
     if files.is_empty() {
         return Err(Outcome::Skipped { why: "nothing was staged".to_owned() });
     }
-    let run = format!("{}/runs/{}", at.site.plan.cluster, at.state.key());
-    let (dir, run) = (&dir, &run);
+    let dir = &dir;
     at.site
         .pool
-        .with(&node, |session| async move {
-            session.remove(dir, PATIENCE).await?;
-            session.remove(&format!("{}/{run}", session.facts().root), PATIENCE).await
-        })
+        .with(&node, |session| async move { session.remove(dir, Duration::from_mins(1)).await })
         .await
         .map_err(|error| asking::unreachable(&error))?;
     Ok(())

@@ -20,7 +20,7 @@ use crate::model::fence::{Broken, Fence, FenceEnd, STALE_AFTER, span};
 use crate::model::name::NodeName;
 use crate::model::plan::PhaseKind;
 use crate::model::procedure::Target;
-use crate::model::state::RunState;
+use crate::model::state::{RunState, RunStatus};
 use crate::transport::{FenceClaim, FenceRule, Reader as _, Taking, TransportError};
 
 /// How often a node hears that the holder lives.
@@ -224,22 +224,44 @@ async fn give_back(site: &Site<Changing>) {
     join_all(ends).await;
 }
 
-async fn end(site: &Site<Changing>, node: &NodeName, epoch: u64, word: FenceEnd) -> Option<TransportError> {
+async fn end(
+    site: &Site<Changing>,
+    node: &NodeName,
+    epoch: u64,
+    word: FenceEnd,
+) -> Result<(), TransportError> {
     let cluster = &site.plan.cluster;
-    site.pool.with(node, |session| async move { session.end_fence(cluster, epoch, word).await }).await.err()
+    site.pool.with(node, |session| async move { session.end_fence(cluster, epoch, word).await }).await
 }
 
-/// Ends the locks with the invocation. The answer names nodes that could not be told.
+/// Ends the locks with the invocation; with the run, those of its earlier invocations too, for it may have come
+/// to its end without some of their nodes. The answer names nodes that could not be told.
 pub(super) async fn release(site: &Site<Changing>, state: &RunState) -> Vec<NodeName> {
     // A run that has begun nothing is nobody's concern but its own.
     let is_over = !state.is_open() || state.steps.is_empty();
     let word = if is_over { FenceEnd::Released } else { FenceEnd::Stopped };
-    let holds = site.let_go();
-    let ends = holds.iter().map(|(node, hold)| async move {
-        let ended = tokio::time::timeout(PARTING, end(site, node, hold.epoch, word)).await;
-        (!matches!(ended, Ok(None))).then(|| node.clone())
+    let held = site.let_go().into_iter().map(|(node, hold)| (node, hold.epoch));
+    let mut locks = if is_over { state.epochs.clone() } else { BTreeMap::new() };
+    locks.extend(held);
+    let ends = locks.iter().map(|(node, epoch)| async move {
+        let told = tokio::time::timeout(PARTING, async {
+            if state.status() == RunStatus::Unstaged {
+                forget(site, state, node).await?;
+            }
+            end(site, node, *epoch, word).await
+        });
+        (!matches!(told.await, Ok(Ok(())))).then(|| node.clone())
     });
     join_all(ends).await.into_iter().flatten().collect()
+}
+
+/// Removes a node's own records of the run.
+async fn forget(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Result<(), TransportError> {
+    let run = &format!("{}/runs/{}", site.plan.cluster, state.key());
+    let removed = site.pool.with(node, |session| async move {
+        session.remove(&format!("{}/{run}", session.facts().root), PARTING).await
+    });
+    removed.await
 }
 
 /// Signs of life, until it is dropped.

@@ -126,6 +126,24 @@ fn a_run_that_stopped_keeps_the_cluster_until_it_is_over() {
 }
 
 #[test]
+fn an_ended_run_lets_go_of_every_node_that_it_had() {
+    // One that it never came to.
+    let unstaged = cluster("run: LOG(up)");
+    unstaged.start(&["--pause-after", "n1"]).run().code(16);
+    unstaged.rollgate(["unstage", "--yes"]).run().code(0);
+    for node in ["n1", "n2"] {
+        let runs = unstaged.node_dir(node).join("rollgate/test/runs");
+        assert_eq!(fs::read_dir(runs).unwrap().count(), 0, "{node} keeps the run's records");
+    }
+    other_starts(&unstaged, &[]).run().code(0);
+    // One that was not among those of its last invocation.
+    let finished = cluster("run: LOG(up)");
+    finished.start(&["--pause-after", "n1"]).run().code(16);
+    finished.resume().args(["--limit", "n2"]).run().code(0);
+    other_starts(&finished, &[]).run().code(0);
+}
+
+#[test]
 fn who_waits_gets_it_afterwards() {
     let cluster = waiting();
     let running = at_work(&cluster);
