@@ -16,7 +16,7 @@ use super::opening;
 use super::pool::{Changing, Opens};
 use super::site::Site;
 use crate::model::event::{Event, Goal, Stop};
-use crate::model::fence::{Broken, Fence, FenceEnd, STALE_AFTER, span};
+use crate::model::fence::{Broken, Fence, FenceEnd, FenceOwner, STALE_AFTER, span};
 use crate::model::name::NodeName;
 use crate::model::plan::PhaseKind;
 use crate::model::procedure::Target;
@@ -113,12 +113,14 @@ async fn take(site: &Site<Changing>, state: &RunState, node: &NodeName) -> Resul
     let lock = &state.request.lock;
     let claim = FenceClaim {
         cluster: state.plan.cluster.clone(),
-        run: state.run.clone(),
-        token: state.token.clone(),
-        seat: lock.seat.clone(),
-        by: state.request.by.clone(),
-        doing: verb(&state.request.goal).to_owned(),
-        args: state.request.args.join(" "),
+        owner: FenceOwner {
+            run: state.run.clone(),
+            token: state.token.clone(),
+            seat: lock.seat.clone(),
+            by: state.request.by.clone(),
+            doing: verb(&state.request.goal).to_owned(),
+            args: state.request.args.join(" "),
+        },
         rule: match &lock.break_for {
             _ if state.adopting => FenceRule::Adopt,
             Some(_) => FenceRule::Break,
@@ -176,12 +178,12 @@ async fn look(
                 continue;
             }
         };
-        let Some(fence) = fence.filter(|fence| fence.seat != state.request.lock.seat) else { continue };
+        let Some(fence) = fence.filter(|fence| fence.owner.seat != state.request.lock.seat) else { continue };
         if !fence.is_stale() {
             let why = held(node, &fence, true);
             return Err(Attempt::Held { node: node.clone(), fence: Box::new(fence), why });
         }
-        holders.insert(fence.holder());
+        holders.insert(fence.owner.sentence());
     }
     let holder = holders.into_iter().collect::<Vec<_>>().join(" and ");
     Ok((!holder.is_empty()).then_some(Broken { reason, holder }))
@@ -240,8 +242,10 @@ pub(super) async fn release(site: &Site<Changing>, state: &RunState) -> Vec<Node
     // A run that has begun nothing is nobody's concern but its own.
     let is_over = !state.is_open() || state.steps.is_empty();
     let word = if is_over { FenceEnd::Released } else { FenceEnd::Stopped };
-    let held = site.let_go().into_iter().map(|(node, hold)| (node, hold.epoch));
-    let mut locks = if is_over { state.epochs.clone() } else { BTreeMap::new() };
+    let held: BTreeMap<_, _> = site.let_go().into_iter().map(|(node, hold)| (node, hold.epoch)).collect();
+    // Whoever was refused has nothing to end: the epochs that his journal names are another's.
+    let ends_all = !state.is_open() && !held.is_empty();
+    let mut locks = if ends_all { state.epochs.clone() } else { BTreeMap::new() };
     locks.extend(held);
     let ends = locks.iter().map(|(node, epoch)| async move {
         let told = tokio::time::timeout(PARTING, async {

@@ -18,11 +18,25 @@ pub const STALE_AFTER: Duration = Duration::from_mins(1);
 pub struct Fence {
     /// Its number on this node.
     pub epoch: u64,
+    /// Whose it is.
+    pub owner: FenceOwner,
+    /// How long ago it was taken, by the node's clock.
+    pub age: Duration,
+    /// How long ago its holder last gave a sign of life, by the node's clock.
+    pub seen: Duration,
+    /// How its invocation ended; `None` while it lasts, or after it died.
+    pub ended: Option<FenceEnd>,
+}
+
+/// Whose a lock is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceOwner {
     /// The run it was taken for.
     pub run: RunId,
     /// Tells that run from one of the same name on another machine.
     pub token: String,
-    /// The state directory that it was taken from.
+    /// The state directory that the run is recorded in. A lock that was taken from the same one is ours: the lock
+    /// on this machine proves that nobody else works there.
     pub seat: String,
     /// Who took it.
     pub by: Operator,
@@ -30,12 +44,6 @@ pub struct Fence {
     pub doing: String,
     /// With which command line.
     pub args: String,
-    /// How long ago it was taken, by the node's clock.
-    pub age: Duration,
-    /// How long ago its holder last gave a sign of life, by the node's clock.
-    pub seen: Duration,
-    /// How its invocation ended; `None` while it lasts, or after it died.
-    pub ended: Option<FenceEnd>,
 }
 
 /// What an invocation leaves behind with its lock.
@@ -71,6 +79,14 @@ pub struct Broken {
     pub holder: String,
 }
 
+impl FenceOwner {
+    /// Who it is: `anna@ops-1 (start, run 2026-11-21.1)`.
+    pub fn sentence(&self) -> String {
+        let doing = if self.doing.is_empty() { String::new() } else { format!("{}, ", self.doing) };
+        format!("{}@{} ({doing}run {})", self.by.user, self.by.host, self.run)
+    }
+}
+
 impl Fence {
     /// Whether it stands in the way of other runs.
     pub fn holds(&self) -> bool {
@@ -82,21 +98,15 @@ impl Fence {
         self.ended.is_some() || self.seen >= STALE_AFTER
     }
 
-    /// Who it is: `anna@ops-1 (start, run 2026-11-21.1)`.
-    pub fn holder(&self) -> String {
-        let doing = if self.doing.is_empty() { String::new() } else { format!("{}, ", self.doing) };
-        format!("{}@{} ({doing}run {})", self.by.user, self.by.host, self.run)
-    }
-
     /// The whole of it: `held by anna@ops-1 (start, run 2026-11-21.1) for 4 min, last seen 12 s ago`.
     pub fn sentence(&self) -> String {
         let seen = span(self.seen);
         match self.ended {
-            Some(FenceEnd::Released) => format!("free since {} released it", self.holder()),
+            Some(FenceEnd::Released) => format!("free since {} released it", self.owner.sentence()),
             Some(FenceEnd::Stopped) => {
-                format!("held by an unfinished run of {}, last seen {seen} ago", self.holder())
+                format!("held by an unfinished run of {}, last seen {seen} ago", self.owner.sentence())
             }
-            None => format!("held by {} for {}, last seen {seen} ago", self.holder(), span(self.age)),
+            None => format!("held by {} for {}, last seen {seen} ago", self.owner.sentence(), span(self.age)),
         }
     }
 }
@@ -119,12 +129,14 @@ mod tests {
     fn fence(ended: Option<FenceEnd>, seen: u64) -> Fence {
         Fence {
             epoch: 3,
-            run: RunId("2026-11-21.1".to_owned()),
-            token: "9f3c2a1b".to_owned(),
-            seat: "00000001".to_owned(),
-            by: Operator { user: "anna".to_owned(), host: "ops-1".to_owned(), pid: 7 },
-            doing: "start".to_owned(),
-            args: "start --yes".to_owned(),
+            owner: FenceOwner {
+                run: RunId("2026-11-21.1".to_owned()),
+                token: "9f3c2a1b".to_owned(),
+                seat: "00000001".to_owned(),
+                by: Operator { user: "anna".to_owned(), host: "ops-1".to_owned(), pid: 7 },
+                doing: "start".to_owned(),
+                args: "start --yes".to_owned(),
+            },
             age: Duration::from_mins(4),
             seen: Duration::from_secs(seen),
             ended,

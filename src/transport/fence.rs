@@ -14,7 +14,7 @@ use super::error::TransportError;
 use super::job::ProbeEnd;
 use super::session::NodeSession;
 use crate::model::event::{Operator, RunId};
-use crate::model::fence::{Fence, FenceEnd};
+use crate::model::fence::{Fence, FenceEnd, FenceOwner};
 use crate::model::name::ClusterName;
 
 /// What is asked of a node with its lock.
@@ -22,19 +22,8 @@ use crate::model::name::ClusterName;
 pub struct FenceClaim {
     /// The cluster whose lock it is.
     pub cluster: ClusterName,
-    /// The run that takes it.
-    pub run: RunId,
-    /// The run's token.
-    pub token: String,
-    /// The state directory that the run is recorded in. A lock that was taken from the same one is ours:
-    /// the lock on this machine proves that nobody else works there.
-    pub seat: String,
-    /// Who takes it.
-    pub by: Operator,
-    /// With which verb.
-    pub doing: String,
-    /// With which command line.
-    pub args: String,
+    /// Who takes it, and for which run.
+    pub owner: FenceOwner,
     /// What it may pass over.
     pub rule: FenceRule,
     /// The highest epoch that the run had on this node; the new one is higher, also on a node that has
@@ -226,15 +215,15 @@ impl NodeSession {
             FenceRule::Break => "break",
         };
         let words = [
-            ("key", format!("{}-{}", claim.run, claim.token)),
-            ("run", one_line(&claim.run.0)),
-            ("token", one_line(&claim.token)),
-            ("seat", one_line(&claim.seat)),
-            ("who", one_line(&claim.by.user)),
-            ("host", one_line(&claim.by.host)),
-            ("pid", claim.by.pid.to_string()),
-            ("doing", one_line(&claim.doing)),
-            ("args", one_line(&claim.args)),
+            ("key", format!("{}-{}", claim.owner.run, claim.owner.token)),
+            ("run", one_line(&claim.owner.run.0)),
+            ("token", one_line(&claim.owner.token)),
+            ("seat", one_line(&claim.owner.seat)),
+            ("who", one_line(&claim.owner.by.user)),
+            ("host", one_line(&claim.owner.by.host)),
+            ("pid", claim.owner.by.pid.to_string()),
+            ("doing", one_line(&claim.owner.doing)),
+            ("args", one_line(&claim.owner.args)),
             ("rule", rule.to_owned()),
             ("above", claim.above.to_string()),
             ("first", if claim.first { "yes".to_owned() } else { String::new() }),
@@ -335,16 +324,18 @@ impl Answer {
         let since = |name: &str| Duration::from_secs(now.abs_diff(self.number(name).unwrap_or_default()));
         Some(Fence {
             epoch,
-            run: RunId(self.word("run").to_owned()),
-            token: self.word("token").to_owned(),
-            seat: self.word("seat").to_owned(),
-            by: Operator {
-                user: self.word("who").to_owned(),
-                host: self.word("host").to_owned(),
-                pid: self.number("pid").and_then(|pid| pid.try_into().ok()).unwrap_or_default(),
+            owner: FenceOwner {
+                run: RunId(self.word("run").to_owned()),
+                token: self.word("token").to_owned(),
+                seat: self.word("seat").to_owned(),
+                by: Operator {
+                    user: self.word("who").to_owned(),
+                    host: self.word("host").to_owned(),
+                    pid: self.number("pid").and_then(|pid| pid.try_into().ok()).unwrap_or_default(),
+                },
+                doing: self.word("doing").to_owned(),
+                args: self.word("args").to_owned(),
             },
-            doing: self.word("doing").to_owned(),
-            args: self.word("args").to_owned(),
             age: since("since"),
             seen: since("beat"),
             ended: Some(self.word("end")).filter(|word| !word.is_empty()).map(FenceEnd::of),

@@ -76,7 +76,7 @@ impl<J: Journal> Driver<J> {
                 let stop = Stop { halt: Halt::Held, why, key: None };
                 return Err(Refused { stop, by: Some((node, *fence)) });
             }
-            let holder = fence.holder();
+            let holder = fence.owner.sentence();
             let is_old = said.as_ref().is_none_or(|(at, node_before, holder_before)| {
                 at.elapsed() >= WORD || (node_before, holder_before) != (&node, &holder)
             });

@@ -85,9 +85,9 @@ fn lock_object(lock: &LockView) -> Json {
         "ours": lock.ours,
         "stale": fence.is_stale(),
         "epoch": fence.epoch,
-        "run": fence.run,
-        "by": { "user": fence.by.user, "host": fence.by.host, "pid": fence.by.pid },
-        "doing": fence.doing,
+        "run": fence.owner.run,
+        "by": { "user": fence.owner.by.user, "host": fence.owner.by.host, "pid": fence.owner.by.pid },
+        "doing": fence.owner.doing,
         "held_seconds": fence.age.as_secs(),
         "seen_seconds": fence.seen.as_secs(),
     })

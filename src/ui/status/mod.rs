@@ -62,7 +62,7 @@ impl LockView {
         let held = locks.into_iter().filter(|(_, fence)| fence.holds()).map(|(node, fence)| Self {
             node: node.clone(),
             fence: fence.clone(),
-            ours: seat == Some(fence.seat.as_str()),
+            ours: seat == Some(fence.owner.seat.as_str()),
         });
         held.min_by_key(|lock| (lock.ours, lock.fence.ended.is_some()))
     }

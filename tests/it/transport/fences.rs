@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use rollgate::model::event::{Operator, RunId};
-use rollgate::model::fence::FenceEnd;
+use rollgate::model::fence::{FenceEnd, FenceOwner};
 use rollgate::model::name::ClusterName;
 use rollgate::transport::{FenceClaim, FenceRule, Session, Taking, TransportError};
 
@@ -18,12 +18,14 @@ use super::node::{Node, Sshd, connect};
 fn claim(seat: &str) -> FenceClaim {
     FenceClaim {
         cluster: ClusterName::parse("mq").unwrap(),
-        run: RunId("2026-11-21.1".to_owned()),
-        token: format!("{seat}{seat}"),
-        seat: seat.to_owned(),
-        by: Operator { user: "anna".to_owned(), host: format!("desk-{seat}"), pid: 7 },
-        doing: "start".to_owned(),
-        args: "start --yes".to_owned(),
+        owner: FenceOwner {
+            run: RunId("2026-11-21.1".to_owned()),
+            token: format!("{seat}{seat}"),
+            seat: seat.to_owned(),
+            by: Operator { user: "anna".to_owned(), host: format!("desk-{seat}"), pid: 7 },
+            doing: "start".to_owned(),
+            args: "start --yes".to_owned(),
+        },
         rule: FenceRule::Own,
         above: 0,
         first: true,
@@ -58,7 +60,7 @@ async fn a_lock_is_taken_shown_kept_and_released() {
         let taken = session.take_fence(&mine).await.unwrap();
         assert_eq!(taken, Taking::Taken { epoch: 1, before: FenceEnd::Released });
         let fence = session.fence(&cluster).await.unwrap().unwrap();
-        assert_eq!((fence.epoch, fence.ended, fence.by.host.as_str()), (1, None, "desk-aaaa"));
+        assert_eq!((fence.epoch, fence.ended, fence.owner.by.host.as_str()), (1, None, "desk-aaaa"));
         assert!(fence.seen.as_secs() < 10 && fence.age.as_secs() < 10, "{fence:?}");
         let run = Path::new(node.root()).join("mq/runs/2026-11-21.1-aaaaaaaa");
         assert_eq!(fs::read_to_string(run.join("known")).unwrap(), "aaaa\n");
@@ -67,7 +69,7 @@ async fn a_lock_is_taken_shown_kept_and_released() {
         }
 
         let Taking::Held(held) = session.take_fence(&claim("bbbb")).await.unwrap() else { panic!() };
-        assert_eq!(held.seat, "aaaa");
+        assert_eq!(held.owner.seat, "aaaa");
         // The same directory again: its earlier process is gone.
         assert_eq!(
             session.take_fence(&mine).await.unwrap(),
@@ -107,7 +109,8 @@ async fn an_adopted_run_has_moved_for_the_one_who_had_it() {
     let session = &node.session;
     let mine = claim("aaaa");
     assert_eq!(epoch(&*node.session, &mine).await, 1);
-    let adopting = FenceClaim { rule: FenceRule::Adopt, seat: "bbbb".to_owned(), ..mine.clone() };
+    let mut adopting = FenceClaim { rule: FenceRule::Adopt, ..mine.clone() };
+    adopting.owner.seat = "bbbb".to_owned();
     assert!(matches!(session.take_fence(&adopting).await.unwrap(), Taking::Held(_)), "its holder lives");
     silence(&node, 1, "2 minutes ago");
     assert_eq!(epoch(&*node.session, &adopting).await, 2);
@@ -211,10 +214,14 @@ async fn what_a_holder_says_of_himself_is_data() {
         host: "a\nend=released".to_owned(),
         pid: 1,
     };
-    let mine = FenceClaim { by: by.clone(), args: "%s\\n=\u{1b}[2J".to_owned(), ..claim("aaaa") };
+    let mut mine = claim("aaaa");
+    mine.owner = FenceOwner { by: by.clone(), args: "%s\\n=\u{1b}[2J".to_owned(), ..mine.owner };
     assert_eq!(epoch(&**session, &mine).await, 1);
     let fence = session.fence(&mine.cluster).await.unwrap().unwrap();
-    assert_eq!((fence.by.user, fence.by.host.as_str(), fence.ended), (by.user, "a end=released", None));
-    assert_eq!(fence.args, "%s\\n= [2J");
+    assert_eq!(
+        (fence.owner.by.user, fence.owner.by.host.as_str(), fence.ended),
+        (by.user, "a end=released", None)
+    );
+    assert_eq!(fence.owner.args, "%s\\n= [2J");
     assert!(!canary.exists());
 }
