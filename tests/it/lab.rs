@@ -24,10 +24,13 @@ use tempfile::TempDir;
 use super::support::{Invocation, Output, PATIENCE};
 
 /// The longest that a run may take in which nodes boot.
-const LIMIT: Duration = Duration::from_mins(5);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// How long a node has to come back, with all others booting beside it on two cores.
-const BOOT: Duration = Duration::from_mins(2);
+const BOOT: Duration = Duration::from_mins(1);
+
+/// Where a stand-in says what it did, an effect a line.
+const EFFECTS: &str = "/var/log/stand-in.log";
 
 /// A lab of its own for a test, with the files of an operator; gone when it is dropped, and also when the
 /// tests are killed.
@@ -99,7 +102,7 @@ impl Lab {
     pub(crate) fn write_inventory(&self, more: impl Fn(&str) -> String) {
         let mut yaml = format!(
             "cluster: test\nprocedure: ./procedure.yaml\nssh:\n  user: root\n  identity_file: {0}/id_ed25519\n  \
-             known_hosts: {0}/known_hosts\n  connect_timeout: 10s\nnodes:\n",
+             known_hosts: {0}/known_hosts\n  connect_timeout: 3s\nnodes:\n",
             self.dir.display()
         );
         for node in &self.nodes {
@@ -157,6 +160,30 @@ impl Lab {
     /// A file of the lab's own directory: the example's, or what tells a stand-in to misbehave.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// Replaces a text of such a file.
+    #[track_caller]
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file(name)).unwrap();
+        assert!(text.contains(from), "{name} has no {from:?}");
+        fs::write(self.file(name), text.replace(from, to)).unwrap();
+    }
+
+    /// Tells the stand-ins of a node to misbehave.
+    #[track_caller]
+    pub(crate) fn misbehave(&self, node: &str, words: &str) {
+        self.ssh(node, &format!("echo '{words}' >/etc/stand-in/misbehave")).code(0);
+    }
+
+    /// How often a node did just that.
+    pub(crate) fn times(&self, node: &str, effect: &str) -> usize {
+        self.on_disk(node, EFFECTS).lines().filter(|line| *line == effect).count()
+    }
+
+    /// How often a node did something that begins like this.
+    pub(crate) fn times_like(&self, node: &str, begin: &str) -> usize {
+        self.on_disk(node, EFFECTS).lines().filter(|line| line.starts_with(begin)).count()
     }
 
     /// `start` without a terminal.

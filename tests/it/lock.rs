@@ -2,7 +2,6 @@
 //! works, the other is told who, and what he can do about it.
 
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -28,19 +27,10 @@ fn cluster(upgrade: &str) -> Cluster {
     Cluster::new().nodes(2).procedure(&effects(&procedure)).build()
 }
 
-/// A verb as the other operator types it, at another machine.
-fn other(cluster: &Cluster, words: &[&str]) -> Invocation {
-    cluster
-        .rollgate(words)
-        .env("ROLLGATE_STATE_DIR", cluster.path("other"))
-        .env("LOGNAME", "bob")
-        .env("USER", "bob")
-}
-
 const START: [&str; 4] = ["start", "--yes", "--confirm", "test"];
 
 fn other_starts(cluster: &Cluster, flags: &[&str]) -> Invocation {
-    other(cluster, &START).args(flags)
+    cluster.elsewhere(START).args(flags)
 }
 
 fn at_work(cluster: &Cluster) -> Running {
@@ -66,15 +56,6 @@ fn latest(cluster: &Cluster, node: &str) -> (u64, String) {
     (epoch, fs::read_to_string(dir.join(format!("{epoch}.end"))).unwrap_or_default().trim().to_owned())
 }
 
-/// Sets the latest sign of life on every node back.
-fn silence(cluster: &Cluster, ago: &str) {
-    for node in ["n1", "n2"] {
-        let (epoch, _) = latest(cluster, node);
-        let beat = cluster.node_dir(node).join(format!("rollgate/test/fence/{epoch}.beat"));
-        assert!(Command::new("touch").args(["-d", ago]).arg(beat).status().unwrap().success());
-    }
-}
-
 #[track_caller]
 fn refused(output: &Output) -> &Output {
     output.code(14).stderr_has("tester@").stderr_has("next:")
@@ -87,12 +68,12 @@ fn the_second_operator_is_told_who_works() {
     let output = other_starts(&cluster, &[]).run();
     refused(&output).stderr_has("held by tester@").stderr_has("(start, run ").stderr_has("--lock-wait 10m");
     output.stderr_has("last seen").lacks("--break-lock");
-    other(&cluster, &["stage"]).run().code(14);
+    cluster.elsewhere(["stage"]).run().code(14);
     let breaking = other_starts(&cluster, &["--break-lock", "CHG-7"]).run();
     refused(&breaking).stderr_has("its holder lives").stderr_has("it can be tried in");
-    other(&cluster, &["status"]).run().code(0).stdout_has("held by tester@");
-    other(&cluster, &["check"]).run().code(0).stdout_has("held by tester@");
-    let document = other(&cluster, &["status", "-o", "json"]).run();
+    cluster.elsewhere(["status"]).run().code(0).stdout_has("held by tester@");
+    cluster.elsewhere(["check"]).run().code(0).stdout_has("held by tester@");
+    let document = cluster.elsewhere(["status", "-o", "json"]).run();
     document.code(0).stdout_has("\"state\": \"held\"").stdout_has("\"ours\": false");
     cluster.rollgate(["status"]).run().code(0).lacks("held by an unfinished");
     let_go(&cluster);
@@ -195,7 +176,7 @@ fn who_waits_on_the_same_machine_gets_it_as_well() {
 fn a_dead_holder_is_told_and_never_passed_over_in_silence() {
     let cluster = waiting();
     kill(at_work(&cluster));
-    silence(&cluster, "2 hours ago");
+    cluster.silence("2 hours ago");
     let output = other_starts(&cluster, &[]).run();
     refused(&output)
         .stderr_has("last seen 2 h ago")
@@ -212,7 +193,7 @@ fn a_dead_holder_is_told_and_never_passed_over_in_silence() {
     let run = fs::read_dir(journal).unwrap().next().unwrap().unwrap().path();
     let journal = fs::read_to_string(run.join("journal.ndjson")).unwrap();
     assert!(journal.contains("\"broke\":{\"reason\":\"CHG-7: anna's laptop is gone\""), "{journal}");
-    other(&cluster, &["status"]).run().code(0).stdout_has("the lock was taken from tester@");
+    cluster.elsewhere(["status"]).run().code(0).stdout_has("the lock was taken from tester@");
 }
 
 #[test]
@@ -237,7 +218,7 @@ fn an_adopted_run_goes_on_in_one_place_only() {
     let run = cluster.run_dir().file_name().unwrap().to_str().unwrap().to_owned();
     let adopting = ["--resume", "--adopt", run.as_str()];
     refused(&other_starts(&cluster, &adopting).run()).stderr_has("held by tester@");
-    silence(&cluster, "5 minutes ago");
+    cluster.silence("5 minutes ago");
     let_go(&cluster);
     other_starts(&cluster, &adopting).run().code(0);
     assert_eq!(cluster.effects(), ["n1 begins", "n1 ends", "n2 begins", "n2 ends"]);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::support::{Cluster, effects};
+use super::support::{Cluster, counted, effects};
 
 /// Every effect logs its step's own name, so that the log says which step ran and which undo.
 const PROCEDURE: &str = r#"
@@ -60,14 +60,6 @@ fn build(cluster: super::support::Builder, procedure: &str) -> Cluster {
     cluster.write("conf", "hello\n");
     cluster.write("nodes/version", "1\n");
     cluster
-}
-
-/// How often each line is in a log.
-fn counted(log: &[String]) -> BTreeMap<String, usize> {
-    log.iter().fold(BTreeMap::new(), |mut counts, line| {
-        *counts.entry(line.clone()).or_default() += 1;
-        counts
-    })
 }
 
 /// What a journal's first records say of the steps: which ended well, which were under way.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::support::disk::WAYS;
-use super::support::{Cluster, Output, effects};
+use super::support::{Cluster, Output, counted, effects};
 
 /// Gates, a temporary change of each node and one of the whole run: one node alone, then
 /// two at the same time.
@@ -57,13 +57,6 @@ fn reset(cluster: &Cluster) {
     fs::create_dir(cluster.path("state")).unwrap();
     fs::set_permissions(cluster.path("state"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(cluster.path("effects"), "").unwrap();
-}
-
-fn counted(log: &[String]) -> BTreeMap<String, usize> {
-    log.iter().fold(BTreeMap::new(), |mut counts, line| {
-        *counts.entry(line.clone()).or_default() += 1;
-        counts
-    })
 }
 
 /// What one undisturbed run does, how many records it takes, and how long.

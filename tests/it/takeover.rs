@@ -1,11 +1,9 @@
 //! The operator's machine is gone in the middle of a run: another one, with nothing but the inventory, goes on from
 //! what the nodes keep, and nothing is done twice. A state directory of its own stands for the other machine.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 
-use super::support::{Cluster, Invocation, effects};
+use super::support::{Cluster, counted, effects};
 
 const PROCEDURE: &str = r#"
     procedure: taken over
@@ -33,34 +31,6 @@ fn cluster() -> Cluster {
     Cluster::new().nodes(3).procedure(&effects(PROCEDURE)).build()
 }
 
-/// A verb as it is typed at the other machine.
-fn elsewhere(cluster: &Cluster, words: &[&str]) -> Invocation {
-    cluster
-        .rollgate(words)
-        .env("ROLLGATE_STATE_DIR", cluster.path("other"))
-        .env("LOGNAME", "bob")
-        .env("USER", "bob")
-}
-
-/// Lets a minute pass since the nodes last heard of whoever holds them.
-fn silence(cluster: &Cluster) {
-    for node in ["n1", "n2", "n3"] {
-        let Ok(list) = fs::read_dir(cluster.node_dir(node).join("rollgate/test/fence")) else { continue };
-        for entry in list {
-            let aged =
-                Command::new("touch").args(["-d", "-5 minutes"]).arg(entry.unwrap().path()).status().unwrap();
-            assert!(aged.success());
-        }
-    }
-}
-
-fn counted(log: &[String]) -> BTreeMap<String, usize> {
-    log.iter().fold(BTreeMap::new(), |mut counts, line| {
-        *counts.entry(line.clone()).or_default() += 1;
-        counts
-    })
-}
-
 #[test]
 fn at_ten_points_of_a_run() {
     const POINTS: usize = 10;
@@ -75,13 +45,13 @@ fn at_ten_points_of_a_run() {
         assert_eq!(out.exit_code(), 128 + 9, "record {record}: it was not killed\n{out:?}");
         let journal = fs::read_dir(cluster.path("state/test/runs")).unwrap().next().unwrap().unwrap();
         let run = journal.file_name().into_string().unwrap();
-        let adopt = || elsewhere(&cluster, &["start", "--resume", "--adopt", &run, "--yes"]).run();
-        elsewhere(&cluster, &["status", "--from-nodes"]).run().code(0).stdout_has("is rebuilt from");
+        let adopt = || cluster.elsewhere(["start", "--resume", "--adopt", &run, "--yes"]).run();
+        cluster.elsewhere(["status", "--from-nodes"]).run().code(0).stdout_has("is rebuilt from");
         adopt().code(14).stderr_has("tester@").stderr_has("its holder lives");
-        silence(&cluster);
+        cluster.silence("5 minutes ago");
         adopt().code(0).stderr_has("is rebuilt from").stderr_has("the lock was taken from tester@");
         assert_eq!(counted(&cluster.effects()), wanted, "killed at record {record}");
-        let status = elsewhere(&cluster, &["status", "--offline"]).run();
+        let status = cluster.elsewhere(["status", "--offline"]).run();
         status.code(0).lacks("in-force:");
         // The first machine comes back: what it knows is out of date, and it can begin nothing.
         let back = cluster.resume().run();
@@ -99,9 +69,9 @@ fn at_ten_points_of_a_run() {
 #[test]
 fn what_the_nodes_do_not_keep_is_not_made_up() {
     let cluster = cluster();
-    let none = elsewhere(&cluster, &["status", "--from-nodes"]).run();
+    let none = cluster.elsewhere(["status", "--from-nodes"]).run();
     none.code(2).stderr_has("the nodes keep no run");
-    let none = elsewhere(&cluster, &["start", "--resume", "--adopt", "2026-11-21.1", "--yes"]).run();
+    let none = cluster.elsewhere(["start", "--resume", "--adopt", "2026-11-21.1", "--yes"]).run();
     none.code(2).stderr_has("the nodes keep nothing of run");
-    elsewhere(&cluster, &["start", "--adopt", "2026-11-21.1"]).run().code(2).stderr_has("--resume");
+    cluster.elsewhere(["start", "--adopt", "2026-11-21.1"]).run().code(2).stderr_has("--resume");
 }

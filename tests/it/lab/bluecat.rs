@@ -1,19 +1,15 @@
 //! Distributed DDNS: a queue that drains, clients that leave when they like, and a status that is old.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::Lab;
+use super::{EFFECTS, Lab};
 use crate::support::{PATIENCE, Pty, Size};
 
 const NODES: [&str; 6] = ["app1", "data1", "data2", "data3", "svc1", "svc2"];
-
-/// What a node did that is not to happen twice.
-const EFFECTS: &str = "/var/log/stand-in.log";
 
 /// Boots the six nodes and waits until the database nodes say that all is synchronised.
 fn cluster() -> Lab {
@@ -31,17 +27,6 @@ fn await_sync(lab: &Lab, node: &str, word: &str) {
         assert!(Instant::now() < deadline, "{node} does not say {word}");
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-fn edit(lab: &Lab, from: &str, to: &str) {
-    let path = lab.dir.join("procedure.yaml");
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(from), "procedure.yaml has no {from}");
-    fs::write(path, text.replace(from, to)).unwrap();
-}
-
-fn misbehave(lab: &Lab, node: &str, word: &str) {
-    lab.ssh(node, &format!("echo '{word}' >/etc/stand-in/misbehave")).code(0);
 }
 
 fn said(lab: &Lab, node: &str, script: &str) -> String {
@@ -70,10 +55,6 @@ fn send(lab: &Lab, node: &str, messages: &[&str]) -> TcpStream {
     stream
 }
 
-fn times(lab: &Lab, node: &str, effect: &str) -> usize {
-    lab.on_disk(node, EFFECTS).lines().filter(|line| *line == effect).count()
-}
-
 #[test]
 fn bluecat_is_upgraded_in_the_guides_order_and_no_message_is_lost() {
     let lab = cluster();
@@ -82,7 +63,7 @@ fn bluecat_is_upgraded_in_the_guides_order_and_no_message_is_lost() {
     let mut run = lab.start().limit(Duration::from_mins(5)).spawn();
     // Four nodes come before it.
     let deadline = Instant::now() + 4 * PATIENCE;
-    while times(&lab, "svc1", "isolate on") == 0 {
+    while lab.times("svc1", "isolate on") == 0 {
         assert!(Instant::now() < deadline, "svc1 is not isolated");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -93,7 +74,7 @@ fn bluecat_is_upgraded_in_the_guides_order_and_no_message_is_lost() {
         std::thread::sleep(Duration::from_millis(50));
     }
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(times(&lab, "svc1", "upgrade"), 0, "it was upgraded with a client connected");
+    assert_eq!(lab.times("svc1", "upgrade"), 0, "it was upgraded with a client connected");
     drop(client);
     lab.await_lines("svc1", EFFECTS, 2);
     run.signal(Signal::KILL);
@@ -103,8 +84,8 @@ fn bluecat_is_upgraded_in_the_guides_order_and_no_message_is_lost() {
     let mut order = Vec::new();
     for node in NODES {
         assert_eq!(said(&lab, node, "ddns version"), "23.2.3", "{node}");
-        assert_eq!(times(&lab, node, "upgrade"), 1, "{node}");
-        assert_eq!(times(&lab, node, "installed 23.2.3"), 1, "{node}");
+        assert_eq!(lab.times(node, "upgrade"), 1, "{node}");
+        assert_eq!(lab.times(node, "installed 23.2.3"), 1, "{node}");
         order.push(said(&lab, node, "stat -c %.3Y /etc/ddns/version").parse::<f64>().unwrap());
         let stored = "! grep -rqs s3cret-registry /var/lib/rollgate";
         lab.ssh(node, stored).code(0);
@@ -112,7 +93,7 @@ fn bluecat_is_upgraded_in_the_guides_order_and_no_message_is_lost() {
     assert!(order.is_sorted(), "{order:?}");
     for node in ["data1", "data2", "data3"] {
         assert_eq!(said(&lab, node, "ddns schema"), "23.2.3", "{node}");
-        assert_eq!(times(&lab, node, "schema 23.2.3"), usize::from(node == "data1"), "{node}");
+        assert_eq!(lab.times(node, "schema 23.2.3"), usize::from(node == "data1"), "{node}");
     }
     for node in ["svc1", "svc2"] {
         let services =
@@ -122,7 +103,7 @@ fn bluecat_is_upgraded_in_the_guides_order_and_no_message_is_lost() {
             "active\nactive\nactive\ncluster\nroles\nversion\n0",
             "{node}"
         );
-        assert_eq!(times(&lab, node, "isolate off"), 1, "{node}");
+        assert_eq!(lab.times(node, "isolate off"), 1, "{node}");
     }
     assert_eq!(lab.on_disk("data1", "/var/lib/ddns/records"), "one\ntwo\nthree\nfour\nfive\nsix\n");
     for (name, text) in lab.transcripts() {
@@ -134,7 +115,11 @@ fn bluecat_is_upgraded_in_the_guides_order_and_no_message_is_lost() {
 fn bluecats_gate_shows_who_is_there_and_closes_again() {
     let lab = cluster();
     upgraded_but_for_services(&lab);
-    edit(&lab, "steady: 2\n        every: 1s\n        timeout: 30m", "every: 6s\n        timeout: 30m");
+    lab.edit(
+        "procedure.yaml",
+        "steady: 2\n        every: 1s\n        timeout: 30m",
+        "every: 6s\n        timeout: 30m",
+    );
     // A client, a message that the processor has its trouble with, and its connection that stays open for it.
     let client = send(&lab, "svc1", &["one", "stuck in the middle"]);
     lab.await_lines("svc1", "/var/log/ddns/processor.log", 2);
@@ -151,7 +136,7 @@ fn bluecats_gate_shows_who_is_there_and_closes_again() {
     lab.ssh("svc1", "echo stuck >/var/lib/ddns/queue/late").code(0);
     pty.send("yes\n").expect("closed again, so the answer is void");
     pty.expect_on_screen("cannot process late: stuck");
-    assert_eq!(times(&lab, "svc1", "upgrade"), 0);
+    assert_eq!(lab.times("svc1", "upgrade"), 0);
 }
 
 #[test]
@@ -163,28 +148,28 @@ fn bluecat_stops_where_a_node_misbehaves() {
     lab.ssh("svc2", "echo service >/etc/ddns/roles").code(0);
     assert!(NODES.iter().all(|node| lab.on_disk(node, EFFECTS).is_empty()));
 
-    misbehave(&lab, "data2", "stays-unsynchronised");
+    lab.misbehave("data2", "stays-unsynchronised");
     await_sync(&lab, "data2", "sync pending: all");
     let resume = "start --resume --yes --confirm ddns";
     lab.resume().run().code(12).stderr_has("pending: all").stderr_has(resume);
-    misbehave(&lab, "data2", "");
+    lab.misbehave("data2", "");
     await_sync(&lab, "data2", "sync complete");
     assert!(NODES.iter().all(|node| lab.on_disk(node, EFFECTS).is_empty()));
 
     // Exit 0 after a failed upgrade.
-    misbehave(&lab, "app1", "exit-0-after-failure");
+    lab.misbehave("app1", "exit-0-after-failure");
     let out = lab.resume().run();
     out.code(20).stderr_has("validation of the container failed").stderr_has(resume);
     assert!(NODES[1..].iter().all(|node| lab.on_disk(node, EFFECTS).is_empty()));
-    misbehave(&lab, "app1", "unknown-state");
+    lab.misbehave("app1", "unknown-state");
 
     // The status page says what nobody has heard of: not taken for done, and the node is let back in.
     upgraded_but_for_services(&lab);
     lab.resume().run().code(21).stderr_has("REBALANCING").stderr_has(resume);
-    assert_eq!(times(&lab, "svc1", "isolate off"), 1);
+    assert_eq!(lab.times("svc1", "isolate off"), 1);
     assert_eq!(said(&lab, "svc1", "systemctl is-active ddns-receiver"), "active");
     assert!(lab.on_disk("svc2", EFFECTS).is_empty());
-    misbehave(&lab, "app1", "");
+    lab.misbehave("app1", "");
     // The page is polled, and says the old word for a while.
     let deadline = Instant::now() + PATIENCE;
     while said(&lab, "app1", "ddns status").contains("REBALANCING") {
@@ -193,6 +178,6 @@ fn bluecat_stops_where_a_node_misbehaves() {
     }
     lab.resume().run().code(0);
     for node in ["svc1", "svc2"] {
-        assert_eq!(times(&lab, node, "installed 23.2.3"), 1, "{node}");
+        assert_eq!(lab.times(node, "installed 23.2.3"), 1, "{node}");
     }
 }

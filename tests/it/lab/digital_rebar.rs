@@ -3,10 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::{Lab, PATIENCE};
+use super::{EFFECTS, Lab, PATIENCE};
 
 const NEW: &str = "v4.14.0";
-const EFFECTS: &str = "/var/log/stand-in.log";
 
 /// A cluster in which one member leads.
 fn cluster() -> Lab {
@@ -45,19 +44,9 @@ fn status(lab: &Lab) -> String {
     if code == 0 { said } else { "none".to_owned() }
 }
 
-/// Tells all members to misbehave.
-fn misbehave(lab: &Lab, node: &str, words: &str) {
-    lab.ssh(node, &format!("echo '{words}' > /etc/stand-in/misbehave")).code(0);
-}
-
-/// How often a member logged an effect that begins like this.
-fn effects(lab: &Lab, node: &str, effect: &str) -> usize {
-    lab.on_disk(node, EFFECTS).lines().filter(|line| line.starts_with(effect)).count()
-}
-
-/// How often any member did.
+/// How often any member did something that begins like this.
 fn effects_of_all(lab: &Lab, effect: &str) -> usize {
-    lab.nodes().map(|node| effects(lab, node, effect)).sum()
+    lab.nodes().map(|node| lab.times_like(node, effect)).sum()
 }
 
 /// Everything that the page says of a cluster that has upgraded itself, leader `before` last.
@@ -71,8 +60,8 @@ fn assert_upgraded(lab: &Lab, before: &str) {
         lab.ssh(node, "getcap /opt/dr-provision/dr-provision")
             .stdout_has("cap_net_bind_service,cap_net_raw=ep");
         lab.ssh(node, &format!("gzip -t /var/backups/dr-provision-before-{NEW}.tgz")).code(0);
-        assert_eq!(effects(lab, node, "upgraded to"), 1, "{node}");
-        assert_eq!(effects(lab, node, "restarted"), 1, "{node}");
+        assert_eq!(lab.times_like(node, "upgraded to"), 1, "{node}");
+        assert_eq!(lab.times_like(node, "restarted"), 1, "{node}");
     }
     for effect in ["stage ", "start "] {
         assert_eq!(effects_of_all(lab, effect), 1, "{effect}");
@@ -160,7 +149,7 @@ fn a_cluster_that_cannot_upgrade_itself_or_does_not_begin() {
     assert_eq!(effects_of_all(&lab, "stage "), 0);
     lab.rollgate(&["unstage", "--yes"]).run().code(0);
     // A start that is refused and says 0, and one that wants an answer: what counts is what is observed.
-    shorten(&lab, "timeout: 30s", "timeout: 3s");
+    lab.edit("procedure.yaml", "timeout: 30s", "timeout: 3s");
     fs::write(lab.file("misbehave"), "exit-0-after-failure").unwrap();
     lab.start().run().code(20).stderr_has("begun on operator: staged").stderr_has("start --resume");
     lab.rollgate(&["unstage", "--yes"]).run().code(0);
@@ -178,30 +167,30 @@ fn failed_and_unknown_states_are_told_apart() {
     let lab = cluster();
     let before = leader(&lab);
     let others: Vec<&str> = lab.nodes().filter(|node| *node != before).collect();
-    misbehave(&lab, others[1], "fails-in-the-middle");
+    lab.misbehave(others[1], "fails-in-the-middle");
     let output = lab.start().run();
     output
         .code(20)
         .stderr_has("observe on operator: failed, and that means it never will hold")
         .stderr_has(&format!("upgrade failed: {}: the archive cannot be unpacked", others[1]))
         .stderr_has("rollgate unstage, then stage and start anew");
-    assert_eq!(effects(&lab, others[0], "upgraded to"), 1);
+    assert_eq!(lab.times_like(others[0], "upgraded to"), 1);
     assert_eq!(effects_of_all(&lab, "upgraded to"), 1, "the others are untouched");
     lab.rollgate(&["unstage", "--yes"]).run().code(0);
     assert_eq!(status(&lab), "none");
 
-    misbehave(&lab, others[1], "");
-    misbehave(&lab, &before, "unknown-state");
+    lab.misbehave(others[1], "");
+    lab.misbehave(&before, "unknown-state");
     let output = lab.start().run();
     output
         .code(22)
         .stderr_has("observe on operator: reticulating, and the procedure knows no such state")
         .stderr_has("start --resume")
         .lacks("failed and");
-    misbehave(&lab, &before, "");
+    lab.misbehave(&before, "");
     lab.resume().run().code(0);
     for node in lab.nodes() {
-        assert_eq!(effects(&lab, node, "upgraded to"), 1, "{node}: a member that has it is passed over");
+        assert_eq!(lab.times_like(node, "upgraded to"), 1, "{node}: a member that has it is passed over");
     }
     assert_eq!(effects_of_all(&lab, "start "), 2);
 }
@@ -213,7 +202,7 @@ fn a_killed_observer_comes_back_and_starts_nothing_twice() {
     let mut running = lab.start().spawn();
     let first = lab.nodes().find(|node| *node != before).unwrap();
     lab.await_lines(first, EFFECTS, 3);
-    while effects(&lab, first, "restarted") == 0 {
+    while lab.times_like(first, "restarted") == 0 {
         std::thread::sleep(Duration::from_millis(50));
     }
     running.signal(rustix::process::Signal::KILL);
@@ -230,7 +219,7 @@ fn a_member_that_hangs_has_a_time_of_its_own_and_unstage_stops_gracefully() {
     let others: Vec<&str> = lab.nodes().filter(|node| *node != before).collect();
     lab.nodes().for_each(|node| pace(&lab, node, 5));
     let running = lab.start().spawn();
-    while effects(&lab, others[0], "upgraded to") == 0 {
+    while lab.times_like(others[0], "upgraded to") == 0 {
         std::thread::sleep(Duration::from_millis(50));
     }
     lab.rollgate(&["unstage", "--yes"]).run().code(0);
@@ -240,28 +229,19 @@ fn a_member_that_hangs_has_a_time_of_its_own_and_unstage_stops_gracefully() {
     lab.nodes().for_each(|node| pace(&lab, node, 1));
     leader(&lab);
 
-    shorten(&lab, "timeout: 1h", "timeout: 12s");
-    misbehave(&lab, &before, "hangs");
+    lab.edit("procedure.yaml", "timeout: 1h", "timeout: 12s");
+    lab.misbehave(&before, "hangs");
     let begun = Instant::now();
     let output = lab.start().run();
     output.code(20).stderr_has("observe on operator: working").stderr_has("after 12 s");
     assert!(begun.elapsed() > Duration::from_secs(14), "the first two had their own time");
-    assert_eq!(effects(&lab, others[1], "restarted"), 1);
-    assert_eq!(effects(&lab, &before, "restarted"), 0);
-    misbehave(&lab, &before, "");
+    assert_eq!(lab.times_like(others[1], "restarted"), 1);
+    assert_eq!(lab.times_like(&before, "restarted"), 0);
+    lab.misbehave(&before, "");
     lab.resume().run().code(0);
 }
 
 /// How many seconds each part of a member's upgrade takes.
 fn pace(lab: &Lab, node: &str, seconds: u32) {
     lab.ssh(node, &format!("echo {seconds} > /etc/stand-in/pace")).code(0);
-}
-
-/// Shortens a time of the example's procedure.
-#[track_caller]
-fn shorten(lab: &Lab, long: &str, short: &str) {
-    let file = lab.file("procedure.yaml");
-    let yaml = fs::read_to_string(&file).unwrap();
-    assert!(yaml.contains(long), "the procedure has no `{long}`");
-    fs::write(file, yaml.replace(long, short)).unwrap();
 }

@@ -10,14 +10,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::Lab;
+use super::{EFFECTS, Lab};
 use crate::support::{Invocation, PATIENCE};
 
 const MASTER: &str = "zva5n1";
 const BACKUP: &str = "zva5n2";
-
-/// What a node did that is not to happen twice.
-const EFFECTS: &str = "/var/log/stand-in.log";
 
 /// The longest that the address may be with nobody: the heartbeat's second, and what a handover takes.
 const FAILOVER: Duration = Duration::from_millis(1500);
@@ -101,18 +98,6 @@ fn await_role(lab: &Lab, node: &str, role: &str) {
     }
 }
 
-/// Changes a file of the lab's.
-fn edit(lab: &Lab, file: &str, from: &str, to: &str) {
-    let path = lab.dir.join(file);
-    let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(from), "{file} has no {from}");
-    fs::write(path, text.replace(from, to)).unwrap();
-}
-
-fn misbehave(lab: &Lab, node: &str, word: &str) {
-    lab.ssh(node, &format!("echo '{word}' >/etc/stand-in/misbehave")).code(0);
-}
-
 /// A node's state, as the page's last paragraph wants it looked at, a line each.
 fn state(lab: &Lab, node: &str) -> String {
     let script = "zcluster status
@@ -140,11 +125,6 @@ fn await_state(lab: &Lab, node: &str, role: &str, version: &str, zeninotify: u8)
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-}
-
-/// How often a node did something.
-fn times(lab: &Lab, node: &str, effect: &str) -> usize {
-    lab.on_disk(node, EFFECTS).lines().filter(|line| *line == effect).count()
 }
 
 /// From the moment when one has the role first: how long two of them had it, and the longest that nobody had.
@@ -209,12 +189,12 @@ fn skudonet_is_updated_and_taken_back() {
     never_down(&lab, client, &["zva5n1 6.0.1", "zva5n2 6.1.0", "zva5n1 6.1.0"]);
     assert_eq!(lab.on_disk(MASTER, "/etc/hosts.deny"), deny);
     for node in [MASTER, BACKUP] {
-        assert_eq!(times(&lab, node, "checkupgrades -i"), 1, "{node}");
-        assert_eq!(times(&lab, node, "installed 6.1.0"), 1, "{node}");
+        assert_eq!(lab.times(node, "checkupgrades -i"), 1, "{node}");
+        assert_eq!(lab.times(node, "installed 6.1.0"), 1, "{node}");
     }
-    assert_eq!(times(&lab, BACKUP, "maintenance on"), 1);
-    assert_eq!(times(&lab, BACKUP, "maintenance off"), 1);
-    assert_eq!(times(&lab, MASTER, "maintenance on"), 0);
+    assert_eq!(lab.times(BACKUP, "maintenance on"), 1);
+    assert_eq!(lab.times(BACKUP, "maintenance off"), 1);
+    assert_eq!(lab.times(MASTER, "maintenance on"), 0);
     // The new MASTER wanted to replicate to the old one while that was being updated, and sshd refused it.
     let refused = lab.on_disk(BACKUP, "/var/log/zeninotify.log");
     assert!(refused.contains("rsync error"), "the line in hosts.deny was not tried: {refused}");
@@ -229,7 +209,7 @@ fn skudonet_is_updated_and_taken_back() {
 #[test]
 fn skudonet_with_fail_back_and_an_offline_package_survives_a_kill() {
     let lab = cluster();
-    edit(&lab, "inventory.yaml", "update: online", "update: offline");
+    lab.edit("inventory.yaml", "update: online", "update: offline");
     for node in [MASTER, BACKUP] {
         lab.ssh(node, "rm -r /var/lib/skudonet-repository; rm -rf /var/lib/apt/lists/*").code(0);
         lab.ssh(node, "sed -i s/disabled/enabled/ /usr/local/skudonet/config/cluster.conf").code(0);
@@ -240,17 +220,17 @@ fn skudonet_with_fail_back_and_an_offline_package_survives_a_kill() {
         lab.await_lines(node, EFFECTS, lines);
         run.signal(Signal::KILL);
         assert_eq!(run.wait().exit_code(), 137);
-        assert_eq!(times(&lab, node, "offline package"), 1, "{node}");
+        assert_eq!(lab.times(node, "offline package"), 1, "{node}");
     }
     lab.resume().run().code(0);
     await_state(&lab, MASTER, "master", "6.1.0", 1);
     await_state(&lab, BACKUP, "backup", "6.1.0", 0);
     never_down(&lab, client, &["zva5n1 6.0.1", "zva5n2 6.1.0", "zva5n1 6.1.0"]);
     for node in [MASTER, BACKUP] {
-        assert_eq!(times(&lab, node, "offline package"), 1, "{node}");
-        assert_eq!(times(&lab, node, "installed 6.1.0"), 1, "{node}");
-        assert_eq!(times(&lab, node, "checkupgrades -i"), 0, "{node}");
-        assert_eq!(times(&lab, node, "maintenance on"), 0, "{node}");
+        assert_eq!(lab.times(node, "offline package"), 1, "{node}");
+        assert_eq!(lab.times(node, "installed 6.1.0"), 1, "{node}");
+        assert_eq!(lab.times(node, "checkupgrades -i"), 0, "{node}");
+        assert_eq!(lab.times(node, "maintenance on"), 0, "{node}");
     }
 }
 
@@ -259,7 +239,7 @@ fn skudonet_with_fail_back_and_an_offline_package_survives_a_kill() {
 fn untouched(lab: &Lab) {
     await_state(lab, MASTER, "master", "6.0.1", 1);
     await_state(lab, BACKUP, "backup", "6.0.1", 0);
-    assert_eq!(times(lab, MASTER, "checkupgrades -i"), 0);
+    assert_eq!(lab.times(MASTER, "checkupgrades -i"), 0);
 }
 
 const RESUME: &str = "start --resume --yes --confirm skudonet";
@@ -267,16 +247,16 @@ const RESUME: &str = "start --resume --yes --confirm skudonet";
 #[test]
 fn skudonet_stops_before_the_master_where_the_backup_misbehaves() {
     let lab = cluster();
-    edit(&lab, "procedure.yaml", "timeout: 20m", "timeout: 8s");
-    edit(&lab, "procedure.yaml", "timeout: 30s", "timeout: 6s");
+    lab.edit("procedure.yaml", "timeout: 20m", "timeout: 8s");
+    lab.edit("procedure.yaml", "timeout: 30s", "timeout: 6s");
 
     // The way in leads over the node that is to be shut out.
-    edit(&lab, "inventory.yaml", "  connect_timeout", "  jump: [zva5n2]\n  connect_timeout");
+    lab.edit("inventory.yaml", "  connect_timeout", "  jump: [zva5n2]\n  connect_timeout");
     let elsewhere = |run: Invocation| run.env("ROLLGATE_STATE_DIR", lab.path("jump")).run();
     elsewhere(lab.start()).code(12).stderr_has("reach zva5n1 from elsewhere, without zva5n2 as a jump host");
     untouched(&lab);
     elsewhere(lab.rollgate(&["unstage", "--yes"])).code(0);
-    edit(&lab, "inventory.yaml", "  jump: [zva5n2]\n", "");
+    lab.edit("inventory.yaml", "  jump: [zva5n2]\n", "");
 
     // There is no snapshot: the gate stays closed.
     fs::write(lab.dir.join("misbehave"), "no-snapshot\n").unwrap();
@@ -286,18 +266,18 @@ fn skudonet_stops_before_the_master_where_the_backup_misbehaves() {
     fs::remove_file(lab.dir.join("misbehave")).unwrap();
 
     // Something starts zeninotify again.
-    misbehave(&lab, MASTER, "zeninotify-comes-back");
+    lab.misbehave(MASTER, "zeninotify-comes-back");
     lab.resume().run().code(15).stderr_has("something starts it again").stderr_has(RESUME);
-    misbehave(&lab, MASTER, "");
+    lab.misbehave(MASTER, "");
     untouched(&lab);
 
     // Exit 0 and "up-to-date" after a package that failed; one that asks what nobody can know.
     for (number, word) in ["exit-0-after-failure", "asks-on-stdin"].into_iter().enumerate() {
-        misbehave(&lab, BACKUP, word);
+        lab.misbehave(BACKUP, word);
         let out = lab.resume().run();
         out.code(20).stderr_has("6.0.1 installed, 1 pending").stderr_has(RESUME).stderr_has("rollback");
         out.stderr_has("for the vendor's ticket: zva5n2:/var/tmp/skudonet-support.tar.gz");
-        assert_eq!(times(&lab, BACKUP, "checkupgrades -i"), number + 1);
+        assert_eq!(lab.times(BACKUP, "checkupgrades -i"), number + 1);
         untouched(&lab);
         let said: String = lab.transcripts().into_iter().map(|(_, text)| text).collect();
         assert!(said.contains("Packages are up-to-date."), "{said}");
@@ -306,12 +286,12 @@ fn skudonet_stops_before_the_master_where_the_backup_misbehaves() {
     assert!(bundle.contains("var/log/checkupgrades-rollgate.log\n"), "{bundle}");
 
     // It never ends.
-    misbehave(&lab, BACKUP, "hangs");
+    lab.misbehave(BACKUP, "hangs");
     lab.resume().run().code(20).stderr_has("8 s").stderr_has(RESUME);
     untouched(&lab);
 
     // What was ended in the middle wants the operator first; dpkg says what he is to type.
-    misbehave(&lab, BACKUP, "");
+    lab.misbehave(BACKUP, "");
     lab.resume().run().code(20).stderr_has("you must manually run 'dpkg --configure -a'").stderr_has(RESUME);
     untouched(&lab);
     lab.ssh(BACKUP, "dpkg --configure -a").code(0);
@@ -323,7 +303,7 @@ fn skudonet_stops_before_the_master_where_the_backup_misbehaves() {
 #[test]
 fn skudonet_keeps_the_backup_shut_out_while_it_is_newer() {
     let lab = cluster();
-    edit(&lab, "procedure.yaml", "timeout: 2m", "timeout: 6s");
+    lab.edit("procedure.yaml", "timeout: 2m", "timeout: 6s");
     let pause = lab.rollgate(&["start", "--yes", "--confirm", "skudonet", "--pause-after", BACKUP]);
     // Taking the changes back now would make the updated node the old one again.
     pause.run().code(17).stderr_has("zva5n2 has 6.1.0 and this node 6.0.1").stderr_has(RESUME);
@@ -333,9 +313,9 @@ fn skudonet_keeps_the_backup_shut_out_while_it_is_newer() {
     await_state(&lab, BACKUP, "backup", "6.1.0", 0);
 
     // The package says that it is installed, and the old version serves on.
-    misbehave(&lab, MASTER, "no-restart");
+    lab.misbehave(MASTER, "no-restart");
     lab.resume().run().code(21).stderr_has(RESUME).stderr_has("rollback");
-    misbehave(&lab, MASTER, "");
+    lab.misbehave(MASTER, "");
     assert!(
         state(&lab, MASTER)
             .contains("role=master\nmaintenance=off\npackage=6.1.0\nchanged=0\nserves=6.0.1\n")
@@ -348,6 +328,6 @@ fn skudonet_keeps_the_backup_shut_out_while_it_is_newer() {
     await_state(&lab, MASTER, "master", "6.1.0", 1);
     await_state(&lab, BACKUP, "backup", "6.1.0", 0);
     for node in [MASTER, BACKUP] {
-        assert_eq!(times(&lab, node, "checkupgrades -i"), 1, "{node}");
+        assert_eq!(lab.times(node, "checkupgrades -i"), 1, "{node}");
     }
 }

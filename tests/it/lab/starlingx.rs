@@ -4,9 +4,8 @@
 use std::fs;
 use std::time::Duration;
 
-use super::{Invocation, Lab};
+use super::{EFFECTS, Invocation, Lab};
 
-const EFFECTS: &str = "/var/log/stand-in.log";
 const LONG: Duration = Duration::from_mins(10);
 
 /// What the platform says, on one line.
@@ -17,10 +16,6 @@ fn system(lab: &Lab, words: &str) -> String {
 
 fn column(lab: &Lab, host: &str, column: &str) -> String {
     system(lab, &format!("host-show {host} --column {column} --format value"))
-}
-
-fn effects(lab: &Lab, host: &str, effect: &str) -> usize {
-    lab.on_disk(host, EFFECTS).lines().filter(|line| line.starts_with(effect)).count()
 }
 
 /// Every host runs that release, in service, with nothing of an upgrade left.
@@ -49,7 +44,7 @@ fn patient(invocation: Invocation) -> Invocation {
 fn the_platform_is_upgraded_though_rollgate_is_killed() {
     let lab = Lab::system("starlingx");
     let mut running = patient(lab.start()).spawn();
-    while effects(&lab, "controller-1", "upgrading to") == 0 {
+    while lab.times_like("controller-1", "upgrading to") == 0 {
         std::thread::sleep(Duration::from_millis(50));
     }
     running.signal(rustix::process::Signal::KILL);
@@ -61,12 +56,12 @@ fn the_platform_is_upgraded_though_rollgate_is_killed() {
     assert_well(&lab, "24.03");
     for host in lab.nodes() {
         for effect in ["locked", "upgrading to 24.03", "unlocked"] {
-            assert_eq!(effects(&lab, host, effect), 1, "{host}: {effect}");
+            assert_eq!(lab.times_like(host, effect), 1, "{host}: {effect}");
         }
         assert_eq!(lab.boots(host), 3, "{host} boots into the new release, and again when it is unlocked");
     }
-    assert_eq!(effects(&lab, "controller-0", "swact"), 1, "standby first, then activity moves");
-    assert_eq!(effects(&lab, "controller-1", "swact"), 0);
+    assert_eq!(lab.times_like("controller-0", "swact"), 1, "standby first, then activity moves");
+    assert_eq!(lab.times_like("controller-1", "swact"), 0);
     let told = output.raw_stderr();
     let place = |host: &str| {
         told.find(&format!("{host} done (phase")).unwrap_or_else(|| panic!("no {host}:\n{told}"))
@@ -97,13 +92,13 @@ fn an_abort_takes_every_host_back_in_reverse() {
     let order = ["storage-1", "storage-0", "controller-0", "controller-1"];
     assert!(order.is_sorted_by_key(|host| place(host)), "{told}");
     for host in order {
-        assert_eq!(effects(&lab, host, "downgrading to 22.12"), 1, "{host}");
+        assert_eq!(lab.times_like(host, "downgrading to 22.12"), 1, "{host}");
     }
     for host in ["worker-0", "worker-1"] {
         assert_eq!(lab.on_disk(host, EFFECTS), "", "{host} was never touched");
     }
     let aborts =
-        ["controller-0", "controller-1"].map(|host| effects(&lab, host, "upgrade-abort with-downtime"));
+        ["controller-0", "controller-1"].map(|host| lab.times_like(host, "upgrade-abort with-downtime"));
     assert_eq!(aborts.iter().sum::<usize>(), 1);
 }
 
@@ -139,7 +134,7 @@ fn what_is_not_fit_is_refused_and_what_fails_stays_alone() {
     let file = lab.file("procedure.yaml");
     let yaml = fs::read_to_string(&file).unwrap();
     fs::write(&file, yaml.replace("timeout: 90m", "timeout: 4s")).unwrap();
-    lab.ssh("controller-1", "echo exit-0-after-failure > /etc/stand-in/misbehave").code(0);
+    lab.misbehave("controller-1", "exit-0-after-failure");
     lab.start()
         .run()
         .code(20)
@@ -147,13 +142,13 @@ fn what_is_not_fit_is_refused_and_what_fails_stays_alone() {
         .stderr_has("start --resume")
         .stderr_has("controller-1");
     for host in lab.nodes().filter(|host| *host != "controller-1") {
-        assert_eq!(effects(&lab, host, "locked"), 0, "{host} is untouched");
+        assert_eq!(lab.times_like(host, "locked"), 0, "{host} is untouched");
     }
     // Before the point of no return the abort is one in service.
     lab.rollgate(&["status"]).run().code(0).stdout_has("rollback leads back");
     fs::write(&file, yaml).unwrap();
-    lab.ssh("controller-1", "rm /etc/stand-in/misbehave").code(0);
+    lab.misbehave("controller-1", "");
     patient(lab.rollgate(&["rollback", "--yes", "--confirm", "stx-prod"])).run().code(0);
     assert_well(&lab, "22.12");
-    assert_eq!(effects(&lab, "controller-0", "upgrade-abort in-service"), 1);
+    assert_eq!(lab.times_like("controller-0", "upgrade-abort in-service"), 1);
 }

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -170,6 +171,24 @@ impl Cluster {
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .args(["-i", "inventory.yaml"])
             .args(args)
+    }
+
+    /// The same as somebody else types it, at another machine: a state directory of its own stands for it.
+    pub(crate) fn elsewhere<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Invocation {
+        let other = self.rollgate(args).env("ROLLGATE_STATE_DIR", self.path("other"));
+        other.env("LOGNAME", "bob").env("USER", "bob")
+    }
+
+    /// Sets the latest sign of life of whoever holds a node back, on every node, to then in the words of `touch -d`.
+    pub(crate) fn silence(&self, then: &str) {
+        for node in &self.nodes {
+            let fence = self.node_dir(&node.name).join("rollgate/test/fence");
+            let Ok(entries) = fs::read_dir(fence) else { continue };
+            let files = entries.map(|entry| entry.unwrap().path());
+            for beat in files.filter(|file| file.extension().is_some_and(|extension| extension == "beat")) {
+                assert!(Command::new("touch").args(["-d", then]).arg(beat).status().unwrap().success());
+            }
+        }
     }
 
     /// Runs rollgate at a terminal.

@@ -1,5 +1,6 @@
 //! Steps that say on the cluster's one log that they ran, and the journal that must agree with it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -23,6 +24,14 @@ pub(crate) fn effects(yaml: &str) -> String {
         }
     };
     WORDS.replace_all(yaml, script).into_owned()
+}
+
+/// How often each line is in a log.
+pub(crate) fn counted(log: &[String]) -> BTreeMap<String, usize> {
+    log.iter().fold(BTreeMap::new(), |mut counts, line| {
+        *counts.entry(line.clone()).or_default() += 1;
+        counts
+    })
 }
 
 impl Cluster {

@@ -12,7 +12,7 @@ mod sshd;
 mod tree;
 
 pub(crate) use cluster::{Builder, Cluster, NodeSpec};
-pub(crate) use effects::{VANISH, effects};
+pub(crate) use effects::{VANISH, counted, effects};
 pub(crate) use pty::{Pty, Size};
 pub(crate) use redact::redact;
 pub(crate) use run::{Invocation, Output, Running, rollgate};
