@@ -135,11 +135,14 @@ pub(super) async fn wait(at: &mut Assignment, step: &Step, wait: &Wait) -> Done 
                 .await??;
         note(at, &told.readings, &mut last).await;
         steady = if told.holds() { steady + 1 } else { 0 };
-        if !news(at, wait, wait.per.as_ref(), &mut stages).await.is_empty() {
+        let [stage, said] = stoppable(at, asides(at, wait)).await?;
+        let known = stages.len();
+        stages.extend(stage);
+        if stages.len() > known {
             since = Instant::now();
         }
         at.desk.notify(watching(at, &told, (steady, wait.steady), wait.every, since.elapsed(), step.timeout));
-        for line in news(at, wait, wait.show.as_ref(), &mut shown).await {
+        for line in said.into_iter().filter(|line| shown.insert(line.clone())) {
             let line = at.site.mask(&line).into_bytes();
             at.desk.notify(Notice::Output { key: at.key.clone(), line });
         }
@@ -197,36 +200,38 @@ fn never(at: &Assignment, wait: &Wait, told: &Told) -> Option<Failure> {
     })
 }
 
-/// Lines of a command that it did not print before. One that fails has nothing to tell.
-async fn news(
-    at: &Assignment,
-    wait: &Wait,
-    script: Option<&Script>,
-    seen: &mut BTreeSet<String>,
-) -> Vec<String> {
-    let Some(script) = script else { return Vec::new() };
+/// What the commands `per` and `show` of a wait print, a line each, asked in one round trip. One that fails has
+/// nothing to tell.
+async fn asides(at: &Assignment, wait: &Wait) -> [Vec<String>; 2] {
+    let mut told = [Vec::new(), Vec::new()];
+    let scripts = [&wait.per, &wait.show].into_iter().enumerate();
+    let asked: Vec<(usize, &Script)> =
+        scripts.filter_map(|(place, script)| Some((place, script.as_ref()?))).collect();
+    if asked.is_empty() {
+        return told;
+    }
     let on = at.site.plan.check(&wait.check).on.clone();
-    let Ok(on) = scene::place(&at.site, &at.state, at.lane(), &on).await else { return Vec::new() };
-    let probe = Probe {
+    let Ok(on) = scene::place(&at.site, &at.state, at.lane(), &on).await else { return told };
+    let probe = |script: &Script| Probe {
         script: script.body.clone(),
         shell: script.shell,
         env: scene::vars(&at.site, &at.state, at.lane(), &on, None),
         secrets: at.site.secrets().named_in(&script.body, at.lane()),
         become_with: script.become_with.unwrap_or_else(|| asking::become_on(&at.site, &on)),
     };
-    let batch = [probe];
+    let batch: Vec<Probe> = asked.iter().map(|(_, script)| probe(script)).collect();
+    let batch = &batch;
     let replies = at
         .site
         .pool
-        .with(&on, |session| {
-            let batch = &batch;
-            async move { session.probe(batch, Duration::from_secs(30)).await }
-        })
+        .with(&on, |session| async move { session.probe(batch, Duration::from_secs(30)).await })
         .await;
-    let replies = replies.unwrap_or_default();
-    let said = replies.iter().filter(|reply| matches!(reply.end, ProbeEnd::Exited { code: 0 }));
-    let lines = said.flat_map(|reply| reply.stdout.text().lines().map(str::to_owned).collect::<Vec<_>>());
-    lines.filter(|line| seen.insert(line.clone())).collect()
+    for ((place, _), reply) in asked.iter().zip(replies.unwrap_or_default()) {
+        if matches!(reply.end, ProbeEnd::Exited { code: 0 }) {
+            told[*place] = reply.stdout.text().lines().map(str::to_owned).collect();
+        }
+    }
+    told
 }
 
 pub(super) fn watching(
