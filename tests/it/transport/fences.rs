@@ -103,6 +103,18 @@ async fn silence_alone_frees_nothing_and_a_sign_of_life_keeps_it() {
     }
 }
 
+/// As one that was put back to a snapshot.
+#[tokio::test]
+async fn a_lock_that_its_node_forgot_has_ended() {
+    let node = Node::local().await;
+    let mine = claim("aaaa");
+    assert_eq!(epoch(&*node.session, &mine).await, 1);
+    fs::remove_dir_all(fence_dir(&node)).unwrap();
+    node.session.end_fence(&mine.cluster, 1, FenceEnd::Stopped).await.unwrap();
+    assert!(!fence_dir(&node).exists(), "nothing is made up");
+    assert!(node.session.beat(&mine.cluster, 1).await.is_err(), "but nobody works under it");
+}
+
 #[tokio::test]
 async fn an_adopted_run_has_moved_for_the_one_who_had_it() {
     let node = Node::local().await;

@@ -222,6 +222,34 @@ async fn what_a_node_says_of_a_job_that_is_not_there() {
     assert_eq!(end, JobEnd::Unclear(Standing::Absent { known: true }));
 }
 
+/// The process that keeps how a job ends.
+fn supervisor(node: &Node, at: &JobRef) -> Pid {
+    let runs = node.endpoint.state_dir.as_ref().unwrap().join("test/runs");
+    let owner =
+        fs::read_to_string(runs.join(&at.run).join("jobs").join(at.id.as_str()).join("owner")).unwrap();
+    Pid::from_raw(owner.split(' ').nth(3).unwrap().parse().unwrap()).unwrap()
+}
+
+/// At a shutdown all are told to end, in any order: it is no end of the script's own also where the script hears
+/// of it first.
+#[tokio::test]
+async fn a_shutdown_that_the_script_hears_of_first_is_one() {
+    let node = Node::local().await;
+    let job = job("sh -c 'echo $PPID'; while :; do sleep 0.1; done");
+    let (session, heard, at) = (Arc::clone(&node.session), Arc::new(Heard::default()), job.at.clone());
+    let sink = Arc::clone(&heard);
+    let run = tokio::spawn(async move { session.start(&job, &*sink).await });
+    heard.wait_for("\n").await;
+    let script = Pid::from_raw(heard.out().trim().parse().unwrap()).unwrap();
+    let supervisor = supervisor(&node, &at);
+    kill_process(script, Signal::TERM).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    kill_process(supervisor, Signal::TERM).unwrap();
+    let end = run.await.unwrap().unwrap();
+    let shutdown = Standing::Ended { code: 143, interrupted: true, stopped: false, rebooted: false };
+    assert_eq!(end, JobEnd::Unclear(shutdown));
+}
+
 #[tokio::test]
 async fn a_killed_supervisor_leaves_a_job_lost_when_its_last_process_is_gone() {
     let node = Node::local().await;
@@ -230,18 +258,7 @@ async fn a_killed_supervisor_leaves_a_job_lost_when_its_last_process_is_gone() {
     let sink = Arc::clone(&heard);
     let run = tokio::spawn(async move { session.start(&job, &*sink).await });
     heard.wait_for("\n").await;
-    let owner = node
-        .endpoint
-        .state_dir
-        .as_ref()
-        .unwrap()
-        .join("test/runs")
-        .join(&at.run)
-        .join("jobs")
-        .join(at.id.as_str());
-    let owner = fs::read_to_string(owner.join("owner")).unwrap();
-    let supervisor: i32 = owner.split(' ').nth(3).unwrap().parse().unwrap();
-    kill_process(Pid::from_raw(supervisor).unwrap(), Signal::KILL).unwrap();
+    kill_process(supervisor(&node, &at), Signal::KILL).unwrap();
     let seen = node.session.standing(&at).await.unwrap();
     assert!(matches!(seen, Standing::Lost { rebooted: false, orphans: 1.. }), "{seen:?}");
     let end = run.await.unwrap().unwrap();
