@@ -7,5 +7,6 @@ mod order;
 mod resumption;
 mod rollback;
 mod simulator;
+mod stories;
 mod temporary;
 mod unknown;

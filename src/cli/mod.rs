@@ -1,15 +1,18 @@
 //! What can be typed: the verbs, their flags and their help. What a verb does stands in `command`.
 
+mod values;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::model::duration;
 use crate::model::event::{Decided, RunId};
-use crate::model::name::{NodeName, StepName};
+use crate::model::name::NodeName;
+
+pub use values::Override;
+use values::{duration_with_unit, reason, run_id};
 
 const GLOBAL: &str = "Global options";
 
@@ -385,50 +388,6 @@ pub struct Lock {
     /// Take the lock from a rollgate that is dead; it is journaled
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub break_lock: Option<String>,
-}
-
-/// A closed gate that is to be passed, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Override {
-    /// The gate.
-    pub gate: StepName,
-    /// Why, for the journal.
-    pub reason: String,
-}
-
-impl FromStr for Override {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (gate, reason) =
-            text.split_once('=').ok_or("the reason is missing: write GATE=REASON, in quotes")?;
-        if reason.trim().is_empty() {
-            return Err("the reason is empty: it is what the journal and the report will say".to_owned());
-        }
-        let gate = StepName::parse(gate.trim()).map_err(|error| error.to_string())?;
-        Ok(Self { gate, reason: reason.trim().to_owned() })
-    }
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("the reason is empty: it is what the journal and the report will say".to_owned()),
-        text => Ok(text.to_owned()),
-    }
-}
-
-fn duration_with_unit(text: &str) -> Result<Duration, String> {
-    duration::parse(text).map_err(|why| format!("{why}; a number and its unit: 500ms, 10s, 30m, 1h30m, 2d"))
-}
-
-/// Run names are looked up, never built into a path; an option or control character is a slip.
-fn run_id(text: &str) -> Result<RunId, String> {
-    let fits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || ".-".contains(c));
-    if fits {
-        Ok(RunId(text.to_owned()))
-    } else {
-        Err("a run is named by its date and number, such as 2026-11-21.1".to_owned())
-    }
 }
 
 #[cfg(test)]
