@@ -187,3 +187,15 @@ pub fn shadows_the_shell(name: &str) -> bool {
         || name.starts_with("ROLLGATE_")
         || name.starts_with("rg_")
 }
+
+/// Variables that rollgate sets for every script. Where there are artifacts, and on the operator's machine, there
+/// is one more each, and two for each role.
+pub const BUILT_IN: &[&str] = &[
+    "ROLLGATE_ALONE",
+    "ROLLGATE_CLUSTER",
+    "ROLLGATE_FROM",
+    "ROLLGATE_HOST",
+    "ROLLGATE_NODE",
+    "ROLLGATE_ON",
+    "ROLLGATE_TO",
+];

@@ -637,3 +637,28 @@ fn a_staged_file_that_was_swapped_is_refused_before_it_is_used() {
     assert_eq!(cluster.effects(), ["n1 up"]);
     assert!(!cluster.node_dir("n2").join("installed").exists());
 }
+
+/// One node that has trouble goes back by itself; what is taken back with the whole stays until the whole goes.
+#[test]
+fn what_the_whole_takes_back_stays_when_a_node_goes_back_alone() {
+    let procedure = r#"
+        procedure: alone
+        phases:
+          - name: all
+            nodes: "*"
+            upgrade:
+              - run: LOG(up)
+            rollback:
+              - { name: abort, when: { var: ROLLGATE_ALONE, equals: "" }, run: LOG(abort) }
+              - { name: down, run: 'LOG(down)' }
+        "#;
+    let cluster = Cluster::new().nodes(2).procedure(&effects(procedure)).build();
+    cluster.start(&[]).run().code(0);
+    let back =
+        |flags: &[&str]| cluster.rollgate(["rollback", "--yes", "--confirm", "test"]).args(flags).run();
+    back(&["-l", "n1"]).code(0);
+    assert_eq!(cluster.effects(), ["n1 up", "n2 up", "n1 down"]);
+    cluster.resume().run().code(0);
+    back(&[]).code(0);
+    assert_eq!(cluster.effects()[3..], ["n1 up", "n1 abort", "n1 down", "n2 abort", "n2 down"]);
+}

@@ -10,21 +10,9 @@ use super::check;
 use super::desk::Desk;
 use crate::model::condition::Form;
 use crate::model::inventory::Inventory;
-use crate::model::name::{CheckName, RoleName, VarName};
+use crate::model::name::{BUILT_IN, CheckName, RoleName, VarName};
 use crate::model::selector::Selector;
 use crate::model::template::Template;
-
-/// Variables that rollgate sets itself.
-const BUILT_IN: &[&str] = &[
-    "ROLLGATE_NODE",
-    "ROLLGATE_ON",
-    "ROLLGATE_HOST",
-    "ROLLGATE_CLUSTER",
-    "ROLLGATE_FROM",
-    "ROLLGATE_TO",
-    "ROLLGATE_STAGED",
-    "ROLLGATE_RUN_DIR",
-];
 
 /// Everything that has a name. Without an inventory, because it has mistakes of its own, what only it
 /// could tell is not asked.
@@ -42,7 +30,11 @@ impl<'k> Known<'k> {
             raw.checks.iter().flat_map(|checks| &checks.0).map(|(name, raw)| (name.as_str(), raw)).collect();
         let roles: BTreeSet<&str> =
             raw.roles.iter().flat_map(|roles| &roles.0).map(|(name, _)| name.as_str()).collect();
-        let mut vars: BTreeSet<String> = BUILT_IN.iter().map(|&name| name.to_owned()).collect();
+        let mut vars: BTreeSet<String> = BUILT_IN
+            .iter()
+            .chain(&["ROLLGATE_RUN_DIR", "ROLLGATE_STAGED"])
+            .map(|&name| name.to_owned())
+            .collect();
         for role in &roles {
             let role = role.to_uppercase();
             vars.extend([format!("ROLLGATE_PINNED_{role}"), format!("ROLLGATE_LIVE_{role}")]);

@@ -7,14 +7,10 @@ use super::walk::{self, Located, few};
 use super::{Finding, error, script};
 use crate::model::condition::{Condition, Test};
 use crate::model::inventory::Inventory;
-use crate::model::name::NodeName;
+use crate::model::name::{BUILT_IN, NodeName};
 use crate::model::plan::Section;
 use crate::model::procedure::{Action, Check, CheckRef, PhaseBody, Procedure, Target, Undo, When};
 use crate::model::template::Template;
-
-/// Variables that rollgate sets for every script.
-const BUILT_IN: &[&str] =
-    &["ROLLGATE_CLUSTER", "ROLLGATE_FROM", "ROLLGATE_HOST", "ROLLGATE_NODE", "ROLLGATE_ON", "ROLLGATE_TO"];
 
 /// Variables that a shell, a login or a connection sets.
 const ENVIRONMENT: &[&str] = &[

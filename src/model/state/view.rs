@@ -206,10 +206,26 @@ impl RunState {
         vars.insert("ROLLGATE_TO".to_owned(), plan.to.clone().unwrap_or_default());
         let from = self.versions.get(lane).map(|versions| versions.before.clone()).unwrap_or_default();
         vars.insert("ROLLGATE_FROM".to_owned(), from);
+        let alone = if self.goes_back_alone(lane) { "yes" } else { "" };
+        vars.insert("ROLLGATE_ALONE".to_owned(), alone.to_owned());
         for (role, nodes) in &self.pinned {
             let names: Vec<_> = nodes.iter().map(NodeName::as_str).collect();
             vars.insert(format!("ROLLGATE_PINNED_{}", role.as_str().to_uppercase()), names.join(" "));
         }
         vars
+    }
+
+    /// Whether a node is on its way back while others stay as the run has made them: it was chosen at a failure,
+    /// or named by `rollback --limit`. What is taken back with the whole, such as the upgrade of a platform, stays
+    /// then (`StarlingX`: a host that is downgraded is another thing than an upgrade that is aborted).
+    fn goes_back_alone(&self, lane: &NodeName) -> bool {
+        let returns = |turn: &Turn| self.turns[turn].status == TurnStatus::Returning;
+        let stays = |turn: &Turn| match &self.request.goal {
+            Goal::RolledBack(turns) => !turns.contains(turn),
+            _ => turn.node != *lane,
+        };
+        let is_phase = |turn: &&Turn| self.plan.phases[turn.phase].kind != PhaseKind::Staging;
+        self.turns.keys().any(|turn| turn.node == *lane && returns(turn))
+            && self.turns.keys().filter(is_phase).any(|turn| stays(turn) && self.has_changed(turn))
     }
 }
