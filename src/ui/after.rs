@@ -1,10 +1,11 @@
 //! What follows from how an invocation ended: the commands to type next, what is still in force, and what
 //! giving up now would mean.
 
-use crate::model::event::{Decided, Goal, Halt, RunEnd, Settlement};
+use crate::model::event::{Decided, Goal, Halt, RunEnd, Settlement, Stop};
 use crate::model::name::NodeName;
 use crate::model::plan::StepKey;
 use crate::model::planner::way_back;
+use crate::model::procedure::Action;
 use crate::model::state::{RunState, RunStatus};
 
 use super::next::Next;
@@ -82,7 +83,12 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
             command(&[&resume[..], &["--gate-timeout", "2h"]].concat(), "wait longer"),
         ],
         Halt::NoAnswer if forward && state.request.attended => vec![on("ask again")],
-        Halt::NoAnswer => vec![on("pass gates as they open")],
+        Halt::NoAnswer => match done_by_hand(state, stop) {
+            Some(answer) => {
+                vec![command(&[&resume[..], &["--override", &answer]].concat(), "once somebody has done it")]
+            }
+            None => vec![on("pass gates as they open")],
+        },
         Halt::LimitReached => vec![on("go on with the other nodes")],
         Halt::CheckFailed => vec![on("go on, once the check holds")],
         Halt::Unreachable => vec![command(&["check"], "reach every node"), on("go on")],
@@ -114,6 +120,15 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
         next.push(command(&["unstage"], "remove what was staged"));
     }
     next
+}
+
+/// What says that a step was done by hand, where nothing else can tell.
+fn done_by_hand(state: &RunState, stop: &Stop) -> Option<String> {
+    let (_, planned) = state.plan.find(&stop.key.as_ref()?.step)?;
+    match &planned.step()?.action {
+        Action::Manual(manual) if manual.check.is_none() => Some(format!("{}=REASON", planned.gate_name()?)),
+        _ => None,
+    }
 }
 
 /// What a human may say of each step whose end nobody knows, as it is typed: every answer for the first,

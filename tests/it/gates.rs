@@ -574,7 +574,9 @@ fn a_step_by_hand_is_confirmed_by_a_human() {
     terminal.expect("Take n1 out of the pool.").expect("Is it done? [yes/no] ").send("no\n").ends_with(11);
     untouched(&cluster);
     // `--yes` cannot say that a human did something.
-    cluster.rollgate(["start", "--resume", "--yes"]).run().code(11).stderr_has("--override 'pool=REASON'");
+    cluster.rollgate(["start", "--resume", "--yes"]).run().code(11).stderr_has(
+        "next: rollgate -i inventory.yaml start --resume --yes --confirm test --override pool=REASON",
+    );
     untouched(&cluster);
     let mut terminal = cluster.terminal(["start", "--resume"]);
     terminal.expect("Is it done? [yes/no] ").send("yes\n").ends_with(0);

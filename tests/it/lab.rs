@@ -72,7 +72,13 @@ impl Lab {
     pub(crate) fn system(system: &str) -> Self {
         let systems = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/systems");
         let nodes = fs::read_to_string(systems.join(system).join("nodes")).unwrap();
-        let nodes = nodes.split_whitespace().map(str::to_owned).collect();
+        Self::system_of(system, &nodes.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// The same with these hosts alone.
+    #[track_caller]
+    pub(crate) fn system_of(system: &str, nodes: &[&str]) -> Self {
+        let nodes = nodes.iter().map(|&node| node.to_owned()).collect();
         let mut lab = Self::boot(&["--system", system], nodes);
         let inventory = fs::read_to_string(&lab.inventory).unwrap();
         let cluster = inventory.lines().find_map(|line| line.strip_prefix("cluster:")).unwrap();

@@ -137,6 +137,20 @@ fn bluecats_gate_shows_who_is_there_and_closes_again() {
     pty.send("yes\n").expect("closed again, so the answer is void");
     pty.expect_on_screen("cannot process late: stuck");
     assert_eq!(lab.times("svc1", "upgrade"), 0);
+
+    // The same three are read while it is upgraded: a no lets the step end, and begins nothing more.
+    lab.misbehave("svc1", "slow");
+    lab.ssh("svc1", "rm /var/lib/ddns/queue/*").code(0);
+    pty.expect_on_screen("Is svc1 out of production?");
+    pty.send("yes\n").expect_within("success: path from", PATIENCE);
+    lab.ssh("svc1", "echo stuck >/var/lib/ddns/queue/later").code(0);
+    pty.expect_on_screen("While it runs: queue-empty on svc1: 1 messages")
+        .expect_on_screen("Go on when it is done?");
+    pty.send("no\n");
+    pty.ends_with(11);
+    assert_eq!(lab.times("svc1", "installed 23.2.3"), 1, "the upgrade is not interrupted");
+    assert_eq!(lab.times("svc1", "isolate off"), 1, "and the node is let back in");
+    assert_eq!(lab.times("svc2", "isolate on"), 0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Digital Rebar: an upgrade that the cluster drives by itself and rollgate observes (`systems.md` §2.3).
 
+use std::ffi::OsStr;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -244,4 +245,55 @@ fn a_member_that_hangs_has_a_time_of_its_own_and_unstage_stops_gracefully() {
 /// How many seconds each part of a member's upgrade takes.
 fn pace(lab: &Lab, node: &str, seconds: u32) {
     lab.ssh(node, &format!("echo {seconds} > /etc/stand-in/pace")).code(0);
+}
+
+/// A standalone endpoint of before the two phases: it swaps its binary at once.
+#[test]
+fn a_standalone_endpoint_is_upgraded_the_legacy_way() {
+    let lab = Lab::system_of("digital-rebar", &["drp1"]);
+    leader(&lab);
+    lab.ssh("drp1", "echo inline-upgrade >/etc/dr-provision/features").code(0);
+    lab.edit("inventory.yaml", "  - { name: drp2 }\n  - { name: drp3 }\n", "");
+    lab.edit("inventory.yaml", "members: \"drp1 drp2 drp3\"", "members: drp1");
+    lab.edit("inventory.yaml", " https://drp2:8092 https://drp3:8092", "");
+    lab.edit("inventory.yaml", "content_packs: \"\"", "content_packs: drp-community-content task-library");
+    lab.start().run().code(0).stderr_has("point of no return").lacks("upgrade by hand");
+    assert_eq!(lab.times_like("drp1", "stage "), 1, "the archive goes up once");
+    assert_eq!(lab.times_like("drp1", "upgraded to v4.14.0"), 1);
+    lab.ssh("drp1", "/opt/dr-provision/dr-provision --version").code(0).stdout_has(NEW);
+    let installed = fs::read_to_string(lab.file("operator.log")).unwrap();
+    assert_eq!(installed, "install drp-community-content\ninstall task-library\n");
+}
+
+/// Without the feature flags a cluster is upgraded by hand, member by member, the leader last; each time a human
+/// says that he did it, and what counts is what the member then runs.
+#[test]
+fn a_cluster_without_the_flags_is_upgraded_by_hand() {
+    let lab = cluster();
+    for node in lab.nodes() {
+        lab.ssh(node, ": >/etc/dr-provision/features").code(0);
+    }
+    let before = leader(&lab);
+    let script = "sed 1d /root/drp-upgrade.zip >/opt/dr-provision/new
+        chmod 0755 /opt/dr-provision/new
+        chown digitalrebar: /opt/dr-provision/new
+        setcap cap_net_bind_service,cap_net_raw=ep /opt/dr-provision/new
+        mv /opt/dr-provision/new /opt/dr-provision/dr-provision
+        systemctl restart dr-provision";
+    let patient = ["--gate-timeout", "1s"];
+    let mut run = lab.start();
+    for node in lab.nodes().filter(|node| *node != before).chain([before.as_str()]) {
+        let asked = run.args(patient).run();
+        asked.code(10).stderr_has(&format!("{node} is not upgraded by itself"));
+        let (config, archive) = (lab.file("ssh_config"), lab.file("catalog/drp.zip"));
+        let copy = lab.command("scp").args([OsStr::new("-F"), config.as_os_str(), archive.as_os_str()]);
+        copy.args([format!("{node}:/root/drp-upgrade.zip")]).run().code(0);
+        lab.ssh(node, script).code(0);
+        run = lab.resume();
+    }
+    run.run().code(0);
+    for node in lab.nodes() {
+        lab.ssh(node, "/opt/dr-provision/dr-provision --version").code(0).stdout_has(NEW);
+    }
+    assert_eq!(effects_of_all(&lab, "stage "), 0, "nothing upgraded itself");
 }
