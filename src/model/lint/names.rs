@@ -58,6 +58,7 @@ const ENVIRONMENT_OF: &[&str] = &["BASH", "LC_", "SSH_", "SUDO_", "XDG_"];
 pub(super) fn unset(inventory: &Inventory, procedure: &Procedure) -> Vec<Finding> {
     let mut names = Names::new(inventory, procedure);
     names.before_the_phases();
+    names.open();
     for (number, phase) in procedure.phases.iter().enumerate() {
         names.phase(number, phase);
     }
@@ -69,6 +70,8 @@ struct Names<'a> {
     procedure: &'a Procedure,
     /// What is set for each node, and for the operator's machine, before anything runs.
     set: BTreeMap<NodeName, BTreeSet<String>>,
+    /// What is set for all of them once the run is opened.
+    read_at_the_start: BTreeSet<String>,
     captured: BTreeMap<NodeName, BTreeSet<String>>,
     /// Where each capture stands.
     captures: BTreeMap<String, String>,
@@ -81,9 +84,11 @@ impl<'a> Names<'a> {
     fn new(inventory: &'a Inventory, procedure: &'a Procedure) -> Self {
         let mut common: BTreeSet<String> = BUILT_IN.iter().map(|&name| name.to_owned()).collect();
         common.extend(inventory.secrets.keys().map(ToString::to_string));
+        let mut read_at_the_start: BTreeSet<String> = common.take("ROLLGATE_FROM").into_iter().collect();
         for role in procedure.roles.keys() {
             let role = role.as_str().to_uppercase();
-            common.extend([format!("ROLLGATE_PINNED_{role}"), format!("ROLLGATE_LIVE_{role}")]);
+            common.insert(format!("ROLLGATE_LIVE_{role}"));
+            read_at_the_start.insert(format!("ROLLGATE_PINNED_{role}"));
         }
         let mut operator = common.clone();
         operator.extend(inventory.vars.keys().map(ToString::to_string));
@@ -108,6 +113,7 @@ impl<'a> Names<'a> {
             inventory,
             procedure,
             set,
+            read_at_the_start,
             captured: BTreeMap::new(),
             captures,
             missing: BTreeMap::new(),
@@ -153,6 +159,11 @@ impl<'a> Names<'a> {
         for at in walk::staging(procedure) {
             self.step(&at, &nodes);
         }
+    }
+
+    /// Guards held nobody back, roles are pinned, versions are read.
+    fn open(&mut self) {
+        self.set.values_mut().for_each(|names| names.extend(self.read_at_the_start.iter().cloned()));
     }
 
     fn phase(&mut self, number: usize, phase: &'a crate::model::procedure::Phase) {
@@ -398,6 +409,12 @@ impl<'a> Names<'a> {
             if let Some(capture) = self.captures.get(name) {
                 let message = format!("`{name}` is used here{whom} before anything has captured it");
                 return error("used-before-captured", place, message, format!("{capture} captures it"));
+            }
+            if self.read_at_the_start.contains(name) {
+                let message = format!("`{name}` is not set yet");
+                let help =
+                    "it is read when `start` begins: after `stage`, roles, guards and invariants".to_owned();
+                return error("unset-variable", place, message, help);
             }
             let help = if let Some(near) = nearest(name, &known) {
                 format!("did you mean `{near}`?")

@@ -132,6 +132,19 @@ fn variables_of_steps_and_places() {
     assert!(lint(&cluster(), &with).is_empty());
 }
 
+/// What is read when the run starts is not there while it is staged.
+#[test]
+fn what_is_not_read_yet() {
+    let body = "echo \"$ROLLGATE_FROM $ROLLGATE_PINNED_LEADER $ROLLGATE_LIVE_LEADER\"";
+    let mut staged = procedure(vec![upgrade(vec![sh(body)])]);
+    staged.roles.insert(leader(), role("all"));
+    assert_eq!(said(&lint(&cluster(), &staged)), Vec::<String>::new());
+    staged.stage = vec![sh(body)];
+    let said = said(&lint(&cluster(), &staged));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().all(|said| said.contains("is not set yet")), "{said:?}");
+}
+
 #[test]
 fn names_in_texts_checks_and_conditions() {
     let mut asked = gate("quiet");
