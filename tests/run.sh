@@ -72,7 +72,7 @@ else
 fi
 
 echo "measured:"
-awk '/^---- .* stdout ----$/ { test = $2; next } /^$/ { test = "" } test { print "  " test ": " $0 }' "$log"
+awk '/^---- .* stdout ----$/ { test = $2; next } /^$/ { test = "" } test && shown[test]++ < 3 { print "  " test ": " $0 }' "$log"
 if [ -n "$skip" ]; then
     left=$(cargo test --locked --quiet --test it -- --list lab:: 2>/dev/null | grep -c ': test$' || true)
     echo "tests: $left lab tests were NOT run: they boot real hosts and need root (sudo -E tests/run.sh)" >&2

@@ -243,7 +243,7 @@ fn a_pty_has_the_keys_of_an_operator() {
         Pty::start(Invocation::new("bash", &std::env::temp_dir()).args(["-c", script]), Size::default());
     pty.expect("ready");
     assert!(pty.cursor_is_hidden());
-    pty.resize(Size { rows: 10, columns: 40 }).send("\n").expect("resized").expect("10 40");
+    pty.resize(Size { rows: 10, columns: 40 }).send("\n").expect("resized").expect("10 40").expect("<>");
     pty.ctrl_c().send("x\n").expect("interrupted");
     pty.ctrl_d().expect("again").send("y\n").expect("<y>").ctrl_d().expect_on_screen("end").ends_with(0);
     assert!(!pty.cursor_is_hidden());

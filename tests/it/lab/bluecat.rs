@@ -141,8 +141,8 @@ fn bluecats_gate_shows_who_is_there_and_closes_again() {
     // The same three are read while it is upgraded: a no lets the step end, and begins nothing more.
     lab.misbehave("svc1", "slow");
     lab.ssh("svc1", "rm /var/lib/ddns/queue/*").code(0);
-    pty.expect_on_screen("Is svc1 out of production?");
-    pty.send("yes\n").expect_within("success: path from", PATIENCE);
+    pty.expect("gate \"isolated\" is open").expect("[yes/no]");
+    pty.send("yes\n").expect("success: path from");
     lab.ssh("svc1", "echo stuck >/var/lib/ddns/queue/later").code(0);
     pty.expect_on_screen("While it runs: queue-empty on svc1: 1 messages")
         .expect_on_screen("Go on when it is done?");

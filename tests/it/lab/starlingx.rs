@@ -68,6 +68,12 @@ fn the_platform_is_upgraded_though_rollgate_is_killed() {
     };
     let order = ["controller-1", "controller-0", "storage-0", "storage-1", "worker-0"];
     assert!(order.is_sorted_by_key(|host| place(host)), "{told}");
+    for batch in ["next: storage-0 and storage-2 ", "next: storage-1 ", "next: worker-0 and worker-1 "] {
+        assert!(
+            told.contains(batch),
+            "one of each replication group, at most two workers: no {batch} in {told}"
+        );
+    }
     lab.rollgate(&["rollback", "--yes", "--confirm", "stx-prod"])
         .run()
         .code(12)
@@ -98,7 +104,7 @@ fn an_abort_takes_every_host_back_in_reverse() {
         told.find(&format!("{host} rolled back")).unwrap_or_else(|| panic!("no {host}:\n{told}"))
     };
     // What was changed last goes back first.
-    let order = ["storage-0", "storage-1", "controller-0", "controller-1"];
+    let order = ["storage-0", "storage-1", "storage-2", "controller-0", "controller-1"];
     assert!(order.is_sorted_by_key(|host| place(host)), "{told}");
     for host in order {
         let times = if host == "storage-0" { 2 } else { 1 };
@@ -151,9 +157,12 @@ fn what_is_not_fit_is_refused_and_what_fails_stays_alone() {
         .stderr_has("has-target")
         .stderr_has("start --resume")
         .stderr_has("controller-1");
-    for host in lab.nodes().filter(|host| *host != "controller-1") {
-        assert_eq!(lab.times_like(host, "locked"), 0, "{host} is untouched");
-    }
+    let others_untouched = || {
+        for host in lab.nodes().filter(|host| *host != "controller-1") {
+            assert_eq!(lab.times_like(host, "locked"), 0, "{host} is untouched");
+        }
+    };
+    others_untouched();
     // Before the point of no return the abort is one in service.
     lab.rollgate(&["status"]).run().code(0).stdout_has("rollback leads back");
     fs::write(&file, yaml).unwrap();
@@ -161,4 +170,16 @@ fn what_is_not_fit_is_refused_and_what_fails_stays_alone() {
     patient(lab.rollgate(&["rollback", "--yes", "--confirm", "stx-prod"])).run().code(0);
     assert_well(&lab, "22.12");
     assert_eq!(lab.times_like("controller-0", "upgrade-abort in-service"), 1);
+
+    // One that stays in the installation, then one whose data do not come across: nobody else is touched.
+    lab.edit("procedure.yaml", "timeout: 90m", "timeout: 4s");
+    lab.edit("procedure.yaml", "timeout: 60m", "timeout: 4s");
+    lab.misbehave("controller-1", "hangs");
+    lab.start().run().code(20).stderr_has("has-target").stderr_has("start --resume");
+    lab.misbehave("controller-1", "stays-unsynchronised");
+    patient(lab.resume()).run().code(21).stderr_has("data-migration").stderr_has("start --resume");
+    assert_eq!(column(&lab, "controller-1", "administrative"), "unlocked");
+    others_untouched();
+    lab.misbehave("controller-1", "");
+    patient(lab.resume().args(["--pause-after", "controller-1"])).run().code(16);
 }
