@@ -10,7 +10,7 @@ use super::pool::Changing;
 use super::scene;
 use super::site::Site;
 use super::{effect, gate, watching};
-use crate::model::condition::{Form, Value, Verdict};
+use crate::model::condition::{Form, Value, Verdict, visible};
 use crate::model::event::{Failure, FailureKind, Outcome};
 use crate::model::name::NodeName;
 use crate::model::plan::{PlannedStep, StepKey, Work};
@@ -155,7 +155,7 @@ pub(super) fn holds(when: &When, vars: &crate::model::template::Vars) -> Result<
     };
     Ok(match when.condition.verdict(&text, vars) {
         Verdict::Holds => None,
-        Verdict::DoesNotHold { why } => Some(format!("{} is {value}, {why}", when.var)),
+        Verdict::DoesNotHold { why } => Some(format!("{} is {}, {why}", when.var, visible(value))),
         Verdict::Unreadable { why } => return Err(format!("`when`: {why}")),
     })
 }

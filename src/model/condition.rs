@@ -347,12 +347,11 @@ impl Test {
     }
 
     fn wording(&self, vars: &Vars) -> String {
-        let list = |list: &[Template]| {
-            list.iter().map(|item| item.render_known(vars)).collect::<Vec<_>>().join(" or ")
-        };
+        let word = |template: &Template| visible(&template.render_known(vars)).to_owned();
+        let list = |list: &[Template]| list.iter().map(word).collect::<Vec<_>>().join(" or ");
         match self {
-            Self::Equals(t) => format!("equals {}", t.render_known(vars)),
-            Self::NotEquals(t) => format!("anything but {}", t.render_known(vars)),
+            Self::Equals(t) => format!("equals {}", word(t)),
+            Self::NotEquals(t) => format!("anything but {}", word(t)),
             Self::AtLeast(t) => format!(">= {}", t.render_known(vars)),
             Self::AtMost(t) => format!("<= {}", t.render_known(vars)),
             Self::Matches(t) => format!("matches /{}/", t.render_known(vars)),
@@ -366,6 +365,11 @@ impl Test {
             Self::CountEquals(wanted) => format!("exactly {wanted}"),
         }
     }
+}
+
+/// A word as it stands in a sentence: one that is empty would leave a hole there.
+pub fn visible(word: &str) -> &str {
+    if word.is_empty() { "\"\"" } else { word }
 }
 
 fn any(list: &[Template], equal: impl Fn(&Template) -> Result<bool, String>) -> Result<bool, String> {

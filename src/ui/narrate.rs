@@ -5,7 +5,7 @@ use crate::model::event::{
     Decision, Event, How, Means, Operator, Outcome, Question, Record, RunEnd, Settlement, TurnEnd,
 };
 use crate::model::name::NodeName;
-use crate::model::plan::StepKey;
+use crate::model::plan::{PhaseKind, StepKey};
 use crate::model::state::RunState;
 
 use super::gate;
@@ -136,6 +136,9 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
                 TurnEnd::Done => (Sign::Done, "done".to_owned()),
                 TurnEnd::Failed => (Sign::Failed, "failed; the phase goes on without it".to_owned()),
                 TurnEnd::Skipped { reason } => (Sign::Skipped, format!("left as it is: {reason}")),
+                TurnEnd::RolledBack if state.plan.phases[turn.phase].kind == PhaseKind::Staging => {
+                    (Sign::Done, "unstaged".to_owned())
+                }
                 TurnEnd::RolledBack => (Sign::Done, "rolled back".to_owned()),
             };
             let text = format!("{text} ({})", phase_title(state, turn.phase));

@@ -55,6 +55,7 @@ pub fn title(step: &PlannedStep) -> String {
     let what = match &step.work {
         Work::PassPoint { .. } => "point of no return".to_owned(),
         Work::Invariants => "invariants".to_owned(),
+        Work::Unstage => "unstage".to_owned(),
         Work::Step(inner) => match inner.action {
             Action::Gate(_) => "gate".to_owned(),
             Action::Manual(_) => "by hand".to_owned(),
