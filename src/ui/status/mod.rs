@@ -356,7 +356,9 @@ pub fn human(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
             (Tone::Text, node.detail.clone()),
         ]);
     }
-    lines.extend(table.lines(face));
+    if !view.nodes.is_empty() {
+        lines.extend(table.lines(face));
+    }
     if let Some(run) = &view.run {
         lines.extend(run_lines(face, moment, run));
     }
@@ -369,7 +371,7 @@ fn heading(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     let mut parts = vec![view.cluster.to_string()];
     match (&view.from, &view.to) {
         (Some(from), Some(to)) => parts.push(format!("{from} -> {to}")),
-        (None, Some(to)) => parts.push(format!("-> {to}")),
+        (None, Some(to)) => parts.push(format!("to {to}")),
         _ => {}
     }
     let Some(run) = &view.run else {

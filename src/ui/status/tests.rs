@@ -127,7 +127,7 @@ fn one_document_for_programs() {
 fn without_a_run_there_is_still_something_to_say() {
     let view = StatusView::of_plan(&sample::plan(), &around());
     let text = paint(&Face::PLAIN, &human(&Face::PLAIN, &moment(), &view));
-    assert!(text.starts_with("mq-prod -> 3.13.7 no run\n"), "{text}");
+    assert!(text.starts_with("mq-prod to 3.13.7 no run\n"), "{text}");
     assert!(text.ends_with("next: rollgate stage  # copy the new version; nothing restarts\n"), "{text}");
     assert!(document(&moment(), &view, None).pointer("/run").unwrap().is_null());
 }
