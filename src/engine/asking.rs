@@ -159,8 +159,9 @@ async fn ask_machine<O: Opens>(
     let mut batch = Vec::new();
     let mut surroundings = Vec::new();
     for question in asks {
-        let vars = surrounding(site, state, question, &facts).await?;
-        batch.push(probe(site, state, question, &question.check.script, &vars).await?);
+        let vars =
+            surrounding(site, state, (&question.lane, &question.on), &question.check.script, &facts).await?;
+        batch.push(probe(site, state, (&question.lane, &question.on), &question.check.script, &vars).await?);
         surroundings.push(vars);
     }
     let replies = send(site, on, &batch, time_for(asks)).await?;
@@ -174,14 +175,16 @@ async fn ask_machine<O: Opens>(
     Ok(readings)
 }
 
+/// The variables of a script that is only read with, and the roles of this moment that it names.
 async fn surrounding<O: Opens>(
     site: &Site<O>,
     state: &RunState,
-    question: &Ask<'_>,
+    (lane, on): (&NodeName, &NodeName),
+    script: &Script,
     facts: &crate::transport::Facts,
 ) -> Result<Vars, Failure> {
-    let mut vars = scene::vars(site, state, &question.lane, &question.on, Some(facts));
-    scene::add_live_roles(site, state, &question.check.script.body, &mut vars).await?;
+    let mut vars = scene::vars(site, state, lane, on, Some(facts));
+    scene::add_live_roles(site, state, &script.body, &mut vars).await?;
     Ok(vars)
 }
 
@@ -192,18 +195,35 @@ fn time_for(asks: &[&Ask<'_>]) -> Duration {
 async fn probe<O: Opens>(
     site: &Site<O>,
     state: &RunState,
-    question: &Ask<'_>,
+    (lane, on): (&NodeName, &NodeName),
     script: &Script,
     vars: &Vars,
 ) -> Result<Probe, Failure> {
-    let become_with = script.become_with.unwrap_or_else(|| become_on(site, &question.on));
+    let become_with = script.become_with.unwrap_or_else(|| become_on(site, on));
     Ok(Probe {
-        secrets: scene::secrets(site, state, &question.lane, &script.body).await?,
+        secrets: scene::secrets(site, state, lane, &script.body).await?,
         script: script.body.clone(),
         shell: script.shell,
         env: vars.clone(),
         become_with,
     })
+}
+
+/// What scripts that are no checks print on a machine, for a lane, in one round trip.
+pub(super) async fn print<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    (lane, on): (&NodeName, &NodeName),
+    scripts: &[&Script],
+    deadline: Duration,
+) -> Result<Vec<ProbeReply>, Failure> {
+    let facts = site.pool.session(on).await.map_err(|error| unreachable(&error))?.facts().clone();
+    let mut batch = Vec::new();
+    for script in scripts {
+        let vars = surrounding(site, state, (lane, on), script, &facts).await?;
+        batch.push(probe(site, state, (lane, on), script, &vars).await?);
+    }
+    send(site, on, &batch, deadline).await
 }
 
 /// How commands gain rights on a machine, where the script does not say.
@@ -325,7 +345,9 @@ async fn add_evidence<O: Opens>(
                 shell: Shell::Sh,
                 become_with: question.check.script.become_with,
             };
-            batch.push(probe(site, state, question, &script, &surroundings[number]).await?);
+            batch.push(
+                probe(site, state, (&question.lane, &question.on), &script, &surroundings[number]).await?,
+            );
             wanted.push(number);
         }
     }

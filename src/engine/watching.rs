@@ -16,7 +16,10 @@ use crate::model::event::{Event, Failure, FailureKind, Notice, Outcome, Reading}
 use crate::model::name::NodeName;
 use crate::model::procedure::{Action, Capture, Check, CheckRef, Script, Soak, Step, Target, Wait};
 use crate::model::state::RunState;
-use crate::transport::{Probe, ProbeEnd, Reader};
+use crate::transport::ProbeEnd;
+
+/// How long a script may take that is no check and has no time of its own.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A check that fails its section when it does not hold.
 pub(super) async fn check(at: &mut Assignment, step: &Step, check: &CheckRef) -> Done {
@@ -212,20 +215,8 @@ async fn asides(at: &Assignment, wait: &Wait) -> [Vec<String>; 2] {
     }
     let on = at.site.plan.check(&wait.check).on.clone();
     let Ok(on) = scene::place(&at.site, &at.state, at.lane(), &on).await else { return told };
-    let probe = |script: &Script| Probe {
-        script: script.body.clone(),
-        shell: script.shell,
-        env: scene::vars(&at.site, &at.state, at.lane(), &on, None),
-        secrets: at.site.secrets().named_in(&script.body, at.lane()),
-        become_with: script.become_with.unwrap_or_else(|| asking::become_on(&at.site, &on)),
-    };
-    let batch: Vec<Probe> = asked.iter().map(|(_, script)| probe(script)).collect();
-    let batch = &batch;
-    let replies = at
-        .site
-        .pool
-        .with(&on, |session| async move { session.probe(batch, Duration::from_secs(30)).await })
-        .await;
+    let scripts: Vec<&Script> = asked.iter().map(|(_, script)| *script).collect();
+    let replies = asking::print(&at.site, &at.state, (at.lane(), &on), &scripts, PATIENCE).await;
     for ((place, _), reply) in asked.iter().zip(replies.unwrap_or_default()) {
         if matches!(reply.end, ProbeEnd::Exited { code: 0 }) {
             told[*place] = reply.stdout.text().lines().map(str::to_owned).collect();
@@ -313,23 +304,8 @@ pub(super) async fn versions<O: Opens>(
 ) -> Vec<(NodeName, Result<String, Failure>)> {
     let Some(script) = &site.plan.version else { return Vec::new() };
     let reads = nodes.iter().map(|node| async move {
-        let probe = Probe {
-            script: script.body.clone(),
-            shell: script.shell,
-            env: scene::vars(site, state, node, node, None),
-            secrets: site.secrets().named_in(&script.body, node),
-            become_with: script.become_with.unwrap_or_else(|| asking::become_on(site, node)),
-        };
-        let batch = [probe];
-        let limit = Duration::from_secs(30);
-        let reply = site
-            .pool
-            .with(node, |session| {
-                let batch = &batch;
-                async move { session.probe(batch, limit).await }
-            })
-            .await;
-        let version = match reply.map_err(|error| asking::unreachable(&error)) {
+        let reply = asking::print(site, state, (node, node), &[script], PATIENCE).await;
+        let version = match reply {
             Err(failure) => Err(failure),
             Ok(replies) => version_of(replies.first()),
         };

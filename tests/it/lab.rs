@@ -192,6 +192,16 @@ impl Lab {
         self.on_disk(node, EFFECTS).lines().filter(|line| line.starts_with(begin)).count()
     }
 
+    /// Waits until a node did something that begins like this.
+    #[track_caller]
+    pub(crate) fn await_effect(&self, node: &str, begin: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.times_like(node, begin) == 0 {
+            assert!(Instant::now() < deadline, "{node} does not say {begin:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// `start` without a terminal.
     pub(crate) fn start(&self) -> Invocation {
         self.rollgate(&["start", "--yes", "--confirm", &self.cluster])

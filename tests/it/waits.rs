@@ -65,3 +65,22 @@ fn every_stage_has_the_whole_time() {
     let (_cluster, output) = observe("working-1 working-2 working-1", &per);
     output.code(20).stderr_has("working-1");
 }
+
+/// What a wait shows is asked as its check is: with the roles of that moment.
+#[test]
+fn what_it_shows_knows_who_leads_now() {
+    let procedure = r#"
+        procedure: shows
+        roles:
+          leader: { run: test "$ROLLGATE_NODE" = n2, of: "*", exactly: 1 }
+        phases:
+          - name: service
+            nodes: n1
+            upgrade:
+              - wait: { name: well, run: "true" }
+                every: 100ms
+                show: echo "led by $ROLLGATE_LIVE_LEADER"
+        "#;
+    let cluster = Cluster::new().local(2).procedure(procedure).build();
+    cluster.start(&[]).run().code(0).stderr_has("led by n2");
+}

@@ -76,7 +76,7 @@ fn assert_upgraded(lab: &Lab, before: &str) {
     // Before the upgrade another may have led as well.
     let is_heir = |node: &&str| {
         let log = lab.on_disk(node, EFFECTS);
-        log.split_once("upgraded to").is_some_and(|(_, then)| then.contains("leads in term"))
+        log.split_once("upgraded to").is_some_and(|(_, then)| then.matches("leads in term").count() == 1)
     };
     let heirs = lab.nodes().filter(|node| *node != before).filter(is_heir).count();
     assert_eq!(heirs, 1, "the leader hands over before it restarts, to one that has been upgraded");
@@ -204,11 +204,10 @@ fn a_killed_observer_comes_back_and_starts_nothing_twice() {
     let before = leader(&lab);
     let mut running = lab.start().spawn();
     let first = lab.nodes().find(|node| *node != before).unwrap();
-    // Backup, download, staging and its own upgrade come before it.
-    let deadline = Instant::now() + 4 * PATIENCE;
-    while lab.times_like(first, "restarted") == 0 {
-        assert!(Instant::now() < deadline, "{first} is not upgraded");
-        std::thread::sleep(Duration::from_millis(50));
+    for (node, effect) in
+        [(before.as_str(), "stage "), (&before, "start "), (first, "upgraded to"), (first, "restarted")]
+    {
+        lab.await_effect(node, effect);
     }
     running.signal(rustix::process::Signal::KILL);
     running.wait();
@@ -224,8 +223,8 @@ fn a_member_that_hangs_has_a_time_of_its_own_and_unstage_stops_gracefully() {
     let others: Vec<&str> = lab.nodes().filter(|node| *node != before).collect();
     lab.nodes().for_each(|node| pace(&lab, node, 5));
     let running = lab.start().spawn();
-    while lab.times_like(others[0], "upgraded to") == 0 {
-        std::thread::sleep(Duration::from_millis(50));
+    for (node, effect) in [(before.as_str(), "stage "), (&before, "start "), (others[0], "upgraded to")] {
+        lab.await_effect(node, effect);
     }
     lab.rollgate(&["unstage", "--yes"]).run().code(0);
     assert_eq!(running.wait().exit_code(), 16);

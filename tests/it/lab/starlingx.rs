@@ -44,9 +44,8 @@ fn patient(invocation: Invocation) -> Invocation {
 fn the_platform_is_upgraded_though_rollgate_is_killed() {
     let lab = Lab::system("starlingx");
     let mut running = patient(lab.start()).spawn();
-    while lab.times_like("controller-1", "upgrading to") == 0 {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    lab.await_effect("controller-1", "locked");
+    lab.await_effect("controller-1", "upgrading to");
     running.signal(rustix::process::Signal::KILL);
     running.wait();
     // It reboots meanwhile; a host that cannot be reached would end it with 13, and be tried again.
