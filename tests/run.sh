@@ -51,10 +51,11 @@ passed=0 failed=0
 # Built here once, which takes a minute, so that no test waits for it.
 [ -n "$skip" ] || tests/lab/up --image
 
-# Every test binary is run, also after one that failed. What those that passed have measured comes at the end.
+# Every test binary is run, also after one that failed. What those that passed have measured comes at the end. Tests
+# mostly wait, for hosts that boot and gates that open: one more at a time than there are cores.
 status=0
 # shellcheck disable=SC2086
-cargo test --locked --no-fail-fast -- --show-output $skip 2>&1 | tee "$log" |
+cargo test --locked --no-fail-fast -- --show-output --test-threads=$(($(nproc) + 1)) $skip 2>&1 | tee "$log" |
     sed -u '/^successes:$/,/^\(failures:\|test result:\)/ { /^\(failures:\|test result:\)/!d }' || status=1
 while read -r ok bad; do
     passed=$((passed + ok)) failed=$((failed + bad))
