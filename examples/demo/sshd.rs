@@ -152,6 +152,7 @@ fn launch(program: &Path, dir: &Path, port: u16) -> Result<Child> {
     // A node has a home of its own: what the user's shell reads at its start is not for here.
     fs::create_dir_all(dir.join("home"))?;
     let config = dir.join("sshd_config");
+    // The first choice of OpenSSH 9 for exchanging keys (sntrup761) costs each client 90 ms of CPU, measured.
     fs::write(
         &config,
         format!(
@@ -167,6 +168,7 @@ fn launch(program: &Path, dir: &Path, port: u16) -> Result<Child> {
              StrictModes no\n\
              PrintMotd no\n\
              MaxStartups 100\n\
+             KexAlgorithms curve25519-sha256\n\
              Subsystem sftp internal-sftp\n\
              LogLevel VERBOSE\n"
         ),

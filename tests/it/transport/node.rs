@@ -128,6 +128,7 @@ Port {port}
 ListenAddress 127.0.0.1
 HostKey {dir}/host
 AuthorizedKeysFile {dir}/authorized
+KexAlgorithms curve25519-sha256
 PidFile none
 StrictModes no
 UsePAM no
