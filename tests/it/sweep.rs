@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::support::disk::WAYS;
-use super::support::{Cluster, Output, counted, effects};
+use super::support::{Cluster, Output, PATIENCE, counted, effects};
 
 /// Gates, a temporary change of each node and one of the whole run: one node alone, then
 /// two at the same time.
@@ -150,7 +150,9 @@ fn killed_at_random() {
             let records = || cluster.journal().lines().count() as u64;
             let begun = records();
             let behind = begun + random.below((whole.records as u64 * 4 / 5).saturating_sub(begun).max(1));
+            let deadline = Instant::now() + PATIENCE;
             while records() < behind && !running.has_ended() {
+                assert!(Instant::now() < deadline, "case {number}: no record {behind} within {PATIENCE:?}");
                 std::thread::sleep(Duration::from_millis(2));
             }
             std::thread::sleep(Duration::from_millis(random.below(120)));
