@@ -28,6 +28,13 @@ pub(super) struct Ask<'a> {
     pub(super) on: NodeName,
 }
 
+impl Ask<'_> {
+    /// For whom it is asked, and whom.
+    fn place(&self) -> (&NodeName, &NodeName) {
+        (&self.lane, &self.on)
+    }
+}
+
 /// What came back.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -159,9 +166,8 @@ async fn ask_machine<O: Opens>(
     let mut batch = Vec::new();
     let mut surroundings = Vec::new();
     for question in asks {
-        let vars =
-            surrounding(site, state, (&question.lane, &question.on), &question.check.script, &facts).await?;
-        batch.push(probe(site, state, (&question.lane, &question.on), &question.check.script, &vars).await?);
+        let vars = surrounding(site, state, question.place(), &question.check.script, &facts).await?;
+        batch.push(probe(site, state, question.place(), &question.check.script, &vars).await?);
         surroundings.push(vars);
     }
     let replies = send(site, on, &batch, time_for(asks)).await?;
@@ -345,9 +351,7 @@ async fn add_evidence<O: Opens>(
                 shell: Shell::Sh,
                 become_with: question.check.script.become_with,
             };
-            batch.push(
-                probe(site, state, (&question.lane, &question.on), &script, &surroundings[number]).await?,
-            );
+            batch.push(probe(site, state, question.place(), &script, &surroundings[number]).await?);
             wanted.push(number);
         }
     }

@@ -9,9 +9,9 @@ use tokio::time::{Instant, interval_at, sleep};
 use super::desk::Message;
 use super::output::Output;
 use super::scene::{self, failure};
-use super::watching::{captured, keep};
+use super::watching::{captured, keep, note};
 use super::worker::{Assignment, Done};
-use super::{asking, contact, lock};
+use super::{asking, contact, gate, lock};
 use crate::model::condition::{Answer, Value};
 use crate::model::event::{Decision, Failure, FailureKind, Inquiry, Notice, Outcome, Question, Report};
 use crate::model::host::Become;
@@ -273,12 +273,13 @@ fn unclear(standing: Standing, output: &Output) -> Done {
 /// Asks the operator when a check stops holding; the step itself goes on. Ends with the step.
 async fn watch(at: &Assignment, during: &During) -> std::convert::Infallible {
     let mut ticks = interval_at(Instant::now() + during.every, during.every);
-    let mut asked = false;
+    let (mut asked, mut last) = (false, Vec::new());
     loop {
         ticks.tick().await;
         let Ok(told) = asking::ask_all(&at.site, &at.state, at.lane(), &during.checks).await else {
             continue;
         };
+        note(at, &told.readings, &mut last).await;
         at.desk.notify(super::watching::watching(
             at,
             &told,
@@ -295,12 +296,12 @@ async fn watch(at: &Assignment, during: &During) -> std::convert::Infallible {
             continue;
         }
         asked = true;
-        let words: Vec<String> =
-            told.readings.iter().filter(|reading| !reading.verdict.holds()).map(asking::wording).collect();
         let inquiry = Inquiry {
             question: Question::During { key: at.key.clone() },
-            text: format!("While it runs: {}. Go on when it is done?", words.join("; ")),
-            consequence: "a no stops after this step; the step itself is not interrupted".to_owned(),
+            text: "A check stopped holding. The step itself is not interrupted; a no, or no answer until it \
+                   ends, stops the run after it.\nGo on when it has ended?"
+                .to_owned(),
+            consequence: gate::consequence(at),
             typed: None,
             readings: told.readings.clone(),
             can_roll_back: false,

@@ -106,7 +106,7 @@ pub(super) async fn pass_point(at: &mut Assignment, planned: &PlannedStep, point
 }
 
 /// What a yes will do: the steps up to the next question.
-fn consequence(at: &Assignment) -> String {
+pub(super) fn consequence(at: &Assignment) -> String {
     let Some((phase, here)) = at.state.plan.find(&at.key.step) else { return String::new() };
     let is_back = |step: &PlannedStep| step.section == crate::model::plan::Section::Rollback;
     let steps: Vec<&PlannedStep> = at.state.plan.phases[phase]

@@ -115,6 +115,8 @@ pub enum GateState {
     Closed,
     /// It has no checks: it is a question and nothing else.
     Asked,
+    /// It is no gate but a step that runs, with a check that stopped holding.
+    Running,
 }
 
 /// A gate as it is shown.
@@ -179,6 +181,7 @@ impl GateView<'_> {
             GateState::Open { after: None } => (Tone::Good, "open".to_owned()),
             GateState::Closed => (Tone::Bad, "closed".to_owned()),
             GateState::Asked => (Tone::Wait, "waits for you".to_owned()),
+            GateState::Running => (Tone::Wait, "runs on".to_owned()),
         };
         let whole = head.clone().at_edge(face, tone, &state);
         if whole.width() > head.width() {

@@ -5,7 +5,7 @@ use crate::model::event::{
     Decision, Event, How, Means, Operator, Outcome, Question, Record, RunEnd, Settlement, TurnEnd,
 };
 use crate::model::name::NodeName;
-use crate::model::plan::{PhaseKind, StepKey};
+use crate::model::plan::{PhaseKind, PlannedStep, StepKey};
 use crate::model::state::RunState;
 
 use super::gate;
@@ -113,10 +113,14 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
         )),
         Event::ReadingTaken { key, readings } => {
             let open = readings.iter().all(|reading| reading.verdict.holds());
-            let is_gate = state.plan.find(&key.step).is_some_and(|(_, step)| step.is_gate());
+            let planned = state.plan.find(&key.step).map(|(_, step)| step);
+            let is_gate = planned.is_some_and(PlannedStep::is_gate);
+            let is_watched = planned.is_some_and(PlannedStep::is_effect);
             let (sign, word) = match (open, is_gate) {
+                (true, _) if is_watched => (Sign::Working, "runs, and it holds"),
                 (true, _) => (Sign::Done, "holds"),
                 (false, true) => (Sign::Waiting, "closed"),
+                (false, false) if is_watched => (Sign::Waiting, "runs, and it does not hold"),
                 (false, false) => (Sign::Waiting, "not yet"),
             };
             let readings = gate::one_line(readings, &key.node);
@@ -281,6 +285,9 @@ fn answered(
         How::YesFlag => "--yes".to_owned(),
         How::OverrideFlag => "--override".to_owned(),
         How::ConfirmFlag => "--confirm".to_owned(),
+        How::Nobody if state.request.attended => {
+            return (Sign::Waiting, format!("{title}: nobody answered, and no answer is a no"));
+        }
         How::Nobody => {
             return (Sign::Waiting, format!("stopped: {title} needs an answer and there is no terminal"));
         }

@@ -47,7 +47,9 @@ pub fn lines(
             place: turn.as_ref().and_then(|turn| run::place(state, turn)),
             node: &key.node,
             title: &title,
-            state: if !waiting.watch.all_hold() {
+            state: if matches!(inquiry.question, Question::During { .. }) {
+                GateState::Running
+            } else if !waiting.watch.all_hold() {
                 GateState::Closed
             } else if waiting.watch.readings().is_empty() {
                 GateState::Asked

@@ -567,6 +567,51 @@ fn a_gate_without_checks_is_a_plain_question() {
 
 const BY_HAND: &str = "      - name: pool\n        manual: Take ${ROLLGATE_NODE} out of the pool.";
 
+/// A step that runs until it is let go, with a check that stops holding at once.
+fn watched() -> Cluster {
+    drained(
+        r#"      - name: long
+        run: |
+          echo begins >> "$effects"
+          touch "$dir/ill"
+          until test -e "$dir/go"; do sleep 0.05; done
+          echo ends >> "$effects"
+        during: { every: 100ms, checks: [{ name: well, run: test ! -e "$dir/ill" }] }"#,
+    )
+}
+
+fn asked_while_it_runs(cluster: &Cluster) -> Pty {
+    let mut terminal = begun(cluster);
+    terminal.expect("A check stopped holding").expect("Go on when it has ended?");
+    terminal
+}
+
+fn let_it_end(cluster: &Cluster) {
+    std::fs::write(cluster.node_dir("n1").join("go"), "").unwrap();
+}
+
+#[test]
+fn a_question_that_nobody_answers_while_a_step_runs_is_a_no_when_it_ends() {
+    let cluster = watched();
+    let mut terminal = asked_while_it_runs(&cluster);
+    let_it_end(&cluster);
+    terminal.expect("nobody answered").ends_with(11);
+    assert_eq!(cluster.effects(), ["begins", "ends"]);
+    assert_eq!(answers(&cluster), [serde_json::json!(["No", "Nobody"])]);
+    assert_eq!(cluster.records(&["Answered", r#""check":"well""#]).len(), 1, "the readings are kept with it");
+}
+
+#[test]
+fn a_yes_while_a_step_runs_goes_on_when_it_has_ended() {
+    let cluster = watched();
+    let mut terminal = asked_while_it_runs(&cluster);
+    terminal.send("yes\n").expect("yes, by");
+    let_it_end(&cluster);
+    terminal.ends_with(0);
+    assert_eq!(cluster.effects(), ["begins", "ends", "n1 upgrade"]);
+    assert_eq!(cluster.records(&["Answered", r#""check":"well""#]).len(), 1, "the readings are kept with it");
+}
+
 #[test]
 fn a_step_by_hand_is_confirmed_by_a_human() {
     let cluster = drained(BY_HAND);

@@ -46,6 +46,16 @@ pub(crate) struct Lab {
     temp: TempDir,
 }
 
+/// Looks again and again until something is so; red when it is not in time.
+#[track_caller]
+fn within_patience(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn command(word: &str) -> Invocation {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab");
     let command = Invocation::new(tools.join(word), &std::env::temp_dir()).limit(Duration::from_mins(5));
@@ -195,11 +205,7 @@ impl Lab {
     /// Waits until a node did something that begins like this.
     #[track_caller]
     pub(crate) fn await_effect(&self, node: &str, begin: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.times_like(node, begin) == 0 {
-            assert!(Instant::now() < deadline, "{node} does not say {begin:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        within_patience(&format!("{node} says {begin:?}"), || self.times_like(node, begin) > 0);
     }
 
     /// `start` without a terminal.
@@ -234,11 +240,8 @@ impl Lab {
     /// Waits until a file on a node's disk has that many lines.
     #[track_caller]
     pub(crate) fn await_lines(&self, node: &str, path: &str, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.on_disk(node, path).lines().count() < count {
-            assert!(Instant::now() < deadline, "{node}:{path} does not grow to {count} lines");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let what = format!("{node}:{path} grows to {count} lines");
+        within_patience(&what, || self.on_disk(node, path).lines().count() >= count);
     }
 
     /// Switches a node: `on`, `off`, `cut`, `reboot`.

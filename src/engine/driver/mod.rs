@@ -88,7 +88,7 @@ struct Driver<J> {
     signals: Signals,
     stop: watch::Sender<bool>,
     errands: BTreeSet<Errand>,
-    questions: BTreeMap<StepKey, oneshot::Sender<(Decision, How)>>,
+    questions: BTreeMap<StepKey, (Question, oneshot::Sender<(Decision, How)>)>,
     gates: BTreeMap<StepKey, mpsc::UnboundedSender<GateWord>>,
     terminal: Option<(StepKey, oneshot::Sender<()>)>,
     interrupts: u32,
@@ -175,10 +175,7 @@ impl<J: Journal> Driver<J> {
             }
             Message::Ended { key, attempt, undo: false, outcome } => {
                 self.gates.remove(&key);
-                if let Some(answer) = self.questions.remove(&key) {
-                    drop(answer);
-                    self.desk.report(Report::Withdraw(Question::Gate { key: key.clone() }));
-                }
+                self.end_question(&key, &outcome)?;
                 self.commit(Event::StepEnded { key, attempt, outcome })?;
             }
             Message::Ended { key, attempt, undo: true, outcome } => {

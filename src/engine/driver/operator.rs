@@ -8,7 +8,7 @@ use crate::engine::signals::Arrived;
 use crate::engine::worker::GateWord;
 use crate::journal::Journal;
 use crate::model::event::{
-    Control, Decision, Event, Halt, How, Inquiry, Notice, Question, Reading, Report, RunEnd, Stop,
+    Control, Decision, Event, Halt, How, Inquiry, Notice, Outcome, Question, Reading, Report, RunEnd, Stop,
 };
 use crate::model::plan::StepKey;
 use crate::model::state::RunState;
@@ -23,7 +23,7 @@ impl<J: Journal> Driver<J> {
         let question = inquiry.question.clone();
         self.commit(Event::Asked { question: question.clone() })?;
         if self.ledger.state().request.attended && !self.screen_is_gone {
-            self.questions.insert(question.key().clone(), answer);
+            self.questions.insert(question.key().clone(), (question, answer));
             self.desk.report(Report::Ask(Box::new(inquiry)));
             return Ok(());
         }
@@ -69,11 +69,22 @@ impl<J: Journal> Driver<J> {
             return self.answered(question, decision, How::Terminal, Vec::new());
         }
         // An answer to a question that was withdrawn meanwhile is void.
-        let Some(answer) = self.questions.remove(question.key()) else { return Ok(()) };
-        let readings = state.step(question.key()).map(|step| step.readings.clone()).unwrap_or_default();
-        self.answered(question, decision.clone(), How::Terminal, readings)?;
+        let Some((_, answer)) = self.questions.remove(question.key()) else { return Ok(()) };
+        self.answered(question, decision.clone(), How::Terminal, state.readings_of(question.key()))?;
         drop(answer.send((decision, How::Terminal)));
         Ok(())
+    }
+
+    /// A step that ends takes its question with it. Whether to go on though a check stopped holding was still
+    /// to be said, and no answer is a no; the question about a failure comes instead where it failed.
+    pub(super) fn end_question(&mut self, key: &StepKey, outcome: &Outcome) -> Result<(), EngineError> {
+        let Some((question, _)) = self.questions.remove(key) else { return Ok(()) };
+        self.desk.report(Report::Withdraw(question.clone()));
+        if matches!(question, Question::Gate { .. }) || matches!(outcome, Outcome::Failed(_)) {
+            return Ok(());
+        }
+        let readings = self.state().readings_of(key);
+        self.answered(&question, Decision::No, How::Nobody, readings)
     }
 
     pub(super) fn tell_gate(&self, key: &StepKey, word: GateWord) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{RunState, StepState, StepStatus, TurnStatus, UndoStatus};
-use crate::model::event::{Goal, Halt, RunEnd, Stop, Turn};
+use crate::model::event::{Goal, Halt, Reading, RunEnd, Stop, Turn};
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, StepKey};
 use crate::model::template::Vars;
@@ -93,6 +93,11 @@ impl RunState {
     /// The state of a step, if it has begun.
     pub fn step(&self, key: &StepKey) -> Option<&StepState> {
         self.steps.get(key)
+    }
+
+    /// The latest readings of a step's checks.
+    pub fn readings_of(&self, key: &StepKey) -> Vec<Reading> {
+        self.step(key).map(|step| step.readings.clone()).unwrap_or_default()
     }
 
     /// The step of a turn that failed or is unknown and was not settled: of its way back where it is

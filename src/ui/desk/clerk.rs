@@ -332,7 +332,8 @@ impl Clerk {
 
     fn withdraw(&mut self, question: &Question) {
         self.inquiries.retain(|inquiry| inquiry.question != *question);
-        if self.drop_dialog(|dialog| dialog.question() == Some(question)) {
+        let was_shown = self.drop_dialog(|dialog| dialog.question() == Some(question));
+        if was_shown && matches!(question, Question::Gate { .. }) {
             let key = question.key().clone();
             let readings = self
                 .passing

@@ -15,7 +15,7 @@ use super::super::terminal::Face;
 use super::{Desk, Place};
 use crate::model::event::{
     Control, Decision, Event, Failure, FailureKind, Halt, How, Inquiry, Notice, Outcome, Question, Record,
-    Report, Stop,
+    Report, Request, Stop,
 };
 use crate::model::plan::Section;
 
@@ -402,14 +402,17 @@ fn trouble_is_shown_with_its_evidence_and_ways_out() {
 fn an_answer_without_a_terminal_names_the_lack() {
     let bench = bench(false, lines);
     let seq = u64::try_from(sample::events().len()).unwrap();
-    let event = Event::Answered {
+    let request = Request { attended: false, ..sample::request() };
+    let answered = Event::Answered {
         question: sample::inquiry().question,
         decision: Decision::No,
         how: How::Nobody,
-        by: sample::request().by,
+        by: request.by.clone(),
         readings: Vec::new(),
     };
-    bench.report(Report::Record(Box::new(Record { seq, at: sample::at(500), event })));
+    for (seq, event) in (seq..).zip([Event::RunResumed { request }, answered]) {
+        bench.report(Report::Record(Box::new(Record { seq, at: sample::at(500), event })));
+    }
     bench.paper.wait_for("mq-02 stopped: gate \"queue depth\" needs an answer and there is no terminal");
 }
 
