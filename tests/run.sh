@@ -71,6 +71,15 @@ else
     failed=$((failed + 1))
     echo "tests: the demo failed" >&2
 fi
+# Where nobody can be asked nobody said yes: the upgrade does not begin.
+if ! said=$(cargo run --release --locked --example demo </dev/null 2>&1) &&
+    [[ $said == *"no yes was given (exit 11)"* ]]; then
+    passed=$((passed + 1))
+else
+    failed=$((failed + 1))
+    echo "$said"
+    echo "tests: the demo went on, or failed, where nobody can be asked" >&2
+fi
 
 echo "measured:"
 awk '/^---- .* stdout ----$/ { test = $2; next } /^$/ { test = "" } test && shown[test]++ < 3 { print "  " test ": " $0 }' "$log"

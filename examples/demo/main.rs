@@ -13,7 +13,6 @@ mod service;
 mod sshd;
 
 use std::fs;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -33,7 +32,7 @@ const TAKEN_BACK: &str = "node-2";
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
 struct Args {
-    /// Answer yes where rollgate would ask; without a terminal this is so in any case
+    /// Answer yes where rollgate would ask; without it and without a terminal the demo stops there
     #[arg(long)]
     yes: bool,
     /// Leave the directory with the journal and all logs
@@ -92,8 +91,7 @@ fn run(args: &Args) -> Result<()> {
         (_, Some(temp)) => temp.path().to_owned(),
         _ => unreachable!("without --dir there is a temporary one"),
     };
-    let unattended = args.yes || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal();
-    let rollgate = Rollgate::new(rollgate, &dir, unattended, &interrupt);
+    let rollgate = Rollgate::new(rollgate, &dir, args.yes, &interrupt);
     let done = upgrade(&dir, &rollgate, &interrupt);
     if args.keep {
         println!("\nthe journal and all logs are in {}", dir.display());
