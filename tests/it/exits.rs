@@ -73,7 +73,7 @@ fn run(sections: &str) -> Output {
 }
 
 /// A step that leaves an effect and then waits until the test lets it go.
-const LONG: &str = "upgrade:\n  - name: long\n    run: 'echo began >> \"$effects\"; until test -e \"$dir/go\"; do sleep 0.05; done'";
+const LONG: &str = "upgrade:\n  - name: long\n    run: 'echo began >> \"$effects\"; until test -e \"$dir/go\" || ! test -d \"$dir\"; do sleep 0.05; done'";
 
 fn release(cluster: &Cluster) {
     fs::write(cluster.node_dir("n1").join("go"), "").unwrap();

@@ -574,7 +574,7 @@ fn watched() -> Cluster {
         run: |
           echo begins >> "$effects"
           touch "$dir/ill"
-          until test -e "$dir/go"; do sleep 0.05; done
+          until test -e "$dir/go" || ! test -d "$dir"; do sleep 0.05; done
           echo ends >> "$effects"
         during: { every: 100ms, checks: [{ name: well, run: test ! -e "$dir/ill" }] }"#,
     )

@@ -10,7 +10,9 @@ use super::support::{Cluster, Invocation, Output, Running, effects};
 
 /// Two nodes whose upgrade waits until the test lets it go.
 fn waiting() -> Cluster {
-    cluster(r#"run: LOG(begins); until test -e "$dir/../go"; do sleep 0.05; done; LOG(ends)"#)
+    cluster(
+        r#"run: LOG(begins); until test -e "$dir/../go" || ! test -d "$dir"; do sleep 0.05; done; LOG(ends)"#,
+    )
 }
 
 fn cluster(upgrade: &str) -> Cluster {
@@ -249,7 +251,7 @@ fn without_the_lock_nothing_is_undone() {
             drain:
               - { name: stop, run: LOG(made), undo: LOG(undone), temporary: node }
             upgrade:
-              - run: LOG(begins); until test -e "$dir/../go"; do sleep 0.05; done
+              - run: LOG(begins); until test -e "$dir/../go" || ! test -d "$dir"; do sleep 0.05; done
         "#;
     let cluster = Cluster::new().nodes(1).procedure(&effects(procedure)).build();
     kill(at_work(&cluster));

@@ -161,7 +161,7 @@ upgrade:
   - name: long
     run: |
       echo began >> "$effects"
-      until test -e "$dir/go"; do sleep 0.05; done
+      until test -e "$dir/go" || ! test -d "$dir"; do sleep 0.05; done
       echo ended >> "$effects"
 verify:
   - run: echo verify >> "$effects""#,
