@@ -144,8 +144,9 @@ fn bluecats_gate_shows_who_is_there_and_closes_again() {
     pty.expect("gate \"isolated\" is open").expect("[yes/no]");
     pty.send("yes\n").expect("success: path from");
     lab.ssh("svc1", "echo stuck >/var/lib/ddns/queue/later").code(0);
-    pty.expect_on_screen("While it runs: queue-empty on svc1: 1 messages")
-        .expect_on_screen("Go on when it is done?");
+    pty.expect_on_screen("cannot process later: stuck")
+        .expect_on_screen("A check stopped holding")
+        .expect_on_screen("Go on when it has ended?");
     pty.send("no\n");
     pty.ends_with(11);
     assert_eq!(lab.times("svc1", "installed 23.2.3"), 1, "the upgrade is not interrupted");
