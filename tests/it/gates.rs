@@ -576,6 +576,7 @@ fn watched() -> Cluster {
           touch "$dir/ill"
           until test -e "$dir/go" || ! test -d "$dir"; do sleep 0.05; done
           echo ends >> "$effects"
+          ! test -e "$dir/fails"
         during: { every: 100ms, checks: [{ name: well, run: test ! -e "$dir/ill" }] }"#,
     )
 }
@@ -599,6 +600,16 @@ fn a_question_that_nobody_answers_while_a_step_runs_is_a_no_when_it_ends() {
     assert_eq!(cluster.effects(), ["begins", "ends"]);
     assert_eq!(answers(&cluster), [serde_json::json!(["No", "Nobody"])]);
     assert_eq!(cluster.records(&["Answered", r#""check":"well""#]).len(), 1, "the readings are kept with it");
+}
+
+#[test]
+fn a_step_that_fails_under_a_question_is_asked_about_instead() {
+    let cluster = watched();
+    let mut terminal = asked_while_it_runs(&cluster);
+    std::fs::write(cluster.node_dir("n1").join("fails"), "").unwrap();
+    let_it_end(&cluster);
+    terminal.expect("exit status 1").expect("try it again").expect("stop here").send("\n").ends_with(15);
+    assert_eq!(answers(&cluster), [serde_json::json!(["No", "Terminal"])]);
 }
 
 #[test]
