@@ -19,5 +19,6 @@ pub(crate) use run::{Invocation, Output, Running, rollgate};
 pub(crate) use sshd::{descendants, end, sshd_program};
 pub(crate) use tree::Tree;
 
-/// How long a test waits for something that takes a moment before it says what is missing.
-pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a test waits for something that takes a moment before it says what is missing. Hosts that boot beside it
+/// make a moment long.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
