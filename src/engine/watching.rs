@@ -155,10 +155,12 @@ pub(super) async fn wait(at: &mut Assignment, step: &Step, wait: &Wait) -> Done 
         if let Some(hopeless) = never(at, wait, &told) {
             return Err(hopeless.into());
         }
-        if since.elapsed() + wait.every > step.timeout {
+        // The last look is when the time is over, also where it is asked less often than that.
+        let left = step.timeout.saturating_sub(since.elapsed());
+        if left.is_zero() {
             return Err(timed_out(&told, step.timeout).into());
         }
-        stoppable(at, sleep(wait.every)).await?;
+        stoppable(at, sleep(left.min(wait.every))).await?;
     }
 }
 

@@ -23,7 +23,6 @@ phases:
           equals: finished
           evidence: echo the last words
           remedy: see the log
-        every: 100ms
 {keys}"#
     );
     let cluster = Cluster::new().local(1).procedure(&procedure).build();
@@ -31,7 +30,8 @@ phases:
     (cluster, output)
 }
 
-const MEANINGS: &str = "        while: { matches: \"^working\" }\n        fail_when: { equals: failed }\n";
+const MEANINGS: &str =
+    "        every: 100ms\n        while: { matches: \"^working\" }\n        fail_when: { equals: failed }\n";
 
 #[test]
 fn a_word_of_failure_ends_it_with_its_evidence() {
@@ -55,8 +55,9 @@ fn a_word_that_nobody_knows_is_neither_failed_nor_done() {
 
 #[test]
 fn every_stage_has_the_whole_time() {
-    let words = "working-1 working-1 working-1 working-2 working-2 working-2 working-3 working-3 finished";
-    let timeout = "        timeout: 550ms\n";
+    let words = "working-1 working-2 working-3 working-4 working-5 working-6 finished";
+    // A look at each stage takes a quarter of its time, and all of them more than the whole.
+    let timeout = "        every: 700ms\n        timeout: 3s\n";
     let (_cluster, output) = observe(words, timeout);
     output.code(20).stderr_has("working-");
     let per = format!("{timeout}        per: cat \"$dir/state\"\n");
@@ -64,6 +65,29 @@ fn every_stage_has_the_whole_time() {
     output.code(0);
     let (_cluster, output) = observe("working-1 working-2 working-1", &per);
     output.code(20).stderr_has("working-1");
+}
+
+/// The last look is when the time is over: not before, and not never.
+#[test]
+fn a_wait_that_is_asked_seldom_has_all_its_time() {
+    let waited = |looks: u32| {
+        let procedure = format!(
+            r#"procedure: waits
+phases:
+  - name: service
+    nodes: "n*"
+    upgrade:
+      - wait: {{ name: looks, run: 'echo . >> "$dir/asked"; wc -l < "$dir/asked"', value: number, at_least: {looks} }}
+        timeout: 3s
+"#
+        );
+        let begun = std::time::Instant::now();
+        (Cluster::new().local(1).procedure(&procedure).build().start(&[]).run(), begun.elapsed())
+    };
+    waited(2).0.code(0);
+    let (output, took) = waited(3);
+    output.code(20).stderr_has("looks on n1: 2, needs >= 3 after 3 s");
+    assert!(took >= std::time::Duration::from_secs(3), "{took:?}");
 }
 
 /// What a wait shows is asked as its check is: with the roles of that moment.
