@@ -9,7 +9,7 @@ use crate::model::event::Turn;
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedPhase, PlannedStep, Section, StepKey, Work};
 use crate::model::procedure::Action;
-use crate::model::state::{PhaseStatus, RunState, StepStatus, TurnStatus, UndoStatus};
+use crate::model::state::{PhaseStatus, RunState, TurnStatus, UndoStatus};
 
 use super::moment::between;
 use super::words;
@@ -215,7 +215,6 @@ pub fn time_by_part(state: &RunState, node: &NodeName) -> Vec<(&'static str, Dur
     let mut spent = [Duration::ZERO; PARTS.len()];
     for (key, step) in state.steps.iter().filter(|(key, _)| key.node == *node) {
         let Some((_, planned)) = state.plan.find(&key.step) else { continue };
-        let Some(ended) = step.ended_at else { continue };
         let part = match planned.section {
             _ if planned.is_gate() => 1,
             Section::Stage => 0,
@@ -226,9 +225,7 @@ pub fn time_by_part(state: &RunState, node: &NodeName) -> Vec<(&'static str, Dur
             Section::Undrain => 6,
             Section::Rollback => 7,
         };
-        if !matches!(step.status, StepStatus::Skipped { .. }) {
-            spent[part] += between(step.started_at, ended);
-        }
+        spent[part] += step.took;
     }
     PARTS.into_iter().zip(spent).filter(|(_, time)| time.as_secs() > 0).collect()
 }

@@ -178,6 +178,26 @@ next: rollgate start --resume                    # wait for the gate again
     }
 
     #[test]
+    fn every_attempt_took_its_time() {
+        let face = Face { color: false, unicode: false, width: None };
+        let mut events = sample::events();
+        let key = sample::key("mq-02", Section::Drain, 2);
+        let stop = Stop { halt: Halt::Interrupted, why: "Ctrl-C".to_owned(), key: None };
+        events.push((2100, Event::StopRequested { stop: stop.clone() }));
+        let interrupted = Outcome::Interrupted;
+        events.push((2100, Event::StepEnded { key: key.clone(), attempt: 1, outcome: interrupted }));
+        events.push((2100, Event::RunClosed { verdict: RunEnd::Stopped(stop) }));
+        let before = shown(&face, &sample::state(events.clone()), 16);
+        assert!(before.contains("gate 30m00"), "{before}");
+        events.push((9000, Event::RunResumed { request: sample::request() }));
+        let on = vec![key.node.clone()];
+        events.push((9000, Event::StepStarted { key: key.clone(), attempt: 2, on }));
+        events.push((9060, Event::StepEnded { key, attempt: 2, outcome: Outcome::Done }));
+        let after = shown(&face, &sample::state(events), 0);
+        assert!(after.contains("gate 31m00"), "{after}");
+    }
+
+    #[test]
     fn it_fits_and_is_ascii_where_it_has_to_be() {
         for width in [40, 80, 100, 200] {
             let face = Face { color: false, unicode: false, width: Some(width) };

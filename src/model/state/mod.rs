@@ -12,6 +12,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -170,6 +171,8 @@ pub struct StepState {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// How long the attempts took that have ended, without those that found nothing to do.
+    pub took: Duration,
     /// Whether an attempt has changed something, or may have, that was not taken back since.
     pub changed: bool,
     /// The same before the latest attempt: what holds if that one never began.
@@ -252,6 +255,7 @@ impl StepState {
             started_seq: 0,
             started_at: at,
             ended_at: None,
+            took: Duration::ZERO,
             changed: false,
             changed_before: false,
             undo: UndoStatus::Nothing,

@@ -1,5 +1,7 @@
 //! Steps and their undos: how they begin and end, and what that says about the machine.
 
+use std::time::Duration;
+
 use super::{RunState, StepState, StepStatus, TurnStatus, UndoStatus};
 use crate::model::event::{FailureKind, Outcome, Record, Turn};
 use crate::model::name::NodeName;
@@ -66,6 +68,10 @@ impl RunState {
             return Err(format!("{key} is interrupted, and the run does not stop"));
         }
         step.ended_at = Some(record.at);
+        if !matches!(outcome, Outcome::Skipped { .. }) {
+            // Negative when the clock was set back in between.
+            step.took += Duration::try_from(record.at.duration_since(step.started_at)).unwrap_or_default();
+        }
         if never_began(&planned, outcome) {
             step.changed = step.changed_before;
             if !step.changed && step.undo == UndoStatus::Due {
