@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// The longest time that can be said: a run that waits longer has been forgotten.
 const LONGEST: Duration = Duration::from_hours(24 * 30);
 
@@ -35,6 +37,11 @@ pub fn parse(text: &str) -> Result<Duration, &'static str> {
             .ok_or("this is longer than 30 days")?;
     }
     if total.is_zero() { Err("this is no time at all") } else { Ok(total) }
+}
+
+/// Time from one moment to another; zero if the clock was set back in between.
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]

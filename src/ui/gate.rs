@@ -7,11 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::condition::{Value, Verdict};
+use crate::model::duration::between;
 use crate::model::event::Reading;
 use crate::model::name::NodeName;
 
 use super::ink::{Line, Tone, wrap};
-use super::moment::{Moment, between};
+use super::moment::Moment;
 use super::table::Table;
 use super::terminal::Face;
 use super::words;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::model::duration::between;
+
 /// The present, given to every builder that shows times; no builder looks at a clock.
 #[derive(Debug, Clone)]
 pub struct Moment {
@@ -47,11 +49,6 @@ impl Moment {
     pub fn heading(&self, at: Timestamp) -> String {
         at.to_zoned(self.zone.clone()).strftime("%a %Y-%m-%d %H:%M %:z").to_string()
     }
-}
-
-/// Time from one moment to another; zero if the clock was set back in between.
-pub fn between(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]

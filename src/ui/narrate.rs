@@ -1,6 +1,7 @@
 //! One sentence for each record: what both renderers print and keep.
 
 use crate::model::condition::Verdict;
+use crate::model::duration::between;
 use crate::model::event::{
     Decision, Event, How, Means, Operator, Outcome, Question, Record, RunEnd, Settlement, TurnEnd,
 };
@@ -10,7 +11,6 @@ use crate::model::state::RunState;
 
 use super::gate;
 use super::ink::Sign;
-use super::moment::between;
 use super::run;
 use super::words;
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::model::duration::between;
 use crate::model::event::Turn;
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedPhase, PlannedStep, Section, StepKey, Work};
 use crate::model::procedure::Action;
 use crate::model::state::{PhaseStatus, RunState, TurnStatus, UndoStatus};
 
-use super::moment::between;
 use super::words;
 
 /// Nodes that are named one by one in a sentence.

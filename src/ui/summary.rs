@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use crate::model::duration::between;
 use crate::model::event::RunEnd;
 use crate::model::name::NodeName;
 use crate::model::state::{RunState, TurnStatus, UndoStatus};
 
 use super::after;
 use super::ink::{Line, Sign, Tone, wrap};
-use super::moment::between;
 use super::next;
 use super::run;
 use super::status::Stand;

@@ -169,8 +169,6 @@ pub struct StepState {
     pub started_seq: u64,
     /// When the latest attempt began.
     pub started_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
     /// How long the attempts took that have ended, without those that found nothing to do.
     pub took: Duration,
     /// Whether an attempt has changed something, or may have, that was not taken back since.
@@ -254,7 +252,6 @@ impl StepState {
             on: Vec::new(),
             started_seq: 0,
             started_at: at,
-            ended_at: None,
             took: Duration::ZERO,
             changed: false,
             changed_before: false,

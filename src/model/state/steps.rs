@@ -1,8 +1,7 @@
 //! Steps and their undos: how they begin and end, and what that says about the machine.
 
-use std::time::Duration;
-
 use super::{RunState, StepState, StepStatus, TurnStatus, UndoStatus};
+use crate::model::duration::between;
 use crate::model::event::{FailureKind, Outcome, Record, Turn};
 use crate::model::name::NodeName;
 use crate::model::plan::{PlannedStep, Section, StepKey};
@@ -40,7 +39,6 @@ impl RunState {
         step.on = on.to_vec();
         step.started_seq = record.seq;
         step.started_at = record.at;
-        step.ended_at = None;
         step.changed_before = step.changed;
         step.changed |= planned.changes_something();
         if planned.has_undo() {
@@ -67,10 +65,8 @@ impl RunState {
         if *outcome == Outcome::Interrupted && !was_dangling && !is_stopping {
             return Err(format!("{key} is interrupted, and the run does not stop"));
         }
-        step.ended_at = Some(record.at);
         if !matches!(outcome, Outcome::Skipped { .. }) {
-            // Negative when the clock was set back in between.
-            step.took += Duration::try_from(record.at.duration_since(step.started_at)).unwrap_or_default();
+            step.took += between(step.started_at, record.at);
         }
         if never_began(&planned, outcome) {
             step.changed = step.changed_before;

@@ -4,9 +4,10 @@
 use serde_json::{Value as Json, json};
 
 use crate::model::condition::Value;
+use crate::model::duration::between;
 use crate::model::event::{Halt, Reading};
 
-use super::super::moment::{Moment, between};
+use super::super::moment::Moment;
 use super::{LockView, NodeView, RunView, Stand, StatusView};
 
 /// Builds the document.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::model::duration::between;
 use crate::model::event::{Operator, Reading, RunEnd, Stop};
 use crate::model::fence::{Broken, Fence};
 use crate::model::name::{ClusterName, NodeName};
@@ -14,7 +15,7 @@ use crate::model::state::{RunState, StepStatus, TurnStatus};
 use super::after;
 use super::gate::{self, GateState, GateView, Watch};
 use super::ink::{Line, Tone, wrap};
-use super::moment::{Moment, between};
+use super::moment::Moment;
 use super::next::{self, Next};
 use super::run;
 use super::table::Table;
