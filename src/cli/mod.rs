@@ -1,6 +1,7 @@
 //! What can be typed: the verbs, their flags and their help. What a verb does stands in `command`.
 
 mod values;
+mod version;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,7 @@ const GLOBAL: &str = "Global options";
 #[command(
     name = "rollgate",
     version,
+    long_version = version::LONG,
     about = "Gated rolling upgrades of clustered nodes over SSH",
     max_term_width = 100,
     subcommand_value_name = "COMMAND",

@@ -53,4 +53,6 @@ mod undo;
 #[cfg(test)]
 mod unknown;
 #[cfg(test)]
+mod version;
+#[cfg(test)]
 mod waits;
