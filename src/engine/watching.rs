@@ -177,7 +177,7 @@ fn timed_out(told: &Told, limit: Duration) -> Failure {
     let seen = reading.map_or_else(|| "it did not hold steadily".to_owned(), wording);
     Failure {
         kind: FailureKind::Timeout,
-        message: format!("{seen} after {} s", limit.as_secs()),
+        message: format!("{seen}, even after {}s", limit.as_secs()),
         tail: reading.map(|reading| reading.evidence.clone()).unwrap_or_default(),
         help: reading.and_then(|reading| reading.remedy.clone()),
     }

@@ -350,11 +350,11 @@ impl Test {
         let word = |template: &Template| visible(&template.render_known(vars)).to_owned();
         let list = |list: &[Template]| list.iter().map(word).collect::<Vec<_>>().join(" or ");
         match self {
-            Self::Equals(t) => format!("equals {}", word(t)),
+            Self::Equals(t) => word(t),
             Self::NotEquals(t) => format!("anything but {}", word(t)),
             Self::AtLeast(t) => format!(">= {}", t.render_known(vars)),
             Self::AtMost(t) => format!("<= {}", t.render_known(vars)),
-            Self::Matches(t) => format!("matches /{}/", t.render_known(vars)),
+            Self::Matches(t) => format!("a match of /{}/", t.render_known(vars)),
             Self::NotMatches(t) => format!("no match of /{}/", t.render_known(vars)),
             Self::OneOf(items) => list(items),
             Self::NoneOf(items) => format!("neither {}", list(items)),

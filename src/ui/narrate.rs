@@ -6,7 +6,7 @@ use crate::model::event::{
     Decision, Event, How, Means, Operator, Outcome, Question, Record, RunEnd, Settlement, TurnEnd,
 };
 use crate::model::name::NodeName;
-use crate::model::plan::{PhaseKind, PlannedStep, StepKey};
+use crate::model::plan::{PhaseKind, PlannedStep, StepKey, Work};
 use crate::model::state::RunState;
 
 use super::gate;
@@ -118,6 +118,9 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
             let is_watched = planned.is_some_and(PlannedStep::is_effect);
             let (sign, word) = match (open, is_gate) {
                 (true, _) if is_watched => (Sign::Working, "runs, and it holds"),
+                (true, _) if planned.is_some_and(|step| step.work == Work::Invariants) => {
+                    (Sign::Done, "hold")
+                }
                 (true, _) => (Sign::Done, "holds"),
                 (false, true) => (Sign::Waiting, "closed"),
                 (false, false) if is_watched => (Sign::Waiting, "runs, and it does not hold"),

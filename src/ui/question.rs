@@ -13,6 +13,7 @@ use super::ink::{Line, Tone, wrap};
 use super::moment::Moment;
 use super::run;
 use super::terminal::Face;
+use super::words;
 
 /// A gate that waits, as it is now.
 pub fn gate_now(
@@ -65,6 +66,10 @@ pub fn lines(
             let head = if key.node.is_operator() { title } else { format!("{}   {title}", key.node) };
             let mut lines = vec![Line::new(face).tone(Tone::Bad, &head).fit(face)];
             lines.extend(gate::reading_lines(face, &waiting.watch, &key.node));
+            let facts = stands(state, key);
+            if !facts.is_empty() {
+                lines.extend(wrap(face, Line::of(face, "  "), Tone::Dim, &facts));
+            }
             lines
         }
     };
@@ -76,4 +81,21 @@ pub fn lines(
         lines.extend(wrap(face, Line::new(face), Tone::Strong, part));
     }
     lines
+}
+
+/// In which state trouble has left a node: `mq-03 has been changed; still in force: drain "stop the receiver"`.
+fn stands(state: &RunState, key: &StepKey) -> String {
+    let mut facts: Vec<String> =
+        run::turn_of(state, key).map(|turn| run::so_far(state, &turn)).into_iter().collect();
+    let in_force: Vec<String> = state
+        .outstanding()
+        .into_iter()
+        .filter(|held| held.node == key.node)
+        .map(|held| run::title_of(state, held))
+        .collect();
+    if !in_force.is_empty() {
+        facts.push(format!("still in force: {}", words::list(&in_force)));
+    }
+    facts.retain(|fact| !fact.is_empty());
+    facts.join("; ")
 }

@@ -95,9 +95,14 @@ fn nodes(face: &Face, state: &RunState) -> Vec<Line> {
         table = table.if_room("", u8::try_from(order).unwrap_or(u8::MAX));
     }
     table = table.column("");
+    let is_staged = state.end == Some(RunEnd::Staged);
     for (node, times) in names.iter().zip(&times) {
         let stand = Stand::of(state, node);
-        let mut row = vec![(Tone::Strong, node.to_string()), (stand.sign().tone(), stand.word().to_owned())];
+        let (tone, word) = match stand {
+            Stand::ToDo if is_staged => (Tone::Good, "staged"),
+            stand => (stand.sign().tone(), stand.word()),
+        };
+        let mut row = vec![(Tone::Strong, node.to_string()), (tone, word.to_owned())];
         for part in &parts {
             let time = times.iter().find(|(known, _)| known == part);
             let cell = time.map(|(part, time)| format!("{part} {:>5}", words::elapsed(*time)));

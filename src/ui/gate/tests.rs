@@ -168,7 +168,7 @@ fn trends_are_worded() {
     assert_eq!(trend(&points(&[5.0]), "<= 1"), "");
     assert_eq!(trend(&points(&[41.0, 40.5]), "<= 5"), "was 41 60 s ago, about 1 h 11 m");
     assert_eq!(trend(&points(&[10.0, 30.0]), "<= 5"), "rising 20/min");
-    assert_eq!(trend(&points(&[30.0, 10.0]), "equals 0"), "falling 20/min");
+    assert_eq!(trend(&points(&[30.0, 10.0]), "0"), "falling 20/min");
     assert_eq!(trend(&points(&[3.0, 4.0]), ">= 5"), "rising 1/min, about 1 min");
     assert_eq!(sparkline(&points(&[0.0, 0.0])), "");
     assert_eq!(sparkline(&points(&[8.0, 4.0, 0.0])), "█▅▁");
