@@ -105,13 +105,18 @@ fn every_flag_and_verb_is_explained() {
 }
 
 /// Holds a file to what the code makes, or writes it.
-fn hold(path: &str, text: &str) {
+pub(super) fn hold(path: &str, text: &str) {
     let at = tree(path);
     if std::env::var_os("ROLLGATE_BLESS").is_some() {
         fs::write(&at, text).unwrap();
     }
     let committed = fs::read_to_string(&at).unwrap_or_default();
-    assert!(committed == text, "{path} is not what the code makes: run ROLLGATE_BLESS=1 cargo test docs::");
+    let (made, kept) =
+        text.lines().zip(committed.lines()).find(|(made, kept)| made != kept).unwrap_or_default();
+    assert!(
+        committed == text,
+        "{path} is not what the code makes: run ROLLGATE_BLESS=1 cargo test docs:: session::\n- {kept}\n+ {made}"
+    );
 }
 
 /// A directory holds these files and no others.

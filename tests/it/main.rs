@@ -35,6 +35,8 @@ mod resume;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod session;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;

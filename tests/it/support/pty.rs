@@ -151,6 +151,22 @@ impl Pty {
         self.lock().screen.screen().contents()
     }
 
+    /// Every line that was shown so far, what has left the screen at its top included.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut seen = self.lock();
+        let screen = seen.screen.screen_mut();
+        let columns = screen.size().1.get();
+        screen.set_scrollback(usize::MAX);
+        let mut lines = Vec::new();
+        for above in (1..=screen.scrollback()).rev() {
+            screen.set_scrollback(above);
+            lines.extend(screen.rows(0, columns).next());
+        }
+        screen.set_scrollback(0);
+        lines.extend(screen.rows(0, columns));
+        lines
+    }
+
     /// Whether the cursor is hidden.
     pub(crate) fn cursor_is_hidden(&self) -> bool {
         self.lock().screen.screen().hide_cursor()
