@@ -76,7 +76,7 @@ fn a_wait_that_is_asked_seldom_has_all_its_time() {
     output.code(0);
     let begun = std::time::Instant::now();
     let (cluster, output) = observe("working working finished", timeout);
-    output.code(20).stderr_has("state on n1: working, needs equals finished after 3 s");
+    output.code(20).stderr_has("state on n1: working, needs equals finished after 3s");
     assert!(begun.elapsed() >= std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
     let looks = std::fs::read_to_string(cluster.node_dir("n1").join("asked")).unwrap().lines().count();
     assert_eq!(looks, 2);

@@ -244,7 +244,7 @@ fn a_member_that_hangs_has_a_time_of_its_own_and_unstage_stops_gracefully() {
     lab.misbehave(&before, "hangs");
     let begun = Instant::now();
     let output = lab.start().run();
-    output.code(20).stderr_has("observe on operator: working").stderr_has("after 20 s");
+    output.code(20).stderr_has("observe on operator: working").stderr_has("after 20s");
     assert!(begun.elapsed() > Duration::from_secs(22), "the first two had their own time");
     assert_eq!(lab.times_like(others[1], "restarted"), 1);
     assert_eq!(lab.times_like(&before, "restarted"), 0);
