@@ -10,8 +10,8 @@ use super::refusal::Refusal;
 use crate::cli::{Color, Global, Lock, Output};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError, RunDir, StateDir};
+use crate::model::duration;
 use crate::model::event::{LockTerms, Operator, RunId};
-use crate::model::fence::span;
 use crate::ui::narrate::Loudness;
 use crate::ui::next::Next;
 use crate::ui::terminal::{ColorChoice, OutputChoice, Style, Wishes};
@@ -141,7 +141,7 @@ impl Context {
                     .standing("nothing was done"));
             }
             if !is_told {
-                write::to_stderr(&format!("waiting {} at most: {refused}\n", span(patience)));
+                write::to_stderr(&format!("waiting {} at most: {refused}\n", duration::written(patience)));
                 is_told = true;
             }
             tokio::select! {

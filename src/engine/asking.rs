@@ -10,6 +10,7 @@ use super::pool::Opens;
 use super::scene;
 use super::site::Site;
 use crate::model::condition::{Answer, Form, Value, Verdict};
+use crate::model::duration;
 use crate::model::event::{Failure, FailureKind, Reading};
 use crate::model::host::{Become, Shell};
 use crate::model::name::NodeName;
@@ -276,7 +277,7 @@ fn read<O: Opens>(site: &Site<O>, question: &Ask<'_>, vars: &Vars, reply: &Probe
             reading.verdict = verdict;
         }
         ProbeEnd::TimedOut => {
-            let why = format!("no answer within {} s", check.timeout.as_secs());
+            let why = format!("no answer within {}", duration::written(check.timeout));
             reading.verdict = Verdict::Unreadable { why };
         }
         ProbeEnd::Died => {

@@ -13,6 +13,7 @@ use super::watching::{captured, keep, note};
 use super::worker::{Assignment, Done};
 use super::{asking, contact, gate, lock};
 use crate::model::condition::{Answer, Value};
+use crate::model::duration;
 use crate::model::event::{Decision, Failure, FailureKind, Inquiry, Notice, Outcome, Question, Report};
 use crate::model::host::Become;
 use crate::model::job::Standing;
@@ -226,11 +227,15 @@ async fn judge(
         Ok(JobEnd::Exited { code }) => {
             failed(FailureKind::Script, format!("it ended with exit status {code}"))
         }
-        Ok(JobEnd::TimedOut { after, stopped: true }) => {
-            failed(FailureKind::Timeout, format!("it took longer than {} s and was stopped", after.as_secs()))
-        }
+        Ok(JobEnd::TimedOut { after, stopped: true }) => failed(
+            FailureKind::Timeout,
+            format!("it took longer than {} and was stopped", duration::written(after)),
+        ),
         Ok(JobEnd::TimedOut { after, stopped: false }) => {
-            let why = format!("it took longer than {} s, and something of it may still run", after.as_secs());
+            let why = format!(
+                "it took longer than {}, and something of it may still run",
+                duration::written(after)
+            );
             Err(Outcome::Unknown { why, rebooted: false })
         }
         Ok(JobEnd::Unclear(Standing::Fenced)) => {
@@ -397,7 +402,7 @@ async fn await_boot(at: &Assignment, on: &NodeName, patience: Duration) -> Done 
         }
         sleep(Duration::from_secs(1)).await;
     }
-    let why = format!("no new boot of {on} within {} s: {last}", patience.as_secs());
+    let why = format!("no new boot of {on} within {}: {last}", duration::written(patience));
     Err(Outcome::Unknown { why, rebooted: false })
 }
 

@@ -11,6 +11,7 @@ use super::desk::Message;
 use super::scene::{self, failure};
 use super::watching::{note, stoppable, watching};
 use super::worker::{Assignment, Done, GateWord};
+use crate::model::duration;
 use crate::model::event::{Decision, Event, Failure, FailureKind, How, Inquiry, Notice, Outcome, Question};
 use crate::model::name::StepName;
 use crate::model::plan::PlannedStep;
@@ -300,7 +301,7 @@ fn too_late(passage: &Passage, told: &Told, began: Instant, open: Option<&Open>)
     let seen = reading.map_or_else(|| "it was not open steadily".to_owned(), wording);
     Some(Failure {
         kind: FailureKind::GateClosed,
-        message: format!("the gate stayed closed for {} s: {seen}", passage.limit.as_secs()),
+        message: format!("the gate stayed closed for {}: {seen}", duration::written(passage.limit)),
         tail: reading.map(|reading| reading.evidence.clone()).unwrap_or_default(),
         help: reading.and_then(|reading| reading.remedy.clone()),
     })

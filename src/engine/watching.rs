@@ -12,6 +12,7 @@ use super::scene::{self, failure};
 use super::site::Site;
 use super::worker::{Assignment, Done};
 use crate::model::condition::{Condition, Value, Verdict};
+use crate::model::duration;
 use crate::model::event::{Event, Failure, FailureKind, Notice, Outcome, Reading};
 use crate::model::name::NodeName;
 use crate::model::procedure::{Action, Capture, Check, CheckRef, Script, Soak, Step, Target, Wait};
@@ -177,7 +178,7 @@ fn timed_out(told: &Told, limit: Duration) -> Failure {
     let seen = reading.map_or_else(|| "it did not hold steadily".to_owned(), wording);
     Failure {
         kind: FailureKind::Timeout,
-        message: format!("{seen}, even after {}s", limit.as_secs()),
+        message: format!("{seen}, even after {}", duration::written(limit)),
         tail: reading.map(|reading| reading.evidence.clone()).unwrap_or_default(),
         help: reading.and_then(|reading| reading.remedy.clone()),
     }
@@ -247,7 +248,8 @@ pub(super) async fn soak(at: &mut Assignment, soak: &Soak) -> Done {
         note(at, &told.readings, &mut last).await;
         at.desk.notify(watching(at, &told, (0, 0), soak.every, began.elapsed(), soak.length));
         if let Some(mut failure) = told.failure() {
-            failure.message = format!("{} ({} s into the soak)", failure.message, began.elapsed().as_secs());
+            let so_far = Duration::from_secs(began.elapsed().as_secs());
+            failure.message = format!("{} ({} into the soak)", failure.message, duration::written(so_far));
             return Err(failure.into());
         }
         let left = soak.length.saturating_sub(began.elapsed());

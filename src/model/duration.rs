@@ -39,6 +39,24 @@ pub fn parse(text: &str) -> Result<Duration, &'static str> {
     if total.is_zero() { Err("this is no time at all") } else { Ok(total) }
 }
 
+/// Words a time as somebody would write it in a file, to be read back by [`parse`]: `500ms`, `5s`, `90s`, `30m`, `1h30m`.
+pub fn written(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    if millis != 0 {
+        return format!("{}ms", u128::from(seconds) * 1000 + u128::from(millis));
+    }
+    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+    match (hours, minutes, rest) {
+        (0, 0, rest) => format!("{rest}s"),
+        (0, minutes, 0) => format!("{minutes}m"),
+        (0, 1, rest) => format!("{}s", 60 + rest),
+        (0, minutes, rest) => format!("{minutes}m{rest}s"),
+        (hours, 0, 0) => format!("{hours}h"),
+        (hours, minutes, 0) => format!("{hours}h{minutes}m"),
+        (hours, minutes, rest) => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
 /// Time from one moment to another; zero if the clock was set back in between.
 pub fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
@@ -59,5 +77,14 @@ mod tests {
         {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn times_are_worded_as_they_are_written() {
+        let words = ["5s", "90s", "2m", "2m30s", "30m", "1h", "1h30m", "1h1m1s", "1500ms", "250ms"];
+        for word in words {
+            assert_eq!(parse(word).map(written).as_deref(), Ok(word));
+        }
+        assert_eq!(written(Duration::ZERO), "0s");
     }
 }

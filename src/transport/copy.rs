@@ -16,6 +16,7 @@ use super::job::{Captured, ProbeEnd, ProbeReply, Stream};
 use super::line;
 use super::script::{self, Body, Input, quote};
 use super::session::NodeSession;
+use crate::model::duration;
 use crate::model::host::{Become, Shell};
 
 /// A file's size and content.
@@ -274,10 +275,10 @@ impl NodeSession {
                 }
                 drop(hold);
                 let what = format!(
-                    "copying to {} was not done in {} s; what has arrived is kept, and the copy goes on from \
+                    "copying to {} was not done in {}; what has arrived is kept, and the copy goes on from \
                      there",
                     upload.to,
-                    deadline.as_secs()
+                    duration::written(deadline)
                 );
                 return Err(self.copy_failed(what));
             }
@@ -382,7 +383,7 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
         match ended {
             Ended::Whole if exit == Some(0) => {}
             Ended::Whole => return Err(what(said.text().trim())),
-            Ended::Late { .. } => return Err(what(&format!("not done in {} s", deadline.as_secs()))),
+            Ended::Late { .. } => return Err(what(&format!("not done in {}", duration::written(deadline)))),
             Ended::Died { .. } => return Err(what("the shell that sent the file was killed")),
         }
         let flushed = written.and_then(|()| file.sync_all());

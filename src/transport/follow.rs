@@ -9,6 +9,7 @@ use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Stream};
 use super::runner::{self, Caller};
 use super::session::NodeSession;
 use super::{line, trouble};
+use crate::model::duration;
 use crate::model::host::Become;
 use crate::model::job::Standing;
 use crate::model::name::ClusterName;
@@ -110,7 +111,7 @@ impl NodeSession {
             Ended::Died { noise } if !seen.begun => Err(self.no_shell(&noise)),
             Ended::Died { .. } => Err(self.lost("the shell that followed it was killed")),
             Ended::Late { sent: false, .. } => {
-                let why = format!("it took no program within {} s", deadline.as_secs_f32());
+                let why = format!("it took no program within {}", duration::written(deadline));
                 Err(self.unreachable(trouble::closed(self.place(), &why)))
             }
             Ended::Late { .. } => Ok(Heeded::Late { taken: seen.taken }),

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 
 use super::error::{Kind, Trouble};
 use super::master::reach;
+use crate::model::duration;
 use crate::model::host::{Become, SshTarget};
 
 /// Where a target is, as shown: `ops@10.0.0.13 port 22`.
@@ -100,7 +101,7 @@ fn telling(kind: Kind, said: &[String]) -> String {
 fn words(kind: Kind, target: &SshTarget, said: &[String]) -> Words {
     let by_hand_true = |options: &[&str]| Some(by_hand(target, options, "true"));
     let text = telling(kind, said);
-    let seconds = target.connect_timeout.as_secs();
+    let limit = duration::written(target.connect_timeout);
     match kind {
         Kind::PermissionDenied => {
             Words { text, help: denied_help(target), next: by_hand_true(&["-o", "BatchMode=yes"]) }
@@ -115,9 +116,9 @@ fn words(kind: Kind, target: &SshTarget, said: &[String]) -> Words {
             next: by_hand_true(&["-v"]),
         },
         Kind::TimedOut => Words {
-            text: if said.is_empty() { format!("no answer in {seconds} s") } else { text },
+            text: if said.is_empty() { format!("no answer in {limit}") } else { text },
             help: format!(
-                "the node is down, or something between drops the packets; rollgate waited {seconds} s \
+                "the node is down, or something between drops the packets; rollgate waited {limit} \
                  (`connect_timeout:` in the inventory)"
             ),
             next: by_hand_true(&["-v"]),
@@ -337,7 +338,7 @@ mod tests {
             assert!(!trouble.help.is_empty() && trouble.next.is_some(), "{said}");
         }
         assert_eq!(of_ssh(&target(), "", true).kind, Kind::TimedOut);
-        assert_eq!(of_ssh(&target(), "", true).text, "no answer in 7 s");
+        assert_eq!(of_ssh(&target(), "", true).text, "no answer in 7s");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::model::duration;
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, StepKey};
 use crate::model::state::RunState;
@@ -92,7 +93,8 @@ fn in_flight(face: &Face, moment: &Moment, flight: &Flight, label: usize, copy: 
         }
         None => {
             if let Some(started) = flight.started {
-                let (elapsed, limit) = (words::elapsed(moment.since(started)), words::limit(flight.limit));
+                let (elapsed, limit) =
+                    (words::elapsed(moment.since(started)), duration::written(flight.limit));
                 line.push(Tone::Text, &format!("{elapsed} of {limit}"));
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::condition::{Value, Verdict};
-use crate::model::duration::between;
+use crate::model::duration::{self, between};
 use crate::model::event::Reading;
 use crate::model::name::NodeName;
 
@@ -148,7 +148,7 @@ impl GateView<'_> {
                     Tone::Dim,
                     &match self.watch.every {
                         Duration::ZERO => String::new(),
-                        every => format!(", every {}", words::limit(every)),
+                        every => format!(", every {}", duration::written(every)),
                     },
                 );
             if let (held, wanted @ 2..) = self.watch.steady {
@@ -173,9 +173,10 @@ impl GateView<'_> {
         }
         head.push(Tone::Strong, self.title);
         let (tone, state) = match self.state {
-            GateState::Waiting { waited, limit } => {
-                (Tone::Wait, format!("waiting {} of at most {}", words::elapsed(waited), words::limit(limit)))
-            }
+            GateState::Waiting { waited, limit } => (
+                Tone::Wait,
+                format!("waiting {} of at most {}", words::elapsed(waited), duration::written(limit)),
+            ),
             GateState::Open { after: Some(after) } => {
                 (Tone::Good, format!("open after {}", words::elapsed(after)))
             }
@@ -249,8 +250,11 @@ fn course(watch: &Watch, reading: &Reading, points: &[(Timestamp, f64)]) -> Stri
             (0, _) => trend(points, &reading.needs),
             (readings, _) => {
                 let length = watch.every * readings;
-                let length =
-                    if length.is_zero() { String::new() } else { format!(" ({})", words::limit(length)) };
+                let length = if length.is_zero() {
+                    String::new()
+                } else {
+                    format!(" ({})", duration::written(length))
+                };
                 format!("steady for {}{length}", words::count(readings as usize, "reading"))
             }
         };

@@ -1,5 +1,6 @@
 //! The plan before it runs: the table that is confirmed by the cluster's name, and the report of a dry run.
 
+use crate::model::duration;
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, Plan, PlannedPhase, PlannedStep, Section, Work};
 use crate::model::procedure::{Action, Scope};
@@ -174,7 +175,7 @@ fn batches(sizes: &[usize]) -> String {
 }
 
 fn step_words(step: &PlannedStep) -> String {
-    let limit = words::limit(step.timeout());
+    let limit = duration::written(step.timeout());
     match &step.work {
         Work::Step(inner) => match &inner.action {
             Action::Gate(gate) if gate.checks.is_empty() => format!("question \"{}\"", step.label),
@@ -193,7 +194,7 @@ fn step_words(step: &PlannedStep) -> String {
         },
         Work::PassPoint { .. } => "point of no return".to_owned(),
         Work::Invariants => "invariants on the other nodes".to_owned(),
-        Work::Soak(soak) => format!("soak {}", words::limit(soak.length)),
+        Work::Soak(soak) => format!("soak {}", duration::written(soak.length)),
         Work::Stage | Work::Unstage | Work::VersionRestored => step.label.clone(),
     }
 }

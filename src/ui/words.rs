@@ -62,24 +62,6 @@ pub fn elapsed(duration: Duration) -> String {
     }
 }
 
-/// Words a limit or an interval as somebody would write it in a file: `500ms`, `5s`, `90s`, `30m`, `1h30m`.
-pub fn limit(duration: Duration) -> String {
-    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
-    if millis != 0 {
-        return format!("{}ms", u128::from(seconds) * 1000 + u128::from(millis));
-    }
-    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
-    match (hours, minutes, rest) {
-        (0, 0, rest) => format!("{rest}s"),
-        (0, minutes, 0) => format!("{minutes}m"),
-        (0, 1, rest) => format!("{}s", 60 + rest),
-        (0, minutes, rest) => format!("{minutes}m{rest}s"),
-        (hours, 0, 0) => format!("{hours}h"),
-        (hours, minutes, 0) => format!("{hours}h{minutes}m"),
-        (hours, minutes, rest) => format!("{hours}h{minutes}m{rest}s"),
-    }
-}
-
 /// Words how long something took on the whole: `30 s`, `51 min`, `1 h 12 m`, `2 d 3 h`.
 pub fn total(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -177,11 +159,6 @@ mod tests {
     #[test]
     fn durations() {
         assert_eq!([elapsed(s(48)), elapsed(s(252)), elapsed(s(4320))], ["48s", "4m12", "1h12m"]);
-        assert_eq!(
-            [0, 5, 90, 120, 150, 1800, 3600, 5400, 3661].map(|n| limit(s(n))),
-            ["0s", "5s", "90s", "2m", "2m30s", "30m", "1h", "1h30m", "1h1m1s"]
-        );
-        assert_eq!(limit(Duration::from_millis(1500)), "1500ms");
         assert_eq!(
             [30, 3060, 3590, 4320, 180_000].map(|n| total(s(n))),
             ["30 s", "51 min", "1 h 0 m", "1 h 12 m", "2 d 2 h"]

@@ -237,7 +237,7 @@ fn yes_flag_never_opens_a_closed_gate() {
     unattended(&cluster, &["--yes"])
         .run()
         .code(10)
-        .stderr_has("the gate stayed closed for 1 s: queue on n1: 3 messages, needs <= 0")
+        .stderr_has("the gate stayed closed for 1s: queue on n1: 3 messages, needs <= 0")
         .stderr_has("look at the consumers")
         .stderr_has("start --resume");
     untouched(&cluster);
@@ -247,7 +247,7 @@ fn yes_flag_never_opens_a_closed_gate() {
 #[test]
 fn gate_timeout_flag_counts_instead_of_the_files() {
     let cluster = gated("3", &["timeout: 1h"]);
-    unattended(&cluster, &["--gate-timeout", "1s"]).run().code(10).stderr_has("stayed closed for 1 s");
+    unattended(&cluster, &["--gate-timeout", "1s"]).run().code(10).stderr_has("stayed closed for 1s");
     untouched(&cluster);
 }
 

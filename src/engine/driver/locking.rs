@@ -7,6 +7,7 @@ use crate::engine::lock::{self, Attempt, Heartbeat};
 use crate::engine::opening;
 use crate::engine::{EngineError, contact};
 use crate::journal::Journal;
+use crate::model::duration;
 use crate::model::event::{Event, Goal, Halt, Notice, RunEnd, Stop};
 use crate::model::fence::{Fence, span};
 use crate::model::name::NodeName;
@@ -71,7 +72,8 @@ impl<J: Journal> Driver<J> {
             let waited = begun.elapsed();
             let patience = state.request.lock.wait.unwrap_or_default();
             if waited >= patience {
-                let asked = state.request.lock.wait.map(|wait| format!("; waited {}", span(wait)));
+                let asked =
+                    state.request.lock.wait.map(|wait| format!("; waited {}", duration::written(wait)));
                 let why = format!("{why}{}", asked.unwrap_or_default());
                 let stop = Stop { halt: Halt::Held, why, key: None };
                 return Err(Refused { stop, by: Some((node, *fence)) });
@@ -84,7 +86,7 @@ impl<J: Journal> Driver<J> {
                 let text = format!(
                     "waiting for the lock, {} of {}: {why}; Ctrl-C leaves",
                     span(waited),
-                    span(patience)
+                    duration::written(patience)
                 );
                 self.desk.notify(Notice::Said { node: None, text });
                 said = Some((Instant::now(), node, holder));

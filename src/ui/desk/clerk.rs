@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use crate::model::duration;
 use crate::model::event::{Control, Decision, Event, Inquiry, Notice, Question, Record, Report};
 use crate::model::plan::StepKey;
 use crate::model::state::RunState;
@@ -306,7 +307,7 @@ impl Clerk {
         let text = format!(
             "waiting {} of at most {}: {}",
             words::elapsed(waiting.waited),
-            words::limit(waiting.limit),
+            duration::written(waiting.limit),
             gate::one_line(waiting.watch.readings(), &key.node)
         );
         self.say(key, Sign::Waiting, &text);

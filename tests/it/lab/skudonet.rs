@@ -287,7 +287,7 @@ fn skudonet_stops_before_the_master_where_the_backup_misbehaves() {
 
     // It never ends.
     lab.misbehave(BACKUP, "hangs");
-    lab.resume().run().code(20).stderr_has("8 s").stderr_has(RESUME);
+    lab.resume().run().code(20).stderr_has("8s").stderr_has(RESUME);
     untouched(&lab);
 
     // What was ended in the middle wants the operator first; dpkg says what he is to type.
