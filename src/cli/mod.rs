@@ -231,7 +231,7 @@ pub struct Start {
     pub detailed_exitcode: bool,
 
     /// Go on with the run that stopped
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub resume: bool,
 
     /// With --resume: take over a run from what its nodes keep

@@ -2,22 +2,27 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::context::Context;
 use super::files::Files;
 use super::invocation::{request, secrets};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, finding};
 use super::start::imagined;
 use crate::cli::Check;
+use crate::config::{Loaded, Mistake};
 use crate::engine::pool::Pool;
 use crate::engine::{NodeSurvey, Screen, Site, survey};
 use crate::exit::Exit;
 use crate::model::event::Goal;
 use crate::model::name::NodeName;
 use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::error;
 use crate::ui::ink::{Line, Sign, Tone, paint};
-use crate::ui::next;
-use crate::ui::status::LockView;
+use crate::ui::next::{self, Next};
+use crate::ui::status::{LockView, lock_object};
+use crate::ui::terminal::{Face, Format};
 use crate::ui::words;
 use crate::ui::write;
 
@@ -26,62 +31,127 @@ pub(super) fn run(context: &Context, flags: &Check) -> Result<Exit, Refusal> {
     let files = if flags.syntax_only { Files::read(context)? } else { Files::load(context)? };
     let (mistakes, warnings) = files.findings();
     if let Some(mistakes) = mistakes {
-        // Whoever puts the files right does so once.
-        let face = &context.style.err;
-        for warning in &warnings {
-            write::to_stderr(&paint(face, &error::rendered(face, &warning.warning(!face.unicode), &[])));
-        }
-        return Err(mistakes.into());
+        return Err(Refusal::from(mistakes).warnings(warnings));
     }
-    let loaded = &files.loaded;
-    let face = &context.style.out;
-    let nodes = loaded.inventory.nodes.len();
-    let mut lines = vec![Line::of(
-        face,
-        &format!(
-            "{}: {}, {}",
-            loaded.inventory.cluster,
-            if nodes == 0 { "no nodes".to_owned() } else { words::count(nodes, "node") },
-            words::count(loaded.procedure.phases.len(), "phase"),
-        ),
-    )];
-    super::print(&paint(face, &lines))?;
-    for warning in &warnings {
-        let lines = error::rendered(face, &warning.warning(!face.unicode), &[]);
+    let is_json = context.style.format == Format::Json;
+    if !is_json {
+        let face = &context.style.out;
+        let mut lines = vec![heading(face, &files)];
+        for warning in &warnings {
+            lines.extend(error::rendered(face, &warning.warning(!face.unicode), &[]));
+        }
         super::print(&paint(face, &lines))?;
     }
-    if flags.syntax_only {
-        return Ok(Exit::Done);
+    let found = if flags.syntax_only { None } else { Some(Found::of(context, &files)?) };
+    let exit = found.as_ref().map_or(Exit::Done, Found::exit);
+    let next = match exit {
+        Exit::Done => Vec::new(),
+        _ => vec![context.command(&["check"], "look again, once that is put right")],
+    };
+    if is_json {
+        super::print_document(&document(&files, &warnings, found.as_ref(), exit, &next))?;
+    } else if let Some(found) = &found {
+        super::print(&paint(&context.style.out, &found.lines(&context.style.out)))?;
     }
-    lines.clear();
-    let answers = Context::runtime()?.block_on(reach(context, &files))?;
-    let mut exit = Exit::Done;
-    for answer in &answers {
-        let (sign, text) = words_of(answer);
-        if sign == Sign::Failed {
-            exit =
-                exit.worst(if answer.unreachable.is_some() { Exit::Unreachable } else { Exit::CheckFailed });
-        }
-        let line = Line::new(face)
-            .tone(sign.tone(), sign.on(face))
-            .text(" ")
-            .tone(Tone::Strong, answer.node.as_str());
-        lines.push(line.text("  ").text(&text).fit(face));
-        if let Some(help) = answer.unreachable.as_ref().and_then(|failure| failure.help.as_ref()) {
-            lines.push(Line::of(face, "    ").tone(Tone::Dim, help).fit(face));
-        }
-    }
-    if let Some(lock) = held(&files, &answers)? {
-        let text = format!("{} is {}", lock.node, lock.fence.sentence());
-        lines.push(Line::new(face).tone(Tone::Wait, &text).fit(face));
-    }
-    super::print(&paint(face, &lines))?;
     if exit != Exit::Done {
         let err = &context.style.err;
-        let again = context.command(&["check"], "look again, once that is put right");
-        write::to_stderr(&paint(err, &next::lines(err, &[again])));
+        write::to_stderr(&paint(err, &next::lines(err, &next)));
     }
     Ok(exit)
+}
+
+fn heading(face: &Face, files: &Files) -> Line {
+    let loaded = &files.loaded;
+    let nodes = match loaded.inventory.nodes.len() {
+        0 => "no nodes".to_owned(),
+        nodes => words::count(nodes, "node"),
+    };
+    let phases = words::count(loaded.procedure.phases.len(), "phase");
+    Line::of(face, &format!("{}: {nodes}, {phases}", loaded.inventory.cluster))
+}
+
+/// What the nodes said.
+struct Found {
+    answers: Vec<NodeSurvey>,
+    lock: Option<LockView>,
+}
+
+impl Found {
+    fn of(context: &Context, files: &Files) -> Result<Self, Refusal> {
+        let answers = Context::runtime()?.block_on(reach(context, files))?;
+        let lock = held(files, &answers)?;
+        Ok(Self { answers, lock })
+    }
+
+    fn exit(&self) -> Exit {
+        self.answers.iter().fold(Exit::Done, |exit, answer| match (&answer.unreachable, &answer.version) {
+            (Some(_), _) => exit.worst(Exit::Unreachable),
+            (None, Some(Err(_))) => exit.worst(Exit::CheckFailed),
+            (None, _) => exit,
+        })
+    }
+
+    fn lines(&self, face: &Face) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for answer in &self.answers {
+            let (sign, text) = words_of(answer);
+            let line = Line::new(face)
+                .tone(sign.tone(), sign.on(face))
+                .text(" ")
+                .tone(Tone::Strong, answer.node.as_str());
+            lines.push(line.text("  ").text(&text).fit(face));
+            if let Some(help) = answer.unreachable.as_ref().and_then(|failure| failure.help.as_ref()) {
+                lines.push(Line::of(face, "    ").tone(Tone::Dim, help).fit(face));
+            }
+        }
+        if let Some(lock) = &self.lock {
+            let text = format!("{} is {}", lock.node, lock.fence.sentence());
+            lines.push(Line::new(face).tone(Tone::Wait, &text).fit(face));
+        }
+        lines
+    }
+}
+
+/// The whole of it for a program. Files that cannot be used are an error and have its document.
+fn document(
+    files: &Files,
+    warnings: &[Mistake],
+    found: Option<&Found>,
+    exit: Exit,
+    next: &[Next],
+) -> serde_json::Value {
+    let Loaded { inventory, procedure, inventory_source, procedure_source } = &files.loaded;
+    let node = |answer: &NodeSurvey| {
+        let (version, unreadable) = match &answer.version {
+            Some(Ok(version)) => (Some(version), None),
+            Some(Err(failure)) => (None, Some(failure)),
+            None => (None, None),
+        };
+        let failure = answer.unreachable.as_ref().or(unreadable);
+        json!({
+            "name": answer.node,
+            "reachable": answer.unreachable.is_none(),
+            "os": answer.os,
+            "version": version,
+            "staged": answer.staged,
+            "error": failure.map(|failure| &failure.message),
+            "help": failure.and_then(|failure| failure.help.as_ref()),
+        })
+    };
+    json!({
+        "format": "rollgate/check",
+        "format_version": VERSION,
+        "rollgate": ROLLGATE,
+        "cluster": inventory.cluster,
+        "inventory": { "path": inventory_source.path(), "sha256": inventory_source.sha256() },
+        "procedure": { "path": procedure_source.path(), "sha256": procedure_source.sha256() },
+        "phases": procedure.phases.len(),
+        "exit_code": exit.number(),
+        "findings": warnings.iter().map(|warning| finding("warning", warning)).collect::<Vec<_>>(),
+        "nodes": found.map(|found| found.answers.iter().map(node).collect::<Vec<_>>()),
+        "lock": found.and_then(|found| found.lock.as_ref()).map(lock_object),
+        "next": document::next(next),
+    })
 }
 
 /// The lock that would keep a run of this machine out.

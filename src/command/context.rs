@@ -14,7 +14,7 @@ use crate::model::duration;
 use crate::model::event::{LockTerms, Operator, RunId};
 use crate::ui::narrate::Loudness;
 use crate::ui::next::Next;
-use crate::ui::terminal::{ColorChoice, OutputChoice, Style, Wishes};
+use crate::ui::terminal::{ColorChoice, Format, OutputChoice, Style, Wishes};
 use crate::ui::write;
 
 /// The surroundings of an invocation.
@@ -64,6 +64,13 @@ impl Context {
             by: operator(),
             args: std::env::args().skip(1).collect(),
             inventory: global.inventory.clone(),
+        }
+    }
+
+    /// A script or a manual page is a format of its own: `-o json` leaves it as it is.
+    pub(super) fn print_text(&mut self) {
+        if self.style.format == Format::Json {
+            self.style.format = Format::Plain;
         }
     }
 

@@ -19,7 +19,7 @@ use crate::model::forecast::{Forecast, Outlook, TurnForecast};
 use crate::model::name::NodeName;
 use crate::model::plan::{Plan, Section};
 use crate::transport::{Dialer, ReadOnlyConnector};
-use crate::ui::escape;
+use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::ink::paint;
 use crate::ui::moment::Moment;
 use crate::ui::narrate::Loudness;
@@ -59,7 +59,7 @@ pub(super) async fn run(
         refused.push(format!("run {} is unfinished; start would refuse until it is ended", latest.state.run));
         exit = exit.worst(Exit::Held);
     }
-    if context.loudness == Loudness::Quiet && exit == Exit::Done {
+    if context.loudness == Loudness::Quiet && exit == Exit::Done && context.style.format != Format::Json {
         return Ok(exit);
     }
     let prospects = prospects(&found);
@@ -75,7 +75,7 @@ pub(super) async fn run(
         next: &next,
     };
     let text = match context.style.format {
-        Format::Json => format!("{}\n", escape::json(&format!("{:#}", document(&plan, &found, exit)))),
+        Format::Json => document::text(&told(&plan, &found, &report)),
         Format::Human | Format::Plain => {
             paint(&context.style.out, &dry_run(&context.style.out, &Moment::current(), &report))
         }
@@ -120,7 +120,8 @@ fn add(prospect: &mut Prospect, turn: &TurnForecast) {
     }
 }
 
-fn document(plan: &Plan, found: &Forecast, exit: Exit) -> serde_json::Value {
+fn told(plan: &Plan, found: &Forecast, report: &DryRun<'_>) -> serde_json::Value {
+    let moment = Moment::current();
     let steps = |turn: &TurnForecast| -> Vec<serde_json::Value> {
         turn.steps
             .iter()
@@ -128,7 +129,8 @@ fn document(plan: &Plan, found: &Forecast, exit: Exit) -> serde_json::Value {
                 let (outlook, why) = word(&step.outlook);
                 serde_json::json!({
                     "key": step.key, "label": step.label, "section": step.section.to_string(),
-                    "outlook": outlook, "why": why, "readings": step.readings,
+                    "outlook": outlook, "why": why,
+                    "readings": step.readings.iter().map(|one| document::reading(&moment, one)).collect::<Vec<_>>(),
                 })
             })
             .collect()
@@ -143,9 +145,13 @@ fn document(plan: &Plan, found: &Forecast, exit: Exit) -> serde_json::Value {
         })
         .collect();
     serde_json::json!({
-        "format": "rollgate/dry-run", "format_version": "1.0", "rollgate": env!("CARGO_PKG_VERSION"),
-        "cluster": plan.cluster, "to": plan.to, "exit_code": exit.number(),
-        "refused": found.refused.as_ref().map(|stop| &stop.why), "turns": turns,
+        "format": "rollgate/dry-run", "format_version": VERSION, "rollgate": ROLLGATE,
+        "read_at": moment.iso(moment.now),
+        "cluster": plan.cluster,
+        "inventory": { "path": plan.sources.inventory, "sha256": plan.sources.inventory_sha256 },
+        "procedure": { "path": plan.sources.procedure, "sha256": plan.sources.procedure_sha256 },
+        "to": plan.to, "exit_code": report.exit_code,
+        "refused": report.refused, "turns": turns, "next": document::next(report.next),
     })
 }
 

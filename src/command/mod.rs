@@ -21,21 +21,26 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
 
 use clap::CommandFactory as _;
+use serde_json::Value as Json;
 
 use crate::cli::{Cli, Verb};
 use crate::exit::Exit;
+use crate::ui::document::{self, Problem};
 use crate::ui::error;
 use crate::ui::ink::paint;
 use crate::ui::next::Next;
 use crate::ui::terminal::{Restore, Style, Wishes};
 use crate::ui::write;
 use context::Context;
-use refusal::Refusal;
+use refusal::{Refusal, suggested};
 
 /// Runs one verb.
 pub fn run(cli: &Cli) -> Exit {
     no_core_dumps();
-    let context = Context::of(&cli.global);
+    let mut context = Context::of(&cli.global);
+    if matches!(cli.verb, Verb::Completions(_) | Verb::Man(_)) {
+        context.print_text();
+    }
     let _restore = Restore::on_drop(&context.style);
     let done = match &cli.verb {
         Verb::Stage(flags) => stage::run(&context, flags),
@@ -49,7 +54,11 @@ pub fn run(cli: &Cli) -> Exit {
             Ok(page) if std::io::stdout().is_terminal() => read(&page.text),
             Ok(page) => print(&page.text),
             Err(pages) => Err(Refusal::input(format!("there is no page `{}`", flags.page))
-                .help(format!("pages: {}", pages.join(", ")))
+                .help(suggested(
+                    &format!("rollgate-{}", flags.page),
+                    "pages",
+                    &pages.iter().map(String::as_str).collect::<Vec<_>>(),
+                ))
                 .next(context.command(&["man"], "the first page"))),
         },
     };
@@ -70,8 +79,34 @@ pub fn unparsed(unfit: &clap::Error) -> Exit {
     let next = Next::new(&words, "every flag, with examples");
     let face = &Style::detect(&Wishes::default()).err;
     let text = unfit.render().to_string();
-    write::to_stderr(&paint(face, &error::rendered(face, text.trim_end(), &[next])));
+    write::to_stderr(&paint(face, &error::rendered(face, text.trim_end(), std::slice::from_ref(&next))));
+    if wants_a_document() {
+        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let help = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+        let error = Problem {
+            exit_code: Exit::Input.number(),
+            error: what.to_owned(),
+            help: help.map(str::to_owned).collect(),
+            next: vec![next],
+            ..Problem::default()
+        };
+        // Nothing can be told to anybody when the stream is closed.
+        let _ = print_document(&error.document());
+    }
     Exit::Input
+}
+
+/// Whether a command line that is none asks for JSON all the same: whoever reads it is a program.
+fn wants_a_document() -> bool {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let pair = words.windows(2).any(|pair| matches!(&*pair[0], "-o" | "--output") && pair[1] == "json");
+    let joined = words.iter().any(|word| matches!(&**word, "-ojson" | "-o=json" | "--output=json"));
+    pair || joined || std::env::var("ROLLGATE_OUTPUT").is_ok_and(|style| style == "json")
+}
+
+/// Prints a document for a program.
+fn print_document(document: &Json) -> Result<Exit, Refusal> {
+    print(&document::text(document))
 }
 
 fn print(text: &str) -> Result<Exit, Refusal> {

@@ -10,7 +10,7 @@ use super::adopt::adopt;
 use super::context::Context;
 use super::files::Files;
 use super::invocation::{Begin, execute, request, secrets};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, suggested};
 use super::runs::{Recorded, recorded, trusted, unfinished};
 use super::stage::is_same;
 use crate::cli::{Consent, Start};
@@ -109,7 +109,7 @@ fn known_gates(files: &Files, flags: &Start) -> Result<(), Refusal> {
     for asked in &flags.overrides {
         if !gates.contains(&asked.gate.as_str()) {
             return Err(Refusal::input(format!("no gate is called `{}`", asked.gate))
-                .help(format!("gates and manual steps: {}", gates.join(", ")))
+                .help(suggested(asked.gate.as_str(), "gates and manual steps", &gates))
                 .standing("nothing was done"));
         }
     }

@@ -21,7 +21,7 @@ use crate::model::name::NodeName;
 use crate::model::plan::Plan;
 use crate::model::state::{RunState, RunStatus};
 use crate::transport::{Dialer, ReadOnlyConnector};
-use crate::ui::escape;
+use crate::ui::document;
 use crate::ui::ink::{Line, Tone, paint};
 use crate::ui::moment::Moment;
 use crate::ui::next::Next;
@@ -126,10 +126,15 @@ async fn build(
         Some(end @ RunEnd::Stopped(_)) => Some(exit_of(end).number()),
         _ => None,
     });
+    let dead = latest.as_ref().is_some_and(|latest| latest.state.end.is_none()) && !at_work;
+    let flaw = latest.as_ref().and_then(|latest| latest.flaw.as_ref());
     let around = Circumstances {
         observed,
         offline: flags.offline,
-        lock: lock.clone(),
+        from_nodes: flags.from_nodes,
+        at_work,
+        notes: notes(flaw, rebuilt.as_ref(), holder.as_ref(), dead, lock.as_ref()),
+        lock,
         directory: latest.as_ref().and_then(|latest| latest.directory.clone()),
         program: context.program(),
         exit_code: stopped,
@@ -138,7 +143,6 @@ async fn build(
         Some(latest) => StatusView::of_run(&latest.state, &around),
         None => StatusView::of_plan(&plan, &around),
     };
-    let dead = latest.as_ref().is_some_and(|latest| latest.state.end.is_none()) && !at_work;
     if dead {
         view.next = after_a_death(context, rebuilt.as_ref());
     }
@@ -146,16 +150,13 @@ async fn build(
     let face = &context.style.out;
     let mut lines = match context.style.format {
         Format::Json => {
-            let document = format!("{:#}", document(&moment, &view, stopped));
-            return Ok((format!("{}\n", escape::json(&document)), exit, at_work));
+            return Ok((document::text(&document(&moment, &view, stopped)), exit, at_work));
         }
         Format::Human => human(face, &moment, &view),
         Format::Plain => plain(&moment, &view, stopped),
     };
     let at = 1.min(lines.len());
-    let flaw = latest.as_ref().and_then(|latest| latest.flaw.as_ref());
-    let notes = notes(flaw, rebuilt.as_ref(), holder.as_ref(), dead, lock.as_ref());
-    lines.splice(at..at, notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text).fit(face)));
+    lines.splice(at..at, view.notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text).fit(face)));
     Ok((paint(face, &lines), exit, at_work))
 }
 

@@ -169,7 +169,8 @@ impl JournalError {
             }
             Self::NoSuchRun { known, .. } => match known.as_slice() {
                 [] => "there is no run yet; rollgate stage begins one".to_owned(),
-                [.., last] => format!("the latest run is {last}"),
+                [last] => format!("the only run is {last}"),
+                [.., before, last] => format!("the latest runs are {before} and {last}"),
             },
             Self::Damaged { path, .. } => {
                 let run = quoted(path.parent().unwrap_or(path));

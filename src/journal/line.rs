@@ -150,7 +150,7 @@ mod tests {
         let (first, chain) = Chain::default().encode(&phase(0), AT).unwrap();
         let (second, _) = chain.encode(&phase(1), AT).unwrap();
         let event =
-            |n| format!(r#""at":"1970-01-01T00:00:00Z","event":{{"PhaseStarted":{{"phase":{n}}}}},"crc":""#);
+            |n| format!(r#""at":"1970-01-01T00:00:00Z","event":{{"phase_started":{{"phase":{n}}}}},"crc":""#);
         assert!(first.starts_with(&format!(r#"{{"n":0,"v":1,{}"#, event(0))), "{first}");
         assert!(second.starts_with(&format!(r#"{{"n":1,{}"#, event(1))), "{second}");
     }

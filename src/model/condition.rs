@@ -3,12 +3,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::template::{Template, Vars};
 
 /// How a check's output is read.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Form {
     /// Standard output is one number.
     Number,
@@ -27,7 +29,8 @@ pub enum Form {
 }
 
 /// One requirement; all of a condition's must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Test {
     /// The value is this one. Numbers compare as numbers.
     Equals(Template),
@@ -56,7 +59,7 @@ pub enum Test {
 }
 
 /// What is read, and what must hold of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Condition {
     /// How the output is read.
     pub form: Form,
@@ -66,7 +69,8 @@ pub struct Condition {
 }
 
 /// A value as read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Value {
     /// A finite number.
     Number(f64),
@@ -92,7 +96,8 @@ pub struct Answer<'a> {
 }
 
 /// The three results of a check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every test holds.
     Holds,

@@ -6,30 +6,36 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::duration;
 use super::event::{Operator, RunId};
 
 /// A holder that has been silent for less than this is alive, as far as anybody can tell.
 pub const STALE_AFTER: Duration = Duration::from_mins(1);
 
 /// A lock as a node shows it. Every word in it was written by somebody, perhaps on another machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fence {
     /// Its number on this node.
     pub epoch: u64,
     /// Whose it is.
     pub owner: FenceOwner,
     /// How long ago it was taken, by the node's clock.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub age: Duration,
     /// How long ago its holder last gave a sign of life, by the node's clock.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub seen: Duration,
     /// How its invocation ended; `None` while it lasts, or after it died.
     pub ended: Option<FenceEnd>,
 }
 
 /// Whose a lock is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FenceOwner {
     /// The run it was taken for.
     pub run: RunId,
@@ -47,7 +53,8 @@ pub struct FenceOwner {
 }
 
 /// What an invocation leaves behind with its lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum FenceEnd {
     /// The run is over: the node is free.
     Released,
@@ -71,7 +78,7 @@ impl FenceEnd {
 }
 
 /// A lock that was taken from its holder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Broken {
     /// Why, in the words of the one who did it.
     pub reason: String,

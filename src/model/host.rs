@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::duration;
+
 /// The way to a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Connection {
     /// Over SSH, through the operator's own `ssh`.
     Ssh(SshTarget),
@@ -15,7 +19,7 @@ pub enum Connection {
 }
 
 /// What `ssh` is told; everything absent comes from `~/.ssh/config`, as with ssh itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SshTarget {
     /// Host name or address; checked by [`host_is_safe`] when it enters.
     pub host: String,
@@ -34,13 +38,18 @@ pub struct SshTarget {
     /// Whether an unknown host key is accepted and kept. A changed key is refused in any case.
     pub accept_new_host_keys: bool,
     /// How long the connection may take to be made.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub connect_timeout: Duration,
     /// How long the node may be out of contact while a step runs there.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub reconnect_timeout: Duration,
 }
 
 /// How commands gain the rights they need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Become {
     /// As the login user.
     #[default]
@@ -52,7 +61,8 @@ pub enum Become {
 }
 
 /// Which shell reads a script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Shell {
     /// `sh -eu`.
     #[default]

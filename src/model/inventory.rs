@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::host::{Become, Connection};
@@ -51,7 +52,8 @@ pub struct Node {
 }
 
 /// Where a secret comes from. It is fetched once when a run starts and never stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// An environment variable of the operator.
     Env(String),

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,7 +17,7 @@ use super::procedure::{Action, Check, CheckRef, Guard, PointOfNoReturn, Scope, S
 use super::template::Vars;
 
 /// What a run executes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// The cluster.
     pub cluster: ClusterName,
@@ -49,7 +50,7 @@ pub struct Plan {
 }
 
 /// The files of which a plan was made, to notice that they changed since.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sources {
     /// The inventory file.
     pub inventory: PathBuf,
@@ -62,7 +63,7 @@ pub struct Sources {
 }
 
 /// A node with everything that is known of it beforehand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedNode {
     /// Its name.
     pub name: NodeName,
@@ -79,7 +80,7 @@ pub struct PlannedNode {
 }
 
 /// A role with its set resolved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedRole {
     /// The question.
     pub check: Check,
@@ -90,7 +91,7 @@ pub struct PlannedRole {
 }
 
 /// A file that is copied to nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedArtifact {
     /// The file on the operator's machine.
     pub source: PathBuf,
@@ -105,7 +106,7 @@ pub struct PlannedArtifact {
 }
 
 /// A phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedPhase {
     /// Its name as shown.
     pub name: String,
@@ -134,7 +135,8 @@ pub struct PlannedPhase {
 }
 
 /// The shapes of a phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum PhaseKind {
     /// Copies artifacts to all nodes and runs `stage:` steps; restarts nothing.
     Staging,
@@ -145,7 +147,8 @@ pub enum PhaseKind {
 }
 
 /// The part of a turn in which a step stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Section {
     /// Before a restart of anything: copies, image pulls.
     Stage,
@@ -187,7 +190,7 @@ impl fmt::Display for Section {
 }
 
 /// A step's name within a plan: `brokers.upgrade.1`. Stable, and fit for file names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct StepId(String);
 
@@ -210,7 +213,7 @@ impl fmt::Display for StepId {
 }
 
 /// One step of one node: the word for it in the journal, on screens, in file names and on nodes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepKey {
     /// Whose turn it belongs to.
@@ -242,7 +245,7 @@ impl From<StepKey> for String {
 }
 
 /// A step in its place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedStep {
     /// Its name within the plan.
     pub id: StepId,
@@ -255,7 +258,8 @@ pub struct PlannedStep {
 }
 
 /// What a planned step does: something written in the procedure, or something that follows from it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Work {
     /// A step of the procedure.
     Step(Box<Step>),

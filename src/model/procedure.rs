@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
+use super::duration;
 use super::host::{Become, Shell};
 use super::name::{CheckName, GroupName, NodeName, PhaseName, RoleName, StepName, VarName};
 use super::selector::Selector;
@@ -41,7 +43,7 @@ pub struct Procedure {
 }
 
 /// A script and how it is run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Script {
     /// The body, byte for byte.
     pub body: String,
@@ -52,7 +54,8 @@ pub struct Script {
 }
 
 /// Which machine a step or check is asked of or runs on.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Target {
     /// The node whose turn it is; in a single phase the operator's machine.
     #[default]
@@ -70,7 +73,7 @@ pub enum Target {
 }
 
 /// A read-only question with the condition that must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What it is called: its own name, or that of the step in which it stands.
     pub label: String,
@@ -89,11 +92,14 @@ pub struct Check {
     /// Names of the columns of a `lines` value; `None` is not shown.
     pub columns: Vec<Option<String>>,
     /// How long one reading may take.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub timeout: Duration,
 }
 
 /// A check by name, or written in place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum CheckRef {
     /// Named under `checks:`.
     Named(CheckName),
@@ -113,7 +119,7 @@ pub struct Role {
 }
 
 /// When its check holds there is no run at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Guard {
     /// The check; asked of every node unless it says `on:`.
     pub check: CheckRef,
@@ -195,18 +201,22 @@ pub enum BatchSize {
 }
 
 /// A time during which checks must keep holding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Soak {
     /// How long.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub length: Duration,
     /// How often they are asked.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub every: Duration,
     /// The checks.
     pub checks: Vec<CheckRef>,
 }
 
 /// A mark after which rollback is refused, unless it is said to be possible all the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PointOfNoReturn {
     /// What it means to pass it.
     pub text: Template,
@@ -215,7 +225,7 @@ pub struct PointOfNoReturn {
 }
 
 /// Whether a step or phase is done, by the value of a variable or capture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct When {
     /// The variable.
     pub var: VarName,
@@ -224,7 +234,7 @@ pub struct When {
 }
 
 /// One thing done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Its name; gates and manual steps always have one.
     pub name: Option<StepName>,
@@ -233,6 +243,8 @@ pub struct Step {
     /// Where it is done.
     pub on: Target,
     /// How long it may take; per attempt.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub timeout: Duration,
     /// How often it is tried again after a failure, without asking.
     pub retries: u32,
@@ -254,7 +266,7 @@ pub struct Step {
 }
 
 /// What a step says for the case that it began and nobody can tell how it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct IfUnknown {
     /// Restarting its machine is what it is for: after a new boot it is done.
     pub reboots: bool,
@@ -265,7 +277,8 @@ pub struct IfUnknown {
 }
 
 /// The end of a temporary change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Of the node's turn.
     Node,
@@ -276,7 +289,8 @@ pub enum Scope {
 }
 
 /// How a step is undone, on the machine where it was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Undo {
     /// By a script.
     Run(Script),
@@ -285,7 +299,8 @@ pub enum Undo {
 }
 
 /// The eight kinds of step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// A script that changes something.
     Run(Run),
@@ -306,7 +321,7 @@ pub enum Action {
 }
 
 /// A script that changes something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// The script.
     pub script: Script,
@@ -325,20 +340,24 @@ pub struct Run {
 }
 
 /// Checks watched while a step runs; the operator is asked when one stops holding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct During {
     /// How often.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub every: Duration,
     /// The checks.
     pub checks: Vec<CheckRef>,
 }
 
 /// A check asked again until it holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wait {
     /// The check.
     pub check: CheckRef,
     /// How often.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub every: Duration,
     /// How many readings in a row must hold.
     pub steady: u32,
@@ -356,7 +375,7 @@ pub struct Wait {
 }
 
 /// Checks plus a question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gate {
     /// All must hold for the gate to be open. None: a plain question.
     pub checks: Vec<CheckRef>,
@@ -365,13 +384,15 @@ pub struct Gate {
     /// How many readings in a row must hold.
     pub steady: u32,
     /// How often it is read.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub every: Duration,
     /// Whether the cluster's name must be typed.
     pub typed: bool,
 }
 
 /// Something that only a human can do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Manual {
     /// What to do.
     pub text: Template,
@@ -380,7 +401,7 @@ pub struct Manual {
 }
 
 /// A file to the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Put {
     /// The file here; relative paths start at the procedure's directory.
     pub source: Template,
@@ -391,7 +412,7 @@ pub struct Put {
 }
 
 /// A file from the node, into the run's directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Get {
     /// The absolute path there.
     pub from: Template,
@@ -400,7 +421,7 @@ pub struct Get {
 }
 
 /// A value kept for later steps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Capture {
     /// The variable.
     pub name: VarName,

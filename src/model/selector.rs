@@ -1,12 +1,13 @@
 //! Which nodes are meant: groups, names and globs; `!x` leaves out; a list is their union in order.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::Inventory;
 use super::name::NodeName;
 
 /// A list of terms, as written in `nodes:`, `of:` and `--limit`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Selector(pub Vec<String>);
 

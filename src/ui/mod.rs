@@ -7,6 +7,7 @@ pub mod after;
 pub mod block;
 pub mod desk;
 pub mod dialog;
+pub mod document;
 pub mod error;
 pub mod escape;
 pub mod gate;

@@ -211,7 +211,7 @@ fn a_newer_journal_is_shown_and_never_written() {
     let state = TempDir::new().unwrap();
     let run = new_run(state.path());
     run.create_journal().unwrap();
-    let body = r#"{"n":0,"v":2,"at":"2026-11-21T09:14:02Z","event":{"PhaseStarted":{"phase":7}}"#;
+    let body = r#"{"n":0,"v":2,"at":"2026-11-21T09:14:02Z","event":{"phase_started":{"phase":7}}"#;
     let line = format!("{body},\"crc\":\"{:08x}\"}}\n", crc32fast::hash(body.as_bytes()));
     fs::write(run.journal_path(), &line).unwrap();
 

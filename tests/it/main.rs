@@ -29,6 +29,8 @@ mod lock;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod output;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod resume;

@@ -72,7 +72,7 @@ fn batches_grow_and_none_begins_before_the_last_ended() {
     }
     assert_eq!(log.len(), from);
     let sizes: Vec<_> =
-        cluster.events("BatchFormed").iter().map(|event| event["nodes"].as_array().unwrap().len()).collect();
+        cluster.events("batch_formed").iter().map(|event| event["nodes"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [1, 2, 5]);
 }
 
@@ -101,7 +101,7 @@ fn the_nodes_of_a_batch_are_at_work_at_the_same_time() {
         .procedure(&procedure)
         .build();
     cluster.start(&[]).run().code(0);
-    let batches: Vec<_> = cluster.events("BatchFormed").iter().map(|event| event["nodes"].clone()).collect();
+    let batches: Vec<_> = cluster.events("batch_formed").iter().map(|event| event["nodes"].clone()).collect();
     assert_eq!(batches, [serde_json::json!(["n1", "n2"]), serde_json::json!(["n3", "n4"])]);
 }
 

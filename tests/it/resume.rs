@@ -84,7 +84,7 @@ impl Prefix {
         let undo = |line: &str| line.replacen(' ', " undo ", 1);
         for record in records {
             let (name, fields) = record["event"].as_object().unwrap().iter().next().unwrap();
-            if !matches!(name.as_str(), "StepStarted" | "StepEnded" | "UndoStarted" | "UndoEnded") {
+            if !matches!(name.as_str(), "step_started" | "step_ended" | "undo_started" | "undo_ended") {
                 continue;
             }
             let line = logged(labels, &fields["key"]);
@@ -93,18 +93,18 @@ impl Prefix {
                 continue;
             }
             match name.as_str() {
-                "StepStarted" => {
+                "step_started" => {
                     if all.contains_key(&undo(&line)) {
                         prefix.in_force.insert(undo(&line));
                     }
                     prefix.under_way.insert(line);
                 }
-                "StepEnded" => {
-                    assert_eq!(fields["outcome"], "Done");
+                "step_ended" => {
+                    assert_eq!(fields["outcome"], "done");
                     prefix.under_way.remove(&line);
                     prefix.done.insert(line);
                 }
-                "UndoStarted" => {
+                "undo_started" => {
                     prefix.in_force.remove(&undo(&line));
                     prefix.undo_under_way = true;
                 }
@@ -120,7 +120,7 @@ impl Prefix {
 
 /// The labels of all steps by their ids, from the plan in the first record.
 fn labels(opened: &Value) -> BTreeMap<String, String> {
-    let phases = opened["event"]["RunOpened"]["plan"]["phases"].as_array().unwrap();
+    let phases = opened["event"]["run_opened"]["plan"]["phases"].as_array().unwrap();
     let steps = phases.iter().flat_map(|phase| {
         ["before", "steps", "rollback"].into_iter().flat_map(|part| phase[part].as_array().unwrap())
     });

@@ -75,7 +75,7 @@ fn a_leader_that_stays_is_the_very_last() {
     let order: Vec<&str> =
         log.iter().filter_map(|line| line.split_once(" drain").map(|(node, _)| node)).collect();
     assert_eq!(order, ["n1", "n3", "n4", "n5", "n2"]);
-    let rolling = cluster.events("BatchFormed").into_iter().filter(|batch| batch["phase"] == 0);
+    let rolling = cluster.events("batch_formed").into_iter().filter(|batch| batch["phase"] == 0);
     assert_eq!(rolling.filter(|batch| batch["last"] == serde_json::json!(["n2"])).count(), 5);
 }
 

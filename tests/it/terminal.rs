@@ -94,7 +94,7 @@ fn after_a_failure_the_step_is_taken_as_done_for_a_reason() {
     choose(&mut terminal, 2);
     terminal.expect("Reason, for the report: ").send("installed by hand\n").ends_with(0);
     assert_eq!(cluster.effects(), ["n1 out", "n1 in", "n2 out", "n2 upgrade", "n2 in"]);
-    assert_eq!(cluster.records(&["Answered", "MarkDone", "installed by hand"]).len(), 1);
+    assert_eq!(cluster.records(&["answered", "mark_done", "installed by hand"]).len(), 1);
     whole(&terminal);
 }
 

@@ -199,7 +199,7 @@ impl Project {
         else {
             return false;
         };
-        let phases = opened["event"]["RunOpened"]["plan"]["phases"].as_array().cloned().unwrap_or_default();
+        let phases = opened["event"]["run_opened"]["plan"]["phases"].as_array().cloned().unwrap_or_default();
         let steps = phases.iter().flat_map(|phase| {
             ["steps", "rollback"].into_iter().filter_map(|list| phase[list].as_array()).flatten()
         });
@@ -207,7 +207,7 @@ impl Project {
         let Some(id) = id.as_ref().and_then(Value::as_str) else { return false };
         let key = format!("\"operator/{id}\"");
         let last = journal.lines().rev().find(|line| line.contains(&key));
-        last.is_some_and(|line| line.contains("ReadingTaken") && line.contains("DoesNotHold"))
+        last.is_some_and(|line| line.contains("reading_taken") && line.contains("does_not_hold"))
     }
 
     fn beside_a_human<T>(&self, work: impl FnOnce() -> T) -> T {

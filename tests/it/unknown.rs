@@ -62,7 +62,7 @@ fn decided_that_it_was_done() {
     let out = cluster.resume().args(["--decide", &format!("{STEP}=done:I looked")]).run();
     out.code(0).stderr_has("is taken as done (decided by ").stderr_has(": I looked)");
     assert_effects(&cluster, &[&VANISHED, &OTHER]);
-    let settled = cluster.records(&["Settled", STEP, "Decided", "I looked"]);
+    let settled = cluster.records(&["settled", STEP, "decided", "I looked"]);
     assert_eq!(settled.len(), 1, "{settled:?}");
 }
 

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::Verdict;
+use super::duration;
 use super::fence::{Broken, Fence};
 use super::name::{CheckName, NodeName, RoleName, StepName, VarName};
 use super::plan::{Plan, StepId, StepKey};
@@ -23,7 +25,7 @@ pub use question::{Decision, How, Question};
 pub use settling::{Decided, Means, Settlement, subject};
 
 /// One line of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Dense from 0.
     #[serde(rename = "n")]
@@ -35,7 +37,7 @@ pub struct Record {
 }
 
 /// A run's name: `2026-11-21.1`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RunId(pub String);
 
@@ -46,7 +48,7 @@ impl std::fmt::Display for RunId {
 }
 
 /// Who does something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Operator {
     /// Login name; behind sudo the one who called it.
     pub user: String,
@@ -57,7 +59,7 @@ pub struct Operator {
 }
 
 /// What one invocation was asked to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Request {
     /// How far it is to go.
     pub goal: Goal,
@@ -78,6 +80,8 @@ pub struct Request {
     /// How many nodes are staged at the same time.
     pub parallel: usize,
     /// How long a gate may stay closed, where the command line says so.
+    #[serde(with = "duration::maybe_seconds")]
+    #[schemars(with = "Option<f64>")]
     pub gate_timeout: Option<Duration>,
     /// How the nodes' locks are taken.
     pub lock: LockTerms,
@@ -91,18 +95,21 @@ pub struct Request {
 }
 
 /// How an invocation takes the locks of its nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LockTerms {
     /// Tells the state directory that the run is recorded in from those of other operators.
     pub seat: String,
     /// How long somebody else is waited for.
+    #[serde(with = "duration::maybe_seconds")]
+    #[schemars(with = "Option<f64>")]
     pub wait: Option<Duration>,
     /// Why a lock of somebody else is taken from him.
     pub break_for: Option<String>,
 }
 
 /// How far an invocation goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Goal {
     /// Everything is on the nodes, nothing is restarted.
     Staged,
@@ -115,7 +122,7 @@ pub enum Goal {
 }
 
 /// One node's way through one phase.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Turn {
     /// The number of the phase.
     pub phase: usize,
@@ -124,7 +131,8 @@ pub struct Turn {
 }
 
 /// What a run's journal holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The first record of every journal.
     RunOpened {

@@ -1,6 +1,7 @@
 //! How steps, turns and invocations end, and what was read on the way.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::condition::{Value, Verdict};
@@ -8,7 +9,8 @@ use crate::model::name::NodeName;
 use crate::model::plan::StepKey;
 
 /// How a step ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was done.
     Done,
@@ -32,7 +34,7 @@ pub enum Outcome {
 }
 
 /// What went wrong in a step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// Its class.
     pub kind: FailureKind,
@@ -45,7 +47,8 @@ pub struct Failure {
 }
 
 /// Classes of failure; together with the section they decide the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// A condition does not hold, or could not be read.
     Check,
@@ -68,7 +71,7 @@ pub enum FailureKind {
 }
 
 /// One reading of one check on one machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reading {
     /// The check's label.
     pub check: String,
@@ -91,7 +94,8 @@ pub struct Reading {
 }
 
 /// How a turn ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum TurnEnd {
     /// Every step is done.
     Done,
@@ -107,7 +111,7 @@ pub enum TurnEnd {
 }
 
 /// Why a run stops.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stop {
     /// The class, which decides the exit code.
     pub halt: Halt,
@@ -118,7 +122,8 @@ pub struct Stop {
 }
 
 /// Classes of stops, the mildest first; of several the last one counts (`product.md` §7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Halt {
     /// The nodes asked for are done; others remain.
     LimitReached,
@@ -155,7 +160,8 @@ pub enum Halt {
 }
 
 /// How an invocation ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RunEnd {
     /// Everything is staged.
     Staged,

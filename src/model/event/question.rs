@@ -1,11 +1,13 @@
 //! What the operator is asked, and how an answer came about.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::plan::StepKey;
 
 /// Something to ask.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Question {
     /// Whether to pass a gate, a manual step or a point of no return.
     Gate {
@@ -36,7 +38,8 @@ impl Question {
 }
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Go on.
     Yes,
@@ -64,7 +67,8 @@ pub enum Decision {
 }
 
 /// How an answer came about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum How {
     /// Typed at a terminal.
     Terminal,

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::plan::StepKey;
 
 /// What became of a step, or of its undo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Settlement {
     /// It was done.
     Done,
@@ -19,7 +21,8 @@ pub enum Settlement {
 }
 
 /// What established it, in the order in which they are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Means {
     /// `reboots: true`, and the machine was booted since.
     Reboot,
@@ -32,7 +35,7 @@ pub enum Means {
 }
 
 /// What a human says of a step, or of its undo, as typed: `NODE/STEP[.undo]=done|retry|fail[:WHY]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Decided {
     /// Which.
     pub key: StepKey,

@@ -13,7 +13,7 @@ use crate::model::state::RunState;
 
 use super::super::block::{self, Passing};
 use super::super::dialog::{Closed, Dialog, Reply, Then, Want};
-use super::super::escape;
+use super::super::document;
 use super::super::gate;
 use super::super::ink::{Line, Sign, Tone, wrap};
 use super::super::moment::Moment;
@@ -158,9 +158,8 @@ impl Clerk {
 
     fn record(&mut self, record: &Record) {
         if let Some(records) = &mut self.place.records {
-            let line = serde_json::to_string(record).expect("a record is made of plain data");
             // A closed pipe counts as done; a full disk must not stop a run that has its own journal.
-            let _ = writeln!(records, "{}", escape::json(&line)).and_then(|()| records.flush());
+            let _ = writeln!(records, "{}", document::record(record)).and_then(|()| records.flush());
         }
         match &mut self.state {
             None => self.state = RunState::open(record).ok(),

@@ -3,10 +3,10 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::model::condition::Value;
 use crate::model::duration::between;
-use crate::model::event::{Halt, Reading};
+use crate::model::event::Halt;
 
+use super::super::document::{self, ROLLGATE, VERSION};
 use super::super::moment::Moment;
 use super::{LockView, NodeView, RunView, Stand, StatusView};
 
@@ -16,10 +16,13 @@ pub fn document(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Js
     let run = view.run.as_ref();
     json!({
         "format": "rollgate/status",
-        "format_version": "1.0",
-        "rollgate": env!("CARGO_PKG_VERSION"),
+        "format_version": VERSION,
+        "rollgate": ROLLGATE,
         "read_at": moment.iso(moment.now),
+        "source": if view.from_nodes { "nodes" } else { "journal" },
         "offline": view.offline,
+        "at_work": view.at_work,
+        "notes": view.notes,
         "cluster": view.cluster,
         "inventory": { "path": view.sources.inventory, "sha256": view.sources.inventory_sha256 },
         "procedure": { "path": view.sources.procedure, "sha256": view.sources.procedure_sha256 },
@@ -33,7 +36,7 @@ pub fn document(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Js
         "run": run.map(|run| run_object(moment, view, run, exit_code)),
         "lock": view.lock.as_ref().map(lock_object),
         "nodes": view.nodes.iter().map(|node| node_object(moment, view, node)).collect::<Vec<_>>(),
-        "next": view.next.iter().map(|next| &next.argv).collect::<Vec<_>>(),
+        "next": document::next(&view.next),
     })
 }
 
@@ -78,7 +81,8 @@ fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: Opti
     })
 }
 
-fn lock_object(lock: &LockView) -> Json {
+/// A lock that a node shows.
+pub fn lock_object(lock: &LockView) -> Json {
     let fence = &lock.fence;
     json!({
         "node": lock.node,
@@ -100,7 +104,13 @@ fn node_object(moment: &Moment, view: &StatusView, node: &NodeView) -> Json {
         .iter()
         .filter_map(|run| run.waiting_at.as_ref())
         .filter(|(_, at, _)| *at == node.name)
-        .flat_map(|(title, _, readings)| readings.iter().map(|reading| gate_object(moment, title, reading)));
+        .flat_map(|(title, _, readings)| {
+            readings.iter().map(move |reading| {
+                let mut gate = document::reading(moment, reading);
+                gate["step"] = json!(title);
+                gate
+            })
+        });
     json!({
         "name": node.name,
         "host": node.host,
@@ -118,26 +128,6 @@ fn node_object(moment: &Moment, view: &StatusView, node: &NodeView) -> Json {
         "gates": gates.collect::<Vec<_>>(),
         "detail": (!node.detail.is_empty()).then_some(&node.detail),
         "error": node.observed.error,
-    })
-}
-
-fn gate_object(moment: &Moment, title: &str, reading: &Reading) -> Json {
-    json!({
-        "step": title,
-        "name": reading.check,
-        "node": reading.node,
-        "open": reading.verdict.holds(),
-        "value": reading.value.as_ref().map(|value| match value {
-            Value::Number(number) => json!(number),
-            Value::Lines(lines) => json!(lines.len()),
-            Value::Exit(code) => json!(code),
-            Value::Text(text) => json!(text),
-            Value::Json(value) => value.clone(),
-        }),
-        "needs": reading.needs,
-        "unit": reading.unit,
-        "evidence": reading.evidence,
-        "read_at": moment.iso(reading.at),
     })
 }
 

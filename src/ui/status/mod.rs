@@ -27,7 +27,7 @@ mod stand;
 #[cfg(test)]
 mod tests;
 
-pub use document::document;
+pub use document::{document, lock_object};
 pub use stand::Stand;
 
 /// What a node itself says.
@@ -144,6 +144,12 @@ pub struct StatusView {
     pub sources: Sources,
     /// Whether the nodes were left alone.
     pub offline: bool,
+    /// Whether the run is shown by what the nodes keep of it, without this machine's own journal.
+    pub from_nodes: bool,
+    /// Whether a rollgate of this machine works on it.
+    pub at_work: bool,
+    /// What is said before all else, the gravest first.
+    pub notes: Vec<String>,
     /// The run, if there is one.
     pub run: Option<RunView>,
     /// The lock that stands in somebody's way.
@@ -161,6 +167,12 @@ pub struct Circumstances<'a> {
     pub observed: BTreeMap<NodeName, Observed>,
     /// Whether they were left alone.
     pub offline: bool,
+    /// Whether the run is what they keep of it.
+    pub from_nodes: bool,
+    /// Whether a rollgate of this machine works on it.
+    pub at_work: bool,
+    /// What is said before all else.
+    pub notes: Vec<String>,
     /// The lock that the nodes show.
     pub lock: Option<LockView>,
     /// The run's directory.
@@ -197,6 +209,9 @@ impl StatusView {
             to: state.plan.to.clone(),
             sources: state.plan.sources.clone(),
             offline: around.offline,
+            from_nodes: around.from_nodes,
+            at_work: around.at_work,
+            notes: around.notes.clone(),
             run: Some(RunView {
                 id: state.run.to_string(),
                 kind: if rolling_back { "rollback" } else { "upgrade" },
@@ -229,6 +244,9 @@ impl StatusView {
             to: plan.to.clone(),
             sources: plan.sources.clone(),
             offline: around.offline,
+            from_nodes: around.from_nodes,
+            at_work: around.at_work,
+            notes: around.notes.clone(),
             run: None,
             lock: around.lock.clone(),
             nodes: plan.nodes.iter().map(|node| node_view(plan, None, &node.name, around)).collect(),

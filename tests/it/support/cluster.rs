@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::PATIENCE;
 use super::pty::{Pty, Size};
 use super::run::Invocation;
+use super::schema;
 use super::sshd::{Keys, Sshd};
 use super::tree::Tree;
 
@@ -288,6 +289,15 @@ impl Cluster {
             }
         }
         fs::write(self.path("inventory.yaml"), yaml).unwrap();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The test that fails already says why.
+        if !std::thread::panicking() {
+            schema::journals(self.root());
+        }
     }
 }
 

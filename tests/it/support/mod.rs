@@ -4,9 +4,11 @@
 mod cluster;
 pub(crate) mod disk;
 mod effects;
+pub(crate) mod next;
 mod pty;
 mod redact;
 mod run;
+mod schema;
 #[path = "../../../examples/demo/sshd.rs"]
 mod sshd;
 mod tree;
@@ -15,7 +17,8 @@ pub(crate) use cluster::{Builder, Cluster, NodeSpec};
 pub(crate) use effects::{VANISH, counted, effects};
 pub(crate) use pty::{Pty, Size};
 pub(crate) use redact::redact;
-pub(crate) use run::{Invocation, Output, Running, rollgate};
+pub(crate) use run::{Invocation, Output, Running, harmless, rollgate};
+pub(crate) use schema::{documents, schemas};
 pub(crate) use sshd::{descendants, end, sshd_program};
 pub(crate) use tree::Tree;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::redact::redact;
-use super::sshd;
+use super::{next, schema, sshd};
 
 /// The longest that one invocation may take unless the test says otherwise.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -93,12 +93,42 @@ impl Invocation {
         }
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());
-        Running { child, line, root: self.root, limit: self.limit, streams: Some([stdout, stderr]) }
+        let is_ours = self.command.get_program() == env!("CARGO_BIN_EXE_rollgate");
+        let is_json = is_ours && prints_documents(&self.command);
+        let is_plain = is_ours && is_plain(&self.command);
+        let streams = Some([stdout, stderr]);
+        Running { child, line, root: self.root, limit: self.limit, is_json, is_ours, is_plain, streams }
     }
 
     /// The bare command and the directory, for a terminal.
     pub(crate) fn into_parts(self) -> (Command, PathBuf) {
         (self.command, self.root)
+    }
+}
+
+/// Whether it is asked for JSON.
+fn prints_documents(command: &Command) -> bool {
+    let words: Vec<&OsStr> = command.get_args().collect();
+    let is_text = words.iter().any(|word| {
+        ["man", "completions", "-h", "--help", "-V", "--version"].iter().any(|text| word == text)
+    });
+    !is_text && words.windows(2).any(|pair| pair == ["-o", "json"])
+}
+
+/// Whether nobody asked for colour or signs. Completion scripts are indented as their generator does it.
+fn is_plain(command: &Command) -> bool {
+    let wishes = ["--color", "human", "completions"];
+    let forced = |name: &OsStr| name == "CLICOLOR_FORCE" || name == "FORCE_COLOR";
+    !command.get_args().any(|word| wishes.iter().any(|wish| word == *wish))
+        && !command.get_envs().any(|(name, _)| forced(name))
+}
+
+/// Insists that what goes into a pipe is text that a log and a screen reader can take.
+#[track_caller]
+pub(crate) fn harmless(stdout: &str, stderr: &str) {
+    for (stream, text) in [("stdout", stdout), ("stderr", stderr)] {
+        let bad = text.char_indices().find(|(_, c)| !(c.is_ascii_graphic() || *c == ' ' || *c == '\n'));
+        assert!(bad.is_none(), "{bad:?} on {stream}:\n{text:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
     }
 }
 
@@ -135,6 +165,12 @@ pub(crate) struct Running {
     line: String,
     root: PathBuf,
     limit: Duration,
+    /// Whether it prints documents for a program.
+    is_json: bool,
+    /// Whether it is rollgate.
+    is_ours: bool,
+    /// Whether it is rollgate, and writes for pipes and logs.
+    is_plain: bool,
     streams: Option<[JoinHandle<Vec<u8>>; 2]>,
 }
 
@@ -169,6 +205,15 @@ impl Running {
                 self.line, self.limit
             );
         };
+        if self.is_json && status.code().is_some() {
+            schema::documents(&stdout);
+        }
+        if self.is_ours {
+            next::leads_on(status.code(), &stdout, &stderr);
+        }
+        if self.is_plain {
+            harmless(&stdout, &stderr);
+        }
         Output { line: self.line.clone(), root: self.root.clone(), status, stdout, stderr }
     }
 }
