@@ -16,6 +16,7 @@ need busybox busybox
 need man man-db
 need cc gcc
 need jq jq
+need systemd-analyze systemd
 # Its base package has not what reads JSON.
 perl -MJSON::PP -e 1 2>/dev/null || missing="$missing perl"
 # The lab's hosts are booted by root; others are told what was left out.

@@ -1,5 +1,5 @@
-//! `rollgate start --dry-run`: what would run, what is done already, what cannot be known. It is given
-//! connections that can only read, takes no lock, and writes nothing.
+//! `rollgate start --dry-run`: what would run, what is done already, what cannot be known. It is given connections
+//! that can only read and takes no lock. What it found is kept on this machine, for the next one to compare.
 
 use std::sync::Arc;
 
@@ -13,17 +13,16 @@ use crate::engine::dry_run::forecast;
 use crate::engine::pool::Pool;
 use crate::engine::{Screen, Site};
 use crate::exit::Exit;
-use crate::journal::ClusterDir;
-use crate::model::event::Request;
-use crate::model::forecast::{Forecast, Outlook, TurnForecast};
-use crate::model::name::NodeName;
-use crate::model::plan::{Plan, Section};
+use crate::journal::{ClusterDir, Kept};
+use crate::model::event::{Request, RunId};
+use crate::model::findings::Findings;
+use crate::model::plan::Plan;
 use crate::transport::{Dialer, ReadOnlyConnector};
-use crate::ui::document::{self, ROLLGATE, VERSION};
+use crate::ui::document;
+use crate::ui::dry_run::{self, Compared, DryRun, MAIL, problems, report};
 use crate::ui::ink::paint;
 use crate::ui::moment::Moment;
 use crate::ui::narrate::Loudness;
-use crate::ui::plan::{DryRun, Prospect, dry_run};
 use crate::ui::terminal::Format;
 
 pub(super) async fn run(
@@ -46,123 +45,70 @@ pub(super) async fn run(
     let found = forecast(&site, state)
         .await
         .map_err(|illegal| Refusal::new(Exit::Broken, format!("this is a defect of rollgate: {illegal}")))?;
-    let mut refused: Vec<String> = found.refused.iter().map(|stop| stop.why.clone()).collect();
     let mut exit = match found.halt() {
         Some(halt) => Exit::of(halt),
         None if flags.detailed_exitcode && found.is_pending() => Exit::Pending,
         None => Exit::Done,
     };
-    if let Some(latest) = trusted(cluster)?
-        && latest.state.is_open()
-        && latest.state.has_started()
-    {
-        refused.push(format!("run {} is unfinished; start would refuse until it is ended", latest.state.run));
+    let mut notes = Vec::new();
+    let unfinished = unfinished(cluster, &mut notes)?;
+    if unfinished.is_some() {
         exit = exit.worst(Exit::Held);
     }
+    let moment = Moment::current();
+    let findings = Findings::of(&plan, &found, moment.now);
+    let compared = compare(cluster, &findings, request.limit.is_none(), &mut notes);
     if context.loudness == Loudness::Quiet && exit == Exit::Done && context.style.format != Format::Json {
         return Ok(exit);
     }
-    let prospects = prospects(&found);
     let next = match exit {
         Exit::Done | Exit::Pending => vec![context.command(&["start"], "do it")],
         _ => vec![context.command(&["start", "--dry-run"], "look again")],
     };
-    let report = DryRun {
+    let dry = DryRun {
         plan: &plan,
-        prospects: &prospects,
-        refused: &refused,
+        found: &found,
+        problems: &problems(&plan, &found, unfinished.as_ref(), &context.program()),
+        compared: &compared,
+        notes: &notes,
         exit_code: exit.number(),
+        host: &context.by.host,
         next: &next,
     };
+    let face = &context.style.out;
     let text = match context.style.format {
-        Format::Json => document::text(&told(&plan, &found, &report)),
-        Format::Human | Format::Plain => {
-            paint(&context.style.out, &dry_run(&context.style.out, &Moment::current(), &report))
-        }
+        Format::Json => document::text(&dry_run::document(&moment, &dry)),
+        Format::Human => paint(face, &report(face, &moment, &dry, true)),
+        Format::Plain => paint(&MAIL, &report(&MAIL, &moment, &dry, false)),
     };
     super::print(&text)?;
     Ok(exit)
 }
 
-/// A node's turns as one line of the report.
-fn prospects(found: &Forecast) -> Vec<(NodeName, Prospect)> {
-    let mut nodes: Vec<(NodeName, Prospect)> = Vec::new();
-    for turn in &found.turns {
-        let at = nodes.iter().position(|(node, _)| *node == turn.node).unwrap_or_else(|| {
-            nodes.push((turn.node.clone(), Prospect::default()));
-            nodes.len() - 1
-        });
-        add(&mut nodes[at].1, turn);
+/// The run in whose way this one would stand. Records that belong to somebody else, as when cron works under
+/// another name, keep nobody from looking at the nodes.
+fn unfinished(cluster: &ClusterDir, notes: &mut Vec<String>) -> Result<Option<RunId>, Refusal> {
+    if let Err(error) = cluster.runs() {
+        notes.push(format!("whether a run is unfinished is not known: {error}"));
+        return Ok(None);
     }
-    nodes
+    let latest = trusted(cluster)?.map(|latest| latest.state);
+    Ok(latest.filter(|state| state.is_open() && state.has_started()).map(|state| state.run))
 }
 
-fn add(prospect: &mut Prospect, turn: &TurnForecast) {
-    prospect.version = prospect.version.take().or_else(|| turn.version.clone());
-    for step in &turn.steps {
-        match (&step.outlook, step.section) {
-            (Outlook::NotNeeded { why }, Section::Stage) => {
-                prospect.staged = Some(true);
-                prospect.done_already.push(format!("{}: {why}", step.label));
-            }
-            (Outlook::WouldRun, Section::Stage) => prospect.staged = Some(false),
-            (Outlook::NotNeeded { why }, _) => prospect.done_already.push(format!("{}: {why}", step.label)),
-            (Outlook::CannotKnow { why }, _) => prospect.unknown.push(format!("{}: {why}", step.label)),
-            (Outlook::WouldAsk | Outlook::WouldWait(_), _) => {
-                prospect.gates.push((step.label.clone(), step.readings.clone()));
-            }
-            (Outlook::Holds | Outlook::WouldStop(_), _) if !step.readings.is_empty() => {
-                prospect.prechecks.extend(step.readings.clone());
-            }
-            (Outlook::WouldStop(failure), _) => prospect.error = Some(failure.message.clone()),
-            (Outlook::WouldRun | Outlook::Holds, _) => {}
+/// Compares with the last dry run and takes its place. One of some nodes only is compared and not kept, for the
+/// next of the whole cluster would find the others gone.
+fn compare(cluster: &ClusterDir, findings: &Findings, whole: bool, notes: &mut Vec<String>) -> Compared {
+    let compared = match cluster.findings() {
+        Ok(Kept::Nothing) => Compared::First,
+        Ok(Kept::Found(before)) => {
+            Compared::Since { at: before.at, changes: findings.changes_since(&before, whole) }
         }
-    }
-}
-
-fn told(plan: &Plan, found: &Forecast, report: &DryRun<'_>) -> serde_json::Value {
-    let moment = Moment::current();
-    let steps = |turn: &TurnForecast| -> Vec<serde_json::Value> {
-        turn.steps
-            .iter()
-            .map(|step| {
-                let (outlook, why) = word(&step.outlook);
-                serde_json::json!({
-                    "key": step.key, "label": step.label, "section": step.section.to_string(),
-                    "outlook": outlook, "why": why,
-                    "readings": step.readings.iter().map(|one| document::reading(&moment, one)).collect::<Vec<_>>(),
-                })
-            })
-            .collect()
+        Ok(Kept::Useless(why)) => Compared::Unknown(why),
+        Err(error) => Compared::Unknown(error.to_string()),
     };
-    let turns: Vec<serde_json::Value> = found
-        .turns
-        .iter()
-        .map(|turn| {
-            serde_json::json!({
-                "phase": turn.phase, "node": turn.node, "version": turn.version, "steps": steps(turn),
-            })
-        })
-        .collect();
-    serde_json::json!({
-        "format": "rollgate/dry-run", "format_version": VERSION, "rollgate": ROLLGATE,
-        "read_at": moment.iso(moment.now),
-        "cluster": plan.cluster,
-        "inventory": { "path": plan.sources.inventory, "sha256": plan.sources.inventory_sha256 },
-        "procedure": { "path": plan.sources.procedure, "sha256": plan.sources.procedure_sha256 },
-        "to": plan.to, "exit_code": report.exit_code,
-        "refused": report.refused, "turns": turns, "next": document::next(report.next),
-    })
-}
-
-fn word(outlook: &Outlook) -> (&'static str, Option<&str>) {
-    match outlook {
-        Outlook::WouldRun => ("would_run", None),
-        Outlook::NotNeeded { why } => ("not_needed", Some(why)),
-        Outlook::Holds => ("holds", None),
-        Outlook::WouldStop(failure) => ("would_stop", Some(&failure.message)),
-        Outlook::WouldAsk => ("would_ask", None),
-        Outlook::WouldWait(failure) => ("would_wait", Some(&failure.message)),
-        Outlook::CannotKnow { why } => ("cannot_know", Some(why)),
+    if whole && let Err(error) = cluster.keep_findings(findings) {
+        notes.push(format!("the next dry run cannot compare with this one: {error}"));
     }
+    compared
 }

@@ -1,7 +1,7 @@
 //! The dry run: everything that can be read is read, nothing is changed. It is handed a pool that opens
 //! readers, so that it cannot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::artifacts;
 use super::asking::{self, Ask, Told};
@@ -9,10 +9,11 @@ use super::opening;
 use super::pool::Opens;
 use super::scene;
 use super::site::Site;
+use super::survey::survey;
 use super::watching::asked_by_invariant;
 use super::worker::holds;
 use crate::model::condition::Verdict;
-use crate::model::event::{Event, Failure, FailureKind, Reading, Record, Turn};
+use crate::model::event::{Event, Failure, FailureKind, Halt, Reading, Record, Stop, Turn};
 use crate::model::forecast::{Forecast, Outlook, StepForecast, TurnForecast};
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedStep, Section, Work};
@@ -21,33 +22,52 @@ use crate::model::schedule::turns_to_come;
 use crate::model::state::{Illegal, RunState};
 
 /// Reads everything that a run would read before it changes something. `opened` is the state of a run
-/// that exists only in memory.
+/// that exists only in memory. A node that does not answer keeps nobody from asking the others.
 pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Forecast, Illegal> {
     let mut state = opened;
-    let events = match opening::open(site, &state).await {
+    let mut nodes = opening::needed(&site.plan, state.request.limit.as_deref());
+    let failed = site.pool.open_all(&nodes).await;
+    let silent: BTreeMap<NodeName, Failure> =
+        failed.into_iter().map(|(node, error)| (node, asking::unreachable(&error))).collect();
+    nodes.retain(|node| !silent.contains_key(node));
+    if !silent.is_empty() {
+        if nodes.is_empty() {
+            return Ok(Forecast { silent, refused: None, turns: Vec::new() });
+        }
+        state.request.limit = Some(nodes.clone());
+    }
+    let (refused, turns) = match foresee(site, &mut state).await? {
+        Ok(turns) => (None, turns),
+        Err(stop) => (Some(stop), glance(site, &state, &nodes).await),
+    };
+    Ok(Forecast { silent, refused, turns })
+}
+
+/// The turns that would come, or why there would be none.
+async fn foresee<O: Opens>(
+    site: &Site<O>,
+    state: &mut RunState,
+) -> Result<Result<Vec<TurnForecast>, Stop>, Illegal> {
+    let events = match opening::open(site, state).await {
         Ok(events) => events,
-        Err(stop) => return Ok(Forecast { refused: Some(stop), turns: Vec::new() }),
+        Err(stop) => return Ok(Err(stop)),
     };
     for event in events {
-        imagine(&mut state, event)?;
+        imagine(state, event)?;
     }
+    let state = &*state;
     let mut turns = Vec::new();
     for phase in 0..state.plan.phases.len() {
-        match order_of(site, &state, phase).await {
+        match order_of(site, state, phase).await {
             Ok(order) => turns.extend(order),
             Err(failure) => {
-                let stop = crate::model::event::Stop {
-                    halt: crate::model::event::Halt::CheckFailed,
-                    why: failure.message,
-                    key: None,
-                };
-                return Ok(Forecast { refused: Some(stop), turns: Vec::new() });
+                return Ok(Err(Stop { halt: Halt::CheckFailed, why: failure.message, key: None }));
             }
         }
     }
-    let questions = questions(site, &state, &turns).await;
+    let questions = questions(site, state, &turns).await;
     let asks: Vec<Ask<'_>> = questions.iter().flat_map(|question| question.asks(site)).collect();
-    let told = asking::ask(site, &state, &asks).await;
+    let told = asking::ask(site, state, &asks).await;
     let mut readings = told.readings.into_iter();
     let mut answered = questions.into_iter().map(|question| {
         let count = question.on.iter().map(|(_, machines)| machines.len()).sum();
@@ -60,23 +80,66 @@ pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Fore
         let mut steps = Vec::new();
         for planned in state.steps_of(turn) {
             let (question, told) = answered.next().expect("there is a question for every step of every turn");
-            let outlook = outlook(site, &state, turn, planned, &question, &told).await;
-            steps.push(StepForecast {
-                key: turn.key(&planned.id),
-                label: planned.label.clone(),
-                section: planned.section,
-                outlook,
-                readings: told.readings,
-            });
+            let outlook = outlook(site, state, turn, planned, &question, &told).await;
+            steps.push(step_forecast(turn, planned, outlook, told.readings));
         }
-        forecasts.push(TurnForecast {
-            phase: state.plan.phases[turn.phase].name.clone(),
-            node: turn.node.clone(),
-            version: state.versions.get(&turn.node).map(|versions| versions.now.clone()),
-            steps,
-        });
+        let version = state.versions.get(&turn.node).map(|versions| versions.now.clone());
+        forecasts.push(turn_forecast(state, turn, version, steps));
     }
-    Ok(Forecast { refused: None, turns: forecasts })
+    Ok(Ok(forecasts))
+}
+
+/// What can be told of nodes when there would be no run: their versions, and what is staged.
+async fn glance<O: Opens>(site: &Site<O>, state: &RunState, nodes: &[NodeName]) -> Vec<TurnForecast> {
+    let mut turns = Vec::new();
+    for answer in survey(site, state, nodes).await {
+        let Some(phase) = state.plan.phases.iter().position(|phase| phase.nodes.contains(&answer.node))
+        else {
+            continue;
+        };
+        let turn = Turn { phase, node: answer.node };
+        let copies = state.steps_of(&turn).iter().filter(|planned| planned.work == Work::Stage);
+        let steps = copies.filter_map(|planned| {
+            let outlook = if answer.staged? { already_there() } else { Outlook::WouldRun };
+            Some(step_forecast(&turn, planned, outlook, Vec::new()))
+        });
+        let steps = steps.collect();
+        turns.push(turn_forecast(state, &turn, answer.version.and_then(Result::ok), steps));
+    }
+    turns
+}
+
+fn step_forecast(
+    turn: &Turn,
+    planned: &PlannedStep,
+    outlook: Outlook,
+    readings: Vec<Reading>,
+) -> StepForecast {
+    StepForecast {
+        key: turn.key(&planned.id),
+        label: planned.label.clone(),
+        section: planned.section,
+        outlook,
+        readings,
+    }
+}
+
+fn turn_forecast(
+    state: &RunState,
+    turn: &Turn,
+    version: Option<String>,
+    steps: Vec<StepForecast>,
+) -> TurnForecast {
+    TurnForecast {
+        phase: state.plan.phases[turn.phase].name.clone(),
+        node: turn.node.clone(),
+        version,
+        steps,
+    }
+}
+
+fn already_there() -> Outlook {
+    Outlook::NotNeeded { why: "everything is there already".to_owned() }
 }
 
 fn imagine(state: &mut RunState, event: Event) -> Result<(), Illegal> {
@@ -167,9 +230,8 @@ fn readable_now(planned: &PlannedStep) -> Vec<CheckRef> {
     if let Some(check) = &step.skip_if {
         return vec![check.clone()];
     }
-    let is_after_the_change = matches!(planned.section, Section::Verify | Section::Undrain | Section::Soak);
     match &step.action {
-        Action::Gate(gate) if !is_after_the_change => gate.checks.clone(),
+        Action::Gate(gate) if !planned.section.is_after_the_change() => gate.checks.clone(),
         Action::Check(check) if matches!(planned.section, Section::Precheck | Section::Steps) => {
             vec![check.clone()]
         }
@@ -237,9 +299,7 @@ async fn before_its_checks<O: Opens>(
 ) -> Option<Outlook> {
     if planned.work == Work::Stage {
         return Some(match artifacts::missing(site, &turn.node).await {
-            Ok(missing) if missing.is_empty() => {
-                Outlook::NotNeeded { why: "everything is there already".to_owned() }
-            }
+            Ok(missing) if missing.is_empty() => already_there(),
             Ok(_) => Outlook::WouldRun,
             Err(failure) => Outlook::WouldStop(failure),
         });

@@ -1,7 +1,7 @@
 //! Where the records of all runs are kept: the state directory, and in it one directory per cluster.
 //!
 //! ```text
-//! STATE/CLUSTER/{lock, seat}
+//! STATE/CLUSTER/{lock, seat, dry-run.json}
 //! STATE/CLUSTER/runs/2026-11-21.1/{journal.ndjson, debug.log, out/NODE.STEP.ATTEMPT.log, files/NODE/}
 //! ```
 
@@ -194,10 +194,19 @@ impl ClusterDir {
         self.runs_path().join(number.name())
     }
 
-    fn prepare(&self) -> Result<(), JournalError> {
+    pub(super) fn name(&self) -> &ClusterName {
+        &self.name
+    }
+
+    /// Makes the directory without a place for runs.
+    pub(super) fn prepare_own(&self) -> Result<(), JournalError> {
         private::parents(&self.state)?;
         private::directory(&self.state)?;
-        private::directory(&self.path)?;
+        private::directory(&self.path)
+    }
+
+    fn prepare(&self) -> Result<(), JournalError> {
+        self.prepare_own()?;
         private::directory(&self.runs_path())
     }
 

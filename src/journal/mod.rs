@@ -8,6 +8,7 @@
 mod directory;
 mod error;
 mod file;
+mod findings;
 mod line;
 mod lock;
 mod memory;
@@ -21,6 +22,7 @@ use crate::model::event::{Event, Record};
 pub use directory::{ClusterDir, StateDir};
 pub use error::{JournalError, Unsafe};
 pub use file::{Contents, End, FileJournal, proven, read};
+pub use findings::Kept;
 pub use line::{Damage, VERSION};
 pub use lock::{ClusterLock, Holder};
 pub use memory::MemoryJournal;

@@ -1,13 +1,18 @@
 //! What a dry run found: of every step whether it would run, is done already, or cannot be known.
 
-use super::event::{Failure, Halt, Reading, Stop};
+use std::collections::BTreeMap;
+
+use super::event::{Failure, FailureKind, Halt, Reading, Stop};
 use super::name::NodeName;
 use super::plan::{Section, StepKey};
 
 /// A dry run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
-    /// Why a run would not even begin: a guard, a role, a node that does not answer.
+    /// Nodes that do not answer. A run would not even begin; what the others say is in the turns.
+    pub silent: BTreeMap<NodeName, Failure>,
+    /// Why else a run would not even begin: a guard, a role. The turns have versions and what is staged then,
+    /// and no more.
     pub refused: Option<Stop>,
     /// Turns in the order in which they would come, by the roles as they are now.
     pub turns: Vec<TurnForecast>,
@@ -70,14 +75,20 @@ impl Forecast {
     /// What would stop the run, the gravest class first to decide the exit code; `None` when nothing would.
     pub fn halt(&self) -> Option<Halt> {
         let steps = self.turns.iter().flat_map(|turn| &turn.steps).filter_map(|step| match &step.outlook {
-            Outlook::WouldStop(failure) if failure.kind == super::event::FailureKind::Unreachable => {
+            Outlook::WouldStop(failure) if failure.kind == FailureKind::Unreachable => {
                 Some(Halt::Unreachable)
             }
             Outlook::WouldStop(_) => Some(Halt::CheckFailed),
             Outlook::WouldWait(_) => Some(Halt::GateClosed),
             _ => None,
         });
-        self.refused.iter().map(|stop| stop.halt).chain(steps).max()
+        let silent = self.silent.values().map(|failure| match failure.kind {
+            FailureKind::Unreachable => Halt::Unreachable,
+            FailureKind::Input => Halt::Input,
+            FailureKind::Local => Halt::Local,
+            _ => Halt::CheckFailed,
+        });
+        self.refused.iter().map(|stop| stop.halt).chain(silent).chain(steps).max()
     }
 
     /// Whether anything is to be done.
@@ -86,5 +97,26 @@ impl Forecast {
             .iter()
             .flat_map(|turn| &turn.steps)
             .any(|step| matches!(step.outlook, Outlook::WouldRun | Outlook::CannotKnow { .. }))
+    }
+}
+
+impl TurnForecast {
+    /// Whether everything staged is there; absent for a turn that stages nothing.
+    pub fn staged(&self) -> Option<bool> {
+        let mut steps = self.steps.iter().filter(|step| step.section == Section::Stage).peekable();
+        steps.peek()?;
+        Some(steps.all(|step| matches!(step.outlook, Outlook::NotNeeded { .. })))
+    }
+}
+
+impl Outlook {
+    /// Whether it is about a gate.
+    pub fn is_gate(&self) -> bool {
+        matches!(self, Self::WouldAsk | Self::WouldWait(_))
+    }
+
+    /// Whether it is about a gate that is closed now.
+    pub fn is_closed_gate(&self) -> bool {
+        matches!(self, Self::WouldWait(_))
     }
 }

@@ -4,6 +4,7 @@ pub mod condition;
 pub mod duration;
 pub mod event;
 pub mod fence;
+pub mod findings;
 pub mod forecast;
 pub mod host;
 pub mod inventory;

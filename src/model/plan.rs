@@ -172,6 +172,13 @@ pub enum Section {
     Rollback,
 }
 
+impl Section {
+    /// Whether its steps look at what an earlier one has changed: before the change they say nothing.
+    pub fn is_after_the_change(self) -> bool {
+        matches!(self, Self::Verify | Self::Undrain | Self::Soak)
+    }
+}
+
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

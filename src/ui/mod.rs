@@ -1,6 +1,6 @@
 //! Everything that an operator sees and types: reads records and readings, emits controls.
 //!
-//! Builders of text (`gate`, `status`, `plan`, `summary`, `error`) are pure; only `write` and `prompt` touch
+//! Builders of text (`gate`, `status`, `plan`, `dry_run`, `summary`, `error`) are pure; only `write` and `prompt` touch
 //! the terminal, and only `terminal` decides what it can do.
 
 pub mod after;
@@ -8,6 +8,7 @@ pub mod block;
 pub mod desk;
 pub mod dialog;
 pub mod document;
+pub mod dry_run;
 pub mod error;
 pub mod escape;
 pub mod gate;

@@ -40,6 +40,11 @@ impl Moment {
         at.strftime(form).to_string()
     }
 
+    /// Day and time, to the minute: `2026-11-21 09:18`.
+    pub fn minute(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
     /// ISO 8601 with offset, to the second: `2026-11-21T09:18:50+01:00`.
     pub fn iso(&self, at: Timestamp) -> String {
         at.to_zoned(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
@@ -65,6 +70,7 @@ mod tests {
         assert_eq!(moment.short(at), "09:18");
         assert_eq!(moment.short("2026-11-20T08:18:50Z".parse().unwrap()), "20 Nov 09:18");
         assert_eq!(moment.short("2025-11-20T08:18:50Z".parse().unwrap()), "2025-11-20 09:18");
+        assert_eq!(moment.minute(at), "2026-11-21 09:18");
         assert_eq!(moment.iso(at), "2026-11-21T09:18:50+01:00");
         assert_eq!(moment.heading(at), "Sat 2026-11-21 09:18 +01:00");
         assert_eq!(moment.since(at).as_secs(), 3669);

@@ -51,7 +51,7 @@ pub fn lines(face: &Face, nexts: &[Next]) -> Vec<Line> {
             lines.push(whole);
             continue;
         }
-        lines.extend(broken(face, head, next));
+        lines.extend(command(face, head, next));
         if !note.is_empty() {
             lines.push(Line::of(face, "          ").tone(Tone::Dim, &note).fit(face));
         }
@@ -59,7 +59,8 @@ pub fn lines(face: &Face, nexts: &[Next]) -> Vec<Line> {
     lines
 }
 
-fn broken(face: &Face, head: Line, next: &Next) -> Vec<Line> {
+/// A command behind a word or a blank of one's own; one that is too long goes on after a backslash.
+pub fn command(face: &Face, head: Line, next: &Next) -> Vec<Line> {
     let width = face.width.unwrap_or(usize::MAX);
     let mut lines = Vec::new();
     let mut line = head;

@@ -1,18 +1,14 @@
-//! The plan before it runs: the table that is confirmed by the cluster's name, and the report of a dry run.
+//! The plan before it runs: the table that is confirmed by the cluster's name.
 
 use crate::model::duration;
 use crate::model::name::NodeName;
-use crate::model::plan::{PhaseKind, Plan, PlannedPhase, PlannedStep, Section, Work};
+use crate::model::plan::{PhaseKind, Plan, PlannedPhase, PlannedStep, Work};
 use crate::model::procedure::{Action, Scope};
 
-use super::gate;
 use super::ink::{Line, Tone, wrap};
-use super::moment::Moment;
-use super::next::{self, Next};
 use super::table::Table;
 use super::terminal::Face;
 use super::words;
-use crate::model::condition::Verdict;
 use crate::model::event::Reading;
 
 /// Nodes that are named one by one.
@@ -133,7 +129,7 @@ fn gates(prospect: &Prospect) -> String {
 }
 
 /// What each node goes through, in one sentence, and how many at a time.
-fn course(face: &Face, phase: &PlannedPhase) -> Vec<Line> {
+pub(super) fn course(face: &Face, phase: &PlannedPhase) -> Vec<Line> {
     let mut lines = Vec::new();
     let (title, mut text) = match phase.kind {
         PhaseKind::Single => (format!("Once, {}: ", phase.name), String::new()),
@@ -214,200 +210,6 @@ fn points(face: &Face, plan: &Plan) -> Vec<Line> {
             wrap(face, head, Tone::Text, &format!("{text} (in {}{after})", phase.name))
         })
         .collect()
-}
-
-/// A dry run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DryRun<'a> {
-    /// What would be run.
-    pub plan: &'a Plan,
-    /// What is known of the nodes.
-    pub prospects: &'a [(NodeName, Prospect)],
-    /// Guards that hold, and other reasons why there would be no run at all.
-    pub refused: &'a [String],
-    /// The exit code.
-    pub exit_code: u8,
-    /// What to type next.
-    pub next: &'a [Next],
-}
-
-/// The report of a dry run: the most serious first, and nothing that needs a terminal.
-pub fn dry_run(face: &Face, moment: &Moment, dry: &DryRun<'_>) -> Vec<Line> {
-    let plan = dry.plan;
-    let to = plan.to.as_ref().map(|to| format!(" -> {to}")).unwrap_or_default();
-    let day = moment.heading(moment.now);
-    let mut lines = vec![
-        Line::new(face)
-            .tone(Tone::Strong, &format!("DRY RUN {}{to}", plan.cluster))
-            .text(&format!("  {day}  nothing was changed"))
-            .fit(face),
-    ];
-    let problems = problems(dry);
-    let head = Line::new(face).tone(Tone::Strong, "RESULT  ");
-    lines.extend(wrap(face, head, if problems.is_empty() { Tone::Good } else { Tone::Bad }, &result(dry)));
-    if !problems.is_empty() {
-        lines.push(Line::new(face));
-        lines.push(Line::new(face).tone(Tone::Strong, "PROBLEMS"));
-        for (who, what, help) in problems {
-            let indent = Line::of(face, "  ").padded(Tone::Strong, &who, who.len() + 2);
-            let column = indent.width();
-            lines.extend(wrap(face, indent, Tone::Text, &what));
-            if let Some(help) = help {
-                lines.extend(wrap(face, Line::of(face, &" ".repeat(column)), Tone::Dim, &help));
-            }
-        }
-    }
-    lines.extend(known(face, dry));
-    lines.push(Line::new(face));
-    lines.push(Line::new(face).tone(Tone::Strong, "PLAN"));
-    lines.extend(plan_table(dry.prospects).lines(face));
-    for phase in plan.phases.iter().filter(|phase| phase.kind != PhaseKind::Staging) {
-        lines.extend(course(face, phase));
-    }
-    lines.push(Line::new(face));
-    let untried = untried(plan);
-    if !untried.is_empty() {
-        let text = format!("not tried in a dry run: {} (they change something)", words::list(&untried));
-        lines.extend(wrap(face, Line::new(face), Tone::Text, &text));
-    }
-    let sources = &plan.sources;
-    let sum: String = sources.inventory_sha256.chars().take(8).collect();
-    let version = env!("CARGO_PKG_VERSION");
-    let origin = format!("rollgate {version}, inventory {} sha256 {sum}", sources.inventory.display());
-    lines.push(Line::new(face).tone(Tone::Dim, &origin).fit(face));
-    lines.extend(next::lines(face, dry.next));
-    lines
-}
-
-fn plan_table(prospects: &[(NodeName, Prospect)]) -> Table {
-    let mut table =
-        Table::new(2).right("").column("").if_room("", 3).if_room("", 2).if_room("", 1).column("");
-    for (place, (node, prospect)) in prospects.iter().enumerate() {
-        let staged = match prospect.staged {
-            None => "",
-            Some(true) => "staged",
-            Some(false) => "NOT STAGED",
-        };
-        let held = held(&prospect.prechecks);
-        let open = prospect.gates.iter().filter(|(_, readings)| readings.iter().all(|r| r.verdict.holds()));
-        let open = format!("gates {} of {} open", open.count(), prospect.gates.len());
-        table.row(vec![
-            (Tone::Dim, (place + 1).to_string()),
-            (Tone::Strong, node.to_string()),
-            (Tone::Text, prospect.version.clone().unwrap_or_else(|| "?".to_owned())),
-            (Tone::Text, staged.to_owned()),
-            (Tone::Text, if held.is_empty() { held } else { format!("pre-checks {held}") }),
-            (Tone::Text, if prospect.gates.is_empty() { String::new() } else { open }),
-        ]);
-    }
-    table
-}
-
-/// Who, what, what may help; the most serious first.
-type Problem = (String, String, Option<String>);
-
-fn problems(dry: &DryRun<'_>) -> Vec<Problem> {
-    let mut problems: Vec<Problem> =
-        dry.refused.iter().map(|why| (dry.plan.cluster.to_string(), why.clone(), None)).collect();
-    let on = |node: &NodeName, what: String, reading: Option<&Reading>| {
-        (node.to_string(), what, reading.and_then(|reading| reading.remedy.clone()))
-    };
-    for (node, prospect) in dry.prospects {
-        problems.extend(prospect.error.iter().map(|error| on(node, error.clone(), None)));
-    }
-    for (node, prospect) in dry.prospects {
-        if prospect.staged == Some(false) {
-            problems.push(on(node, "is not staged".to_owned(), None));
-        }
-        for reading in failing(&prospect.prechecks) {
-            let said = gate::one_line(std::slice::from_ref(reading), node);
-            problems.push(on(node, format!("pre-check {said}"), Some(reading)));
-        }
-    }
-    for (node, prospect) in dry.prospects {
-        for (name, readings) in &prospect.gates {
-            for reading in failing(readings) {
-                let said = gate::one_line(std::slice::from_ref(reading), node);
-                problems.push(on(node, format!("gate \"{name}\": {said}"), Some(reading)));
-            }
-        }
-    }
-    problems
-}
-
-fn failing(readings: &[Reading]) -> impl Iterator<Item = &Reading> {
-    readings.iter().filter(|reading| !matches!(reading.verdict, Verdict::Holds))
-}
-
-fn result(dry: &DryRun<'_>) -> String {
-    let all = || dry.prospects.iter().map(|(_, prospect)| prospect);
-    let unreachable = all().filter(|prospect| prospect.error.is_some()).count();
-    let checks: usize = all().map(|prospect| failing(&prospect.prechecks).count()).sum();
-    let unstaged = all().filter(|prospect| prospect.staged == Some(false)).count();
-    let gates = || all().flat_map(|prospect| &prospect.gates);
-    let closed = gates().filter(|(_, readings)| failing(readings).next().is_some()).count();
-    let mut parts = Vec::new();
-    if !dry.refused.is_empty() {
-        parts.push("there would be no run".to_owned());
-    }
-    if unreachable > 0 {
-        parts.push(format!("{} could not be asked", words::count(unreachable, "node")));
-    }
-    if unstaged > 0 {
-        parts.push(format!("{} not staged", words::count(unstaged, "node")));
-    }
-    if checks > 0 {
-        let verb = if checks == 1 { "does" } else { "do" };
-        parts.push(format!("{} {verb} not hold", words::count(checks, "pre-check")));
-    }
-    if closed > 0 {
-        parts.push(format!("{closed} of {} closed", words::count(gates().count(), "gate")));
-    }
-    let verdict = match (parts.is_empty(), dry.exit_code) {
-        (true, _) => "would start".to_owned(),
-        (false, 0 | 19) => format!("would start; {}", parts.join(", ")),
-        (false, _) => format!("would stop: {}", parts.join(", ")),
-    };
-    format!("{verdict} (exit {})", dry.exit_code)
-}
-
-/// What is done already and what cannot be known beforehand.
-fn known(face: &Face, dry: &DryRun<'_>) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for (title, facts) in [
-        ("DONE ALREADY", (|prospect: &Prospect| &prospect.done_already) as fn(&Prospect) -> &Vec<String>),
-        ("CANNOT BE KNOWN YET", |prospect| &prospect.unknown),
-    ] {
-        let rows: Vec<(&NodeName, &String)> = dry
-            .prospects
-            .iter()
-            .flat_map(|(node, prospect)| facts(prospect).iter().map(move |fact| (node, fact)))
-            .collect();
-        if rows.is_empty() {
-            continue;
-        }
-        lines.push(Line::new(face));
-        lines.push(Line::new(face).tone(Tone::Strong, title));
-        for (node, fact) in rows {
-            let head = Line::of(face, "  ").padded(Tone::Strong, node.as_str(), node.as_str().len() + 2);
-            lines.extend(wrap(face, head, Tone::Text, fact));
-        }
-    }
-    lines
-}
-
-/// The sections with steps that a dry run does not try.
-fn untried(plan: &Plan) -> Vec<String> {
-    let mut sections: Vec<Section> = Vec::new();
-    for phase in &plan.phases {
-        for step in phase.before.iter().chain(&phase.steps) {
-            if step.is_effect() && !sections.contains(&step.section) {
-                sections.push(step.section);
-            }
-        }
-    }
-    sections.sort_unstable();
-    sections.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

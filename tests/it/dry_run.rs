@@ -1,4 +1,5 @@
-//! The dry run over real sshd: it reads everything, says what would happen, and changes nothing anywhere.
+//! The dry run over real sshd: it reads everything, says what would happen, and changes nothing but its own record
+//! on the operator's machine, for the next one to compare with.
 
 use std::collections::BTreeMap;
 
@@ -59,11 +60,16 @@ impl<'c> Watched<'c> {
         self.cluster.rollgate(["start", "--dry-run"]).args(flags)
     }
 
+    /// Insists that the nodes are as they were to the byte, and that of the operator's files one alone is new.
     #[track_caller]
     fn unchanged(&self) {
-        for (before, after) in self.before.iter().zip(&trees(self.cluster)) {
-            before.assert_unchanged(after);
-        }
+        let [nodes, state, ssh] = trees(self.cluster);
+        self.before[0].assert_unchanged(&nodes);
+        self.before[2].assert_unchanged(&ssh);
+        let mut changes = self.before[1].changes(&state);
+        // A directory changes with what is made in it.
+        changes.retain(|change| !matches!(change.as_str(), "~ ." | "+ ./test" | "~ ./test"));
+        assert!(changes == ["+ ./test/dry-run.json"] || changes == ["~ ./test/dry-run.json"], "{changes:?}");
         assert!(self.cluster.effects().is_empty());
     }
 }
@@ -129,9 +135,9 @@ fn it_says_so_in_words_a_section_each() {
         .stdout_has("nothing was changed")
         .stdout_has("would start; 2 nodes not staged (exit 0)")
         .stdout_has("DONE ALREADY\n  n2  install: is-new on n2: exit 0\n")
-        .stdout_has("CANNOT BE KNOWN YET\n  n1  tell: marker is captured by an earlier step\n")
-        .stdout_has("pre-checks 2 of 2 hold  gates 1 of 1 open")
-        .stdout_has("not tried in a dry run: stage, drain and upgrade (they change something)");
+        .stdout_has("CANNOT BE KNOWN YET\n  n1 and n2  tell: marker is captured by an earlier step\n")
+        .stdout_has("  1  n1  1 -> 2  NOT STAGED  pre-checks 2/2  gates 1/1 open\n")
+        .stdout_has("NOT TRIED in a dry run: stage, drain and upgrade (they change something),\n          verify (after");
     watched.unchanged();
 }
 
@@ -198,4 +204,113 @@ fn what_was_staged_is_seen_and_left_alone() {
     let found = outlooks(out.code(0).raw_stdout());
     assert_eq!(found["n1/stage.stage.1"], "not_needed");
     watched.unchanged();
+}
+
+/// The part of a report under a title, its lines trimmed.
+fn part<'t>(report: &'t str, title: &str) -> Vec<&'t str> {
+    let lines = report.lines().skip_while(|line| !line.starts_with(title)).skip(1);
+    lines.take_while(|line| line.starts_with(' ')).map(str::trim).collect()
+}
+
+#[test]
+fn it_says_what_changed_since_the_last_one() {
+    let cluster = cluster();
+    let dry = |flags: &[&str]| cluster.rollgate(["start", "--dry-run"]).args(flags).run();
+    dry(&[]).code(0).stdout_has("CHANGED  not known: no earlier dry run is kept here\n");
+    let same = dry(&[]);
+    assert!(same.code(0).raw_stdout().contains("  nothing\n"), "{same:?}");
+    cluster.write("nodes/n1/clients", "4\n");
+    cluster.write("nodes/n2/clients", "9\n");
+    cluster.write("nodes/n2/version", "3\n");
+    std::fs::remove_file(cluster.path("nodes/n1/alive")).unwrap();
+    let changed = dry(&[]);
+    let wanted = [
+        "n1    alive     exit 0 -> exit 1, does not hold",
+        "n2    quiet     3 clients -> 9 clients, does not hold",
+        "n2    version   2 -> 3",
+        "n2    is-new    exit 0 -> exit 1, does not hold",
+        "n1    quiet     3 clients -> 4 clients",
+    ];
+    let told = part(changed.code(12).raw_stdout(), "CHANGED SINCE");
+    let squeezed = |line: &&str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (mut told, mut wanted): (Vec<_>, Vec<_>) =
+        (told.iter().map(squeezed).collect(), wanted.iter().map(squeezed).collect());
+    // The gravest first; within them by node and name.
+    assert_eq!(told[0], wanted[0]);
+    told.sort();
+    wanted.sort();
+    assert_eq!(told, wanted);
+    // What is quiet is kept as well, and what has another file is told.
+    cluster.write("image.tar", "another");
+    std::fs::write(cluster.path("nodes/n1/alive"), "").unwrap();
+    cluster.write("nodes/n2/clients", "3\n");
+    dry(&["-q"]).code(0).stdout("").stderr("");
+    let json = dry(&["-o", "json"]);
+    let document: Value = serde_json::from_str(json.code(0).raw_stdout()).unwrap();
+    assert_eq!(document["changed"], serde_json::json!([]), "{document:#}");
+    assert!(document["since"].is_string() && document["problems"].is_array());
+}
+
+#[test]
+fn a_dry_run_of_one_node_is_compared_and_not_kept() {
+    let cluster = cluster();
+    let dry = |flags: &[&str]| cluster.rollgate(["start", "--dry-run"]).args(flags).run();
+    dry(&[]).code(0);
+    let kept = std::fs::read(cluster.path("state/test/dry-run.json")).unwrap();
+    cluster.write("nodes/n1/clients", "4\n");
+    let one = dry(&["-l", "n1"]);
+    assert_eq!(part(one.code(0).raw_stdout(), "CHANGED SINCE"), ["n1  quiet   3 clients -> 4 clients"]);
+    assert_eq!(std::fs::read(cluster.path("state/test/dry-run.json")).unwrap(), kept);
+}
+
+#[test]
+fn a_record_that_cannot_be_used_or_written_is_a_note() {
+    let cluster = cluster();
+    let dry = || cluster.rollgate(["start", "--dry-run"]).run();
+    dry().code(0);
+    cluster.write("state/test/dry-run.json", "{\"format\":");
+    dry().code(0).stdout_has("CHANGED  not known: ").stdout_has("dry-run.json is damaged\n");
+    dry().code(0).stdout_has("CHANGED SINCE ");
+    // Others could have put anything there, and nothing is put where others can read or write.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(cluster.path("state"), open).unwrap();
+    let watched = Tree::of(&cluster.path("state"));
+    let noted = dry();
+    noted.code(0).stdout_has("note: whether a run is unfinished is not known: ");
+    noted.stdout_has("note: the next dry run cannot compare with this one: ");
+    watched.assert_unchanged(&Tree::of(&cluster.path("state")));
+    cluster.rollgate(["start", "--dry-run", "-q"]).run().code(0).stdout("").stderr("");
+}
+
+#[test]
+fn one_node_that_is_down_does_not_hide_what_the_others_say() {
+    let mut cluster = Cluster::new()
+        .nodes(2)
+        .procedure(
+            r#"
+            procedure: two
+            to: "2"
+            version: { run: cat "$dir/version" }
+            phases:
+              - name: all
+                nodes: "*"
+                precheck: [{ name: alive, check: { run: test -e "$dir/alive" } }]
+                upgrade: [{ name: install, run: echo 2 > "$dir/version" }]
+            "#,
+        )
+        .build();
+    cluster.write("nodes/n1/version", "1");
+    cluster.cut_off("n2");
+    let out = cluster.rollgate(["start", "--dry-run"]).run();
+    out.code(13)
+        .stdout_has("RESULT  would stop: 1 node does not answer, 1 check does not hold (exit 13)\n")
+        .stdout_has("  n1  pre-check \"alive\": exit 1, needs ")
+        .stdout_has("then: rollgate -i inventory.yaml start --dry-run -l n1\n")
+        .stdout_has("  1  n1  1 -> 2     pre-checks 0/1\n")
+        .stdout_has("  2  n2  no answer\n");
+    let problems = part(out.raw_stdout(), "PROBLEMS");
+    assert!(problems[0].starts_with("n2  "), "{problems:?}");
+    for line in out.raw_stdout().lines() {
+        assert!(line.is_ascii() && line.len() <= 78, "{line}");
+    }
 }

@@ -25,8 +25,8 @@ fn every_example_is_read_without_a_complaint() {
     let mut seen = Vec::new();
     for entry in fs::read_dir(examples).unwrap() {
         let entry = entry.unwrap();
-        // The schemas of what is printed for programs.
-        if entry.file_name() == "output" {
+        // What is printed for programs, and what cron and systemd want: `output` and `nightly` hold them to it.
+        if ["output", "cron"].iter().any(|other| entry.file_name() == *other) {
             continue;
         }
         let inventory = entry.path().join("inventory.yaml");

@@ -27,6 +27,8 @@ mod layering;
 #[cfg(test)]
 mod lock;
 #[cfg(test)]
+mod nightly;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod output;

@@ -1,5 +1,3 @@
-use jiff::tz::TimeZone;
-
 use super::super::ink::paint;
 use super::super::sample;
 use super::*;
@@ -57,48 +55,10 @@ You are asked at every gate. Ctrl-C stops at a safe point.
 }
 
 #[test]
-fn a_dry_run_puts_the_problems_first() {
-    let (plan, prospects) = (sample::plan(), prospects());
-    let moment = Moment { now: sample::at(0), zone: TimeZone::UTC };
-    let next = [Next::new(&["rollgate", "start"], "")];
-    let dry = DryRun { plan: &plan, prospects: &prospects, refused: &[], exit_code: 0, next: &next };
-    let text = paint(&Face::PLAIN, &dry_run(&Face::PLAIN, &moment, &dry));
-    assert_eq!(
-            text,
-            "\
-DRY RUN mq-prod -> 3.13.7  Sat 2026-11-21 08:14 +00:00  nothing was changed
-RESULT  would start; 1 of 3 gates closed (exit 0)
-
-PROBLEMS
-  mq-02  gate \"queue depth\": queue depth 4812, needs <= 100
-         see the processor log
-
-DONE ALREADY
-  mq-02  drain \"stop the receiver\"
-
-PLAN
-  1  mq-01  3.13.6  staged  pre-checks 1 of 1 hold  gates 1 of 1 open
-  2  mq-02  3.13.6  staged  pre-checks 1 of 1 hold  gates 0 of 1 open
-  3  mq-03  3.13.6  staged  pre-checks 1 of 1 hold  gates 1 of 1 open
-brokers, each node: drain \"stop the receiver\" (at most 30m, undone after the node) -> gate \"queue depth\" (at most 30m) -> upgrade \"install\" (at most 30m) -> check \"cluster sees 3 nodes\"
-  mq-01, mq-02 and mq-03; one at a time; stops at the first failure
-
-not tried in a dry run: drain and upgrade (they change something)
-rollgate 0.1.0, inventory /etc/rollgate/rollgate.yaml sha256 3f9a41c0
-next: rollgate start
-"
-        );
-}
-
-#[test]
 fn nothing_is_wider_than_the_screen() {
     let (plan, prospects) = (sample::plan(), prospects());
-    let moment = Moment { now: sample::at(0), zone: TimeZone::UTC };
-    let refused = ["a 3-on-1 appliance cannot be rolled".to_owned()];
     for width in [40, 80, 100, 200] {
-        let dry = DryRun { plan: &plan, prospects: &prospects, refused: &refused, exit_code: 12, next: &[] };
-        let shown = lines(&face(width), &plan, &prospects).into_iter();
-        for line in shown.chain(dry_run(&face(width), &moment, &dry)) {
+        for line in lines(&face(width), &plan, &prospects) {
             assert!(line.width() <= width, "{width}: {line:?}");
         }
     }

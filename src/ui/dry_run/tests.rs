@@ -1,0 +1,205 @@
+//! One dry run with everything in it that can be wrong, as a mail and on screens.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+
+use super::super::ink::paint;
+use super::super::sample;
+use super::*;
+use crate::model::event::{Failure, FailureKind, Reading, RunId};
+use crate::model::forecast::{Outlook, StepForecast, TurnForecast};
+
+fn failure(kind: FailureKind, message: &str) -> Failure {
+    Failure { kind, message: message.into(), tail: Vec::new(), help: None }
+}
+
+fn step(node: &str, section: Section, n: usize, outlook: Outlook, readings: Vec<Reading>) -> StepForecast {
+    let key = sample::key(node, section, n);
+    let plan = sample::plan();
+    let label = plan.find(&key.step).map_or("stage".to_owned(), |(_, step)| step.label.clone());
+    StepForecast { key, label, section, outlook, readings }
+}
+
+fn turn(node: &str, depth: f64) -> TurnForecast {
+    let mut reading = sample::reading(depth, 0);
+    reading.node = sample::node(node);
+    let gate = if depth > 100.0 {
+        reading.remedy = Some("see the processor log".into());
+        reading.evidence = (1..=5).map(|row| format!("message {row}")).collect();
+        Outlook::WouldWait(failure(FailureKind::Check, "queue depth"))
+    } else {
+        Outlook::WouldAsk
+    };
+    let not_yet = Outlook::CannotKnow { why: "it verifies what has not been changed yet".into() };
+    let done = Outlook::NotNeeded { why: "everything is there already".into() };
+    TurnForecast {
+        phase: "brokers".into(),
+        node: sample::node(node),
+        version: Some("3.13.6".into()),
+        steps: vec![
+            step(node, Section::Stage, 1, done, vec![]),
+            step(node, Section::Drain, 1, Outlook::WouldRun, vec![]),
+            step(node, Section::Drain, 2, gate, vec![reading]),
+            step(node, Section::Upgrade, 1, Outlook::WouldRun, vec![]),
+            step(node, Section::Verify, 1, not_yet, vec![]),
+        ],
+    }
+}
+
+fn precheck(node: &str) -> StepForecast {
+    let mut reading = sample::reading(1100.0, 0);
+    reading.check = "disk space".into();
+    reading.needs = ">= 2048".into();
+    reading.unit = Some("MiB".into());
+    reading.node = sample::node(node);
+    let stop = Outlook::WouldStop(failure(FailureKind::Check, "disk space"));
+    let mut step = step(node, Section::Precheck, 1, stop, vec![reading]);
+    step.label = "disk space".into();
+    step
+}
+
+fn found() -> Forecast {
+    let mut turns = vec![turn("mq-01", 12.0), turn("mq-02", 4812.0)];
+    turns[0].steps.insert(1, precheck("mq-01"));
+    let mut silent = BTreeMap::new();
+    let dead = failure(FailureKind::Unreachable, "cannot reach mq-03 (ops@10.0.0.13): No route to host");
+    silent.insert(sample::node("mq-03"), Failure { help: Some("is the node up?".into()), ..dead });
+    Forecast { silent, refused: None, turns }
+}
+
+fn since() -> Compared {
+    let change = |weight, node: &str, what: &str, before: &str, after: &str| Change {
+        weight,
+        node: Some(sample::node(node)),
+        what: what.into(),
+        before: before.into(),
+        after: after.into(),
+    };
+    Compared::Since {
+        at: "2026-11-20T02:00:00Z".parse().unwrap(),
+        changes: vec![
+            change(Weight::Worse, "mq-01", "disk space", "2400 MiB", "1100 MiB, does not hold"),
+            change(Weight::Value, "mq-02", "clients", "12", "31"),
+        ],
+    }
+}
+
+fn shown(face: &Face, found: &Forecast, compared: &Compared, in_full: bool) -> String {
+    let plan = sample::plan();
+    let moment = Moment { now: sample::at(0), zone: TimeZone::UTC };
+    let next = [Next::new(&["rollgate", "start", "--dry-run"], "look again")];
+    let dry = DryRun {
+        plan: &plan,
+        found,
+        problems: &problems(&plan, found, None, &["rollgate"]),
+        compared,
+        notes: &[],
+        exit_code: 13,
+        host: "bastion-1",
+        next: &next,
+    };
+    paint(face, &report(face, &moment, &dry, in_full))
+}
+
+#[test]
+fn a_mail_says_the_most_serious_first() {
+    assert_eq!(
+        shown(&MAIL, &found(), &since(), false),
+        "\
+DRY RUN mq-prod 3.13.6 -> 3.13.7  Sat 2026-11-21 08:14 +00:00
+        nothing was changed
+RESULT  would stop: 1 node does not answer, 1 check does not hold, 1 of 2
+        gates closed (exit 13)
+
+PROBLEMS
+  mq-03  cannot reach mq-03 (ops@10.0.0.13): No route to host
+         is the node up?
+         then: rollgate check
+  mq-01  pre-check \"disk space\": 1100, needs >= 2048 MiB
+         then: rollgate start --dry-run -l mq-01
+  mq-02  gate \"queue depth\": 4812, needs <= 100 messages
+         | message 1
+         | message 2
+         | message 3
+         | and 2 more
+         see the processor log
+
+CHANGED SINCE 2026-11-20 02:00
+  mq-01  disk space   2400 MiB -> 1100 MiB, does not hold
+  mq-02  clients      12 -> 31
+
+PLAN
+  1  mq-01  3.13.6 -> 3.13.7  staged  pre-checks 0/1  gates 1/1 open
+  2  mq-02  3.13.6 -> 3.13.7  staged                  gates 0/1 open
+  3  mq-03  no answer
+
+NOT TRIED in a dry run: drain and upgrade (they change something), verify
+          (after the change)
+rollgate 0.1.0 on bastion-1, inventory /etc/rollgate/rollgate.yaml sha256
+3f9a41c0
+next: rollgate start --dry-run  # look again
+"
+    );
+}
+
+#[test]
+fn nothing_is_wider_than_a_mail_or_the_screen() {
+    let mut found = found();
+    found.turns[1].node = sample::node("rabbitmq-broker-02.rack-17.example");
+    let faces = [40, 80, 100, 200].map(|width| Face { color: false, unicode: true, width: Some(width) });
+    for face in faces.into_iter().chain([MAIL]) {
+        let text = shown(&face, &found, &since(), true);
+        for line in text.lines() {
+            assert!(console::measure_text_width(line) <= face.width.unwrap(), "{face:?}: {line}");
+        }
+        assert!(face.unicode || text.is_ascii());
+    }
+}
+
+#[test]
+fn the_first_one_and_one_without_changes_say_so() {
+    let text = shown(&MAIL, &found(), &Compared::First, false);
+    assert!(text.contains("\nCHANGED  not known: no earlier dry run is kept here\n"), "{text}");
+    let at = "2026-11-20T02:00:00Z".parse().unwrap();
+    let text = shown(&MAIL, &found(), &Compared::Since { at, changes: Vec::new() }, false);
+    assert!(text.contains("\nCHANGED SINCE 2026-11-20 02:00  nothing\n"), "{text}");
+    let text = shown(&MAIL, &found(), &Compared::Unknown("/x is damaged".into()), false);
+    assert!(text.contains("\nCHANGED  not known: /x is damaged\n"), "{text}");
+}
+
+#[test]
+fn problems_are_ordered_by_their_kind() {
+    let mut found = found();
+    found.turns[0].steps[0].outlook = Outlook::WouldRun;
+    let run = RunId("2026-11-20.1".into());
+    let all = problems(&sample::plan(), &found, Some(&run), &["rollgate"]);
+    let kinds: Vec<&str> = all.iter().map(|problem| problem.kind.code()).collect();
+    assert_eq!(kinds, ["unfinished_run", "unreachable", "check", "gate", "not_staged"]);
+}
+
+#[test]
+fn a_program_gets_the_same_facts() {
+    let (plan, found, compared) = (sample::plan(), found(), since());
+    let moment = Moment { now: sample::at(0), zone: TimeZone::UTC };
+    let problems = problems(&plan, &found, None, &["rollgate"]);
+    let dry = DryRun {
+        plan: &plan,
+        found: &found,
+        problems: &problems,
+        compared: &compared,
+        notes: &["x".to_owned()],
+        exit_code: 13,
+        host: "bastion-1",
+        next: &[],
+    };
+    let document = document(&moment, &dry);
+    let pick = |path: &str| document.pointer(path).unwrap_or_else(|| panic!("no {path}")).clone();
+    assert_eq!(pick("/since"), "2026-11-20T02:00:00+00:00");
+    assert_eq!(pick("/changed/0/after"), "1100 MiB, does not hold");
+    assert_eq!(pick("/problems/0/kind"), "unreachable");
+    assert_eq!(pick("/problems/1/next/3"), "-l");
+    assert_eq!(pick("/turns/1/steps/2/outlook"), "would_wait");
+    assert_eq!(pick("/refused"), "cannot reach mq-03 (ops@10.0.0.13): No route to host");
+    assert_eq!(pick("/notes/0"), "x");
+}
