@@ -25,11 +25,17 @@ _rollgate() {
             rollgate,help)
                 cmd="rollgate__subcmd__help"
                 ;;
+            rollgate,init)
+                cmd="rollgate__subcmd__init"
+                ;;
             rollgate,man)
                 cmd="rollgate__subcmd__man"
                 ;;
             rollgate,rollback)
                 cmd="rollgate__subcmd__rollback"
+                ;;
+            rollgate,schema)
+                cmd="rollgate__subcmd__schema"
                 ;;
             rollgate,stage)
                 cmd="rollgate__subcmd__stage"
@@ -52,11 +58,17 @@ _rollgate() {
             rollgate__subcmd__help,help)
                 cmd="rollgate__subcmd__help__subcmd__help"
                 ;;
+            rollgate__subcmd__help,init)
+                cmd="rollgate__subcmd__help__subcmd__init"
+                ;;
             rollgate__subcmd__help,man)
                 cmd="rollgate__subcmd__help__subcmd__man"
                 ;;
             rollgate__subcmd__help,rollback)
                 cmd="rollgate__subcmd__help__subcmd__rollback"
+                ;;
+            rollgate__subcmd__help,schema)
+                cmd="rollgate__subcmd__help__subcmd__schema"
                 ;;
             rollgate__subcmd__help,stage)
                 cmd="rollgate__subcmd__help__subcmd__stage"
@@ -77,7 +89,7 @@ _rollgate() {
 
     case "${cmd}" in
         rollgate)
-            opts="-i -o -q -v -h -V --inventory --output --color --no-input --quiet --verbose --help --version stage start status unstage rollback check completions man help"
+            opts="-i -o -q -v -h -V --inventory --output --color --no-input --quiet --verbose --help --version stage start status unstage rollback check init schema completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -179,7 +191,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__help)
-            opts="stage start status unstage rollback check completions man help"
+            opts="stage start status unstage rollback check init schema completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -234,6 +246,20 @@ _rollgate() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        rollgate__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         rollgate__subcmd__help__subcmd__man)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -249,6 +275,20 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__help__subcmd__rollback)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rollgate__subcmd__help__subcmd__schema)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -311,6 +351,44 @@ _rollgate() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rollgate__subcmd__init)
+            opts="-i -o -q -v -h --from-ansible --inventory --output --color --no-input --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from-ansible)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --inventory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -383,6 +461,40 @@ _rollgate() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --inventory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rollgate__subcmd__schema)
+            opts="-i -o -q -v -h --inventory --output --color --no-input --quiet --verbose --help inventory procedure"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --inventory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -1,5 +1,8 @@
 //! What can be typed: the verbs, their flags and their help. What a verb does stands in `command`.
 
+mod completions;
+mod init;
+mod schema;
 mod values;
 mod version;
 
@@ -12,6 +15,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::model::event::{Decided, RunId};
 use crate::model::name::NodeName;
 
+pub use completions::{Completions, Shell};
+pub use init::Init;
+pub use schema::{Described, Schema};
 pub use values::Override;
 use values::{duration_with_unit, reason, run_id};
 
@@ -28,9 +34,9 @@ const GLOBAL: &str = "Global options";
     subcommand_value_name = "COMMAND",
     after_help = "\
 Examples:
-  rollgate check             test the files and reach every node
-  rollgate start --dry-run   show the plan and every gate reading
-  rollgate status --watch    look on from another terminal
+  rollgate init mq-01 mq-02 > rollgate.yaml   write a file to begin with
+  rollgate check                              test the files and reach every node
+  rollgate start --dry-run                    show the plan and every gate reading
 
 Exit codes: 0 done, 2 your input, 1x stopped with the cluster whole, 2x a node needs you.
 See rollgate(1), rollgate-inventory(5), rollgate-procedure(5)."
@@ -174,13 +180,16 @@ Examples:
 Exit codes: 0, 1, 2, 12, 13; see rollgate(1).")]
     Check(Check),
 
-    /// Print a shell completion script
-    #[command(after_help = "\
-Examples:
-  rollgate completions bash > ~/.local/share/bash-completion/completions/rollgate
-  rollgate completions fish > ~/.config/fish/completions/rollgate.fish
+    /// Print a commented starter inventory
+    #[command(after_help = init::AFTER)]
+    Init(Init),
 
-Exit codes: 0, 1, 2; see rollgate(1).")]
+    /// Print the JSON schema of an inventory or procedure, for editors
+    #[command(after_help = schema::AFTER)]
+    Schema(Schema),
+
+    /// Print a shell completion script
+    #[command(after_help = completions::AFTER)]
     Completions(Completions),
 
     /// Show a manual page; print its source off a terminal
@@ -322,27 +331,6 @@ pub struct Check {
     /// Read the files only, do not connect
     #[arg(long)]
     pub syntax_only: bool,
-}
-
-/// Arguments of `completions`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Completions {
-    /// The shell
-    pub shell: Shell,
-}
-
-/// Shells for which there is a completion script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// GNU bash.
-    #[value(help = None)]
-    Bash,
-    /// The Z shell.
-    #[value(help = None)]
-    Zsh,
-    /// fish.
-    #[value(help = None)]
-    Fish,
 }
 
 /// Arguments of `man`.

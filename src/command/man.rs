@@ -98,7 +98,7 @@ fn page(command: &clap::Command) -> Page {
         text.push_str(&verbs(command));
     }
     text.push_str(&exit_status(command, &help));
-    if !matches!(command.get_name(), "completions" | "man") {
+    if !matches!(command.get_name(), "init" | "schema" | "completions" | "man") {
         text.push_str(ENVIRONMENT);
         text.push_str(FILES);
     }
@@ -133,6 +133,8 @@ fn description(command: &str) -> &'static str {
         "unstage" => include_str!("man/unstage.roff"),
         "rollback" => include_str!("man/rollback.roff"),
         "check" => include_str!("man/check.roff"),
+        "init" => include_str!("man/init.roff"),
+        "schema" => include_str!("man/schema.roff"),
         "completions" => include_str!("man/completions.roff"),
         "man" => include_str!("man/man.roff"),
         other => unreachable!("{other} has no page yet, as the test of the pages would say"),
@@ -181,7 +183,7 @@ fn examples(help: &str) -> String {
 }
 
 fn see_also(name: &str) -> String {
-    let others = ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-check"];
+    let others = ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-check", "-init", "-schema"];
     let pages = others.map(|verb| (format!("rollgate{verb}"), 1)).into_iter().chain([
         ("rollgate-inventory".to_owned(), 5),
         ("rollgate-procedure".to_owned(), 5),

@@ -6,11 +6,13 @@ pub mod completions;
 mod context;
 mod dry_run;
 mod files;
+mod init;
 mod invocation;
 pub mod man;
 mod refusal;
 mod rollback;
 mod runs;
+pub mod schema;
 mod stage;
 mod start;
 mod status;
@@ -49,6 +51,8 @@ pub fn run(cli: &Cli) -> Exit {
         Verb::Unstage(flags) => unstage::run(&context, flags),
         Verb::Rollback(flags) => rollback::run(&context, flags),
         Verb::Check(flags) => check::run(&context, flags),
+        Verb::Init(flags) => init::run(&context, flags),
+        Verb::Schema(flags) => print(&schema::text(flags.of)),
         Verb::Completions(flags) => print(&completions::script(flags.shell)),
         Verb::Man(flags) => match man::find(&flags.page) {
             Ok(page) if std::io::stdout().is_terminal() => read(&page.text),

@@ -9,7 +9,10 @@ mod lower;
 pub mod mistake;
 mod path;
 mod raw;
+pub mod schema;
+mod shape;
 pub mod source;
+pub mod starter;
 mod surface;
 mod yaml;
 

@@ -90,9 +90,12 @@ macro_rules! names {
         pub struct $type(String);
 
         impl $type {
+            /// Words that cannot be such a name: they mean something else where it can stand.
+            pub const RESERVED: &[&str] = $reserved;
+
             /// Checks a word and makes it a name.
             pub fn parse(text: &str) -> Result<Self, BadName> {
-                checked($kind, text, $fits, $rule, $reserved)?;
+                checked($kind, text, $fits, $rule, Self::RESERVED)?;
                 Ok(Self(text.to_owned()))
             }
 
@@ -158,32 +161,34 @@ impl NodeName {
     }
 }
 
+/// What shells and the loader set or read themselves.
+pub const SHELL_TAKEN: &[&str] = &[
+    "PATH",
+    "HOME",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELL",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PWD",
+    "OLDPWD",
+    "PS4",
+    "CDPATH",
+    "USER",
+    "LOGNAME",
+    "UID",
+    "EUID",
+    "PPID",
+    "TERM",
+    "LANG",
+    "TMPDIR",
+];
+
 /// Variables that scripts and the loader need as they are: a file may not redefine them
 /// (`product.md` §2).
 pub fn shadows_the_shell(name: &str) -> bool {
-    const TAKEN: &[&str] = &[
-        "PATH",
-        "HOME",
-        "IFS",
-        "ENV",
-        "BASH_ENV",
-        "SHELL",
-        "SHELLOPTS",
-        "BASHOPTS",
-        "PWD",
-        "OLDPWD",
-        "PS4",
-        "CDPATH",
-        "USER",
-        "LOGNAME",
-        "UID",
-        "EUID",
-        "PPID",
-        "TERM",
-        "LANG",
-        "TMPDIR",
-    ];
-    TAKEN.contains(&name)
+    SHELL_TAKEN.contains(&name)
         || name.starts_with("LD_")
         || name.starts_with("ROLLGATE_")
         || name.starts_with("rg_")

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::{CommandFactory as _, Parser as _};
-use rollgate::cli::{Cli, Shell};
-use rollgate::command::{completions, man};
+use rollgate::cli::{Cli, Described, Shell};
+use rollgate::command::{completions, man, schema};
 use rollgate::exit::{Exit, TABLE};
 
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
@@ -152,6 +152,13 @@ fn the_completion_scripts_are_those_of_the_code() {
 }
 
 #[test]
+fn the_schemas_are_those_of_the_code() {
+    for (of, name) in [(Described::Inventory, "inventory"), (Described::Procedure, "procedure")] {
+        hold(&format!("examples/{name}.schema.json"), &schema::text(of));
+    }
+}
+
+#[test]
 fn bash_reads_its_completion_script() {
     let script = tree("completions/rollgate.bash");
     let done = Command::new("bash").arg("-n").arg(&script).stdin(Stdio::null()).output().unwrap();
@@ -181,6 +188,11 @@ fn read(page: &man::Page) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
+/// Verbs that print something of their own.
+fn reads_no_cluster(page: &str) -> bool {
+    ["-init", "-schema", "-completions", "-man"].iter().any(|verb| page == format!("rollgate{verb}"))
+}
+
 #[test]
 fn man_reads_every_page_without_a_warning() {
     for page in man::pages() {
@@ -191,12 +203,8 @@ fn man_reads_every_page_without_a_warning() {
             let at = text.find(&format!("\n{heading}\n"));
             let needed = match heading {
                 "SYNOPSIS" | "OPTIONS" | "EXIT STATUS" => page.section == 1,
-                "ENVIRONMENT" => {
-                    !["rollgate-completions", "rollgate-man", "rollgate-inventory"].contains(&&*page.name)
-                }
-                "FILES" => {
-                    page.section == 1 && !page.name.ends_with("completions") && !page.name.ends_with("-man")
-                }
+                "ENVIRONMENT" => !reads_no_cluster(&page.name) && page.name != "rollgate-inventory",
+                "FILES" => page.section == 1 && !reads_no_cluster(&page.name),
                 _ => true,
             };
             match at {
@@ -229,6 +237,7 @@ fn the_manual_has_every_exit_code_and_every_flag() {
 fn keys(file: &str) -> Vec<String> {
     let source = fs::read_to_string(tree(file)).unwrap();
     let fields = source.lines().filter_map(|line| line.strip_prefix("        ")?.split_once(": "));
+    let fields = fields.filter(|(key, _)| !key.starts_with(' '));
     let keys = fields.filter(|(_, kind)| kind.ends_with(',')).map(|(key, _)| key.trim_start_matches("r#"));
     keys.filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c)))
         .map(str::to_owned)
@@ -239,8 +248,9 @@ fn keys(file: &str) -> Vec<String> {
 fn the_pages_of_the_files_name_every_key_that_can_be_written() {
     let condition = ["equals", "not_equals", "at_least", "at_most", "matches", "not_matches", "one_of"];
     let condition = condition.into_iter().chain(["none_of", "empty", "count_at_most", "count_at_least"]);
-    let procedure: Vec<String> = keys("src/config/raw/procedure.rs")
+    let procedure: Vec<String> = ["procedure", "check", "step"]
         .into_iter()
+        .flat_map(|file| keys(&format!("src/config/raw/{file}.rs")))
         .chain(condition.chain(["count_equals"]).map(str::to_owned))
         .collect();
     let inventory = keys("src/config/raw/inventory.rs");

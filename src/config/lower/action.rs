@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::path::Path;
-use super::super::raw::procedure::{RawCheck, RawDuring, RawGet, RawPut, RawScript, RawStep};
+use super::super::raw::check::{RawCheck, RawScript};
+use super::super::raw::kind::Kind;
+use super::super::raw::step::{RawDuring, RawGet, RawPut, RawStep};
 use super::super::raw::{Given as _, Or, RawCondition, Scalar};
 use super::check::{references, short_script, surroundings, tests};
 use super::desk::Desk;
 use super::known::Known;
-use super::step::{Kind, at_least_one, maybe, own_check};
+use super::step::{at_least_one, maybe, own_check};
 use crate::model::condition::Condition;
 use crate::model::name::StepName;
 use crate::model::procedure::{Action, CheckRef, During, Gate, Get, Manual, Put, Run, Script, Wait};

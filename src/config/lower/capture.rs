@@ -1,12 +1,12 @@
 //! Values that steps and checks leave for later steps.
 
 use super::super::path::Path;
-use super::super::raw::procedure::RawCapture;
+use super::super::raw::kind::Kind;
+use super::super::raw::step::RawCapture;
 use super::super::raw::{Given as _, Or, RawCondition};
 use super::check::form;
 use super::desk::Desk;
 use super::known::Known;
-use super::step::Kind;
 use crate::model::condition::Form;
 use crate::model::procedure::Capture;
 

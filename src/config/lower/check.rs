@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::mistake::listed;
 use super::super::path::Path;
-use super::super::raw::procedure::{RawCheck, RawScript};
+use super::super::raw::check::{RawCheck, RawScript};
+use super::super::raw::words::{BECOME, FITTING, READINGS, Reading, SHELLS};
 use super::super::raw::{Given as _, Or, RawCondition, Scalar};
 use super::desk::Desk;
 use super::known::Known;
@@ -38,16 +39,14 @@ pub(super) fn surroundings(
     shell: Option<&Scalar>,
     become_with: Option<&Scalar>,
 ) -> (Shell, Option<Become>) {
-    let shells = [("sh", Shell::Sh), ("bash", Shell::Bash)];
-    let shell = shell.and_then(|value| desk.choice(&path.key("shell"), value, &shells));
+    let shell = shell.and_then(|value| desk.choice(&path.key("shell"), value, SHELLS));
     let become_with = become_with.and_then(|value| self::become_with(desk, path, value));
     (shell.unwrap_or_default(), become_with)
 }
 
 /// How commands gain rights.
 pub(super) fn become_with(desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Become> {
-    let words = [("none", Become::None), ("sudo", Become::Sudo), ("doas", Become::Doas)];
-    desk.choice(&path.key("become"), value, &words)
+    desk.choice(&path.key("become"), value, BECOME)
 }
 
 /// A script in its short form or in full.
@@ -194,9 +193,8 @@ pub(super) fn form(
     let Some(value) = value else {
         return Some(json.unwrap_or_else(|| form_for(tests)));
     };
-    let words = [("number", 0), ("text", 1), ("lines", 2), ("exit", 3), ("json", 4)];
-    let said = desk.choice(&path.key("value"), value, &words)?;
-    if json.is_some() && said != 4 {
+    let said = desk.choice(&path.key("value"), value, READINGS)?;
+    if json.is_some() && said != Reading::Json {
         desk.wrong_key(
             &path.key("at"),
             "`at` applies to a value of JSON only",
@@ -206,11 +204,11 @@ pub(super) fn form(
         return None;
     }
     Some(match said {
-        0 => Form::Number,
-        1 => Form::Text,
-        2 => Form::Lines,
-        3 => Form::Exit,
-        _ => json.unwrap_or(Form::Json { at: ".".to_owned() }),
+        Reading::Number => Form::Number,
+        Reading::Text => Form::Text,
+        Reading::Lines => Form::Lines,
+        Reading::Exit => Form::Exit,
+        Reading::Json => json.unwrap_or(Form::Json { at: ".".to_owned() }),
     })
 }
 
@@ -298,12 +296,7 @@ pub(super) fn tests(
 
 /// The form in words, and those that would fit, where a test makes no sense for it.
 fn unfit(form: &Form, key: &str) -> Option<(&'static str, String)> {
-    let fits: &[&str] = match key {
-        "at_least" | "at_most" => &["number", "text", "exit", "json"],
-        "count_at_most" | "count_at_least" | "count_equals" | "empty" => &["lines", "text", "json"],
-        "matches" | "not_matches" => &["text", "lines", "json"],
-        _ => return None,
-    };
+    let (_, fits) = FITTING.iter().find(|(keys, _)| keys.contains(&key))?;
     let word = match form {
         Form::Number => "number",
         Form::Text => "text",

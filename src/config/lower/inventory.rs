@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::path::Path;
 use super::super::raw::inventory::{RawInventory, RawSecret, RawSsh};
+use super::super::raw::words::HOST_KEYS;
 use super::super::raw::{Entries, Given as _, Scalar};
 use super::check::become_with;
 use super::desk::Desk;
@@ -78,7 +79,6 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
         desk.wrong(&at.key("port"), "0 is no port", "this value", "1 to 65535; without the key ssh's own");
     }
     let jump = ssh.jump.as_ref().map_or_else(Vec::new, |jump| desk.list(&at.key("jump"), jump));
-    let keys = [("strict", false), ("accept-new", true)];
     Defaults {
         user: ssh.user.as_ref().and_then(|user| desk.host(&at.key("user"), user)),
         port: ssh.port,
@@ -89,7 +89,7 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
         accept_new_host_keys: ssh
             .host_keys
             .as_ref()
-            .and_then(|value| desk.choice(&at.key("host_keys"), value, &keys))
+            .and_then(|value| desk.choice(&at.key("host_keys"), value, HOST_KEYS))
             .unwrap_or(false),
         connect_timeout: desk
             .duration_or(&at.key("connect_timeout"), ssh.connect_timeout.as_ref(), CONNECT)

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::path::Path;
 use super::super::raw::Scalar;
-use super::super::raw::procedure::{RawCheck, RawProcedure, RawStep};
+use super::super::raw::check::RawCheck;
+use super::super::raw::procedure::RawProcedure;
+use super::super::raw::step::RawStep;
 use super::super::raw::{OneOrMany, Or};
 use super::check;
 use super::desk::Desk;

@@ -11,7 +11,7 @@ mod known;
 mod node;
 mod phase;
 pub(crate) mod procedure;
-mod range;
+pub(crate) mod range;
 mod step;
 mod when;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::path::Path;
 use super::super::raw::inventory::RawNode;
+use super::super::raw::words::CONNECTIONS;
 use super::super::raw::{Given as _, Scalar};
 use super::check::become_with;
 use super::desk::Desk;
@@ -125,7 +126,7 @@ fn names(desk: &Desk<'_>, path: &Path, raw: &RawNode) -> Vec<NodeName> {
 /// Whether commands run here instead of over ssh.
 fn local(desk: &Desk<'_>, path: &Path, raw: &RawNode) -> Option<bool> {
     let Some(value) = &raw.connection else { return Some(false) };
-    let local = desk.choice(&path.key("connection"), value, &[("ssh", false), ("local", true)])?;
+    let local = desk.choice(&path.key("connection"), value, CONNECTIONS)?;
     if local {
         for key in raw.given().into_iter().filter(|key| ["host", "port", "user"].contains(key)) {
             let what = format!("`{key}` does not apply to `connection: local`");

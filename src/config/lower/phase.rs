@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::path::Path;
-use super::super::raw::procedure::{RawPhase, RawSoak, RawStep};
+use super::super::raw::procedure::{RawPhase, RawSoak};
+use super::super::raw::step::RawStep;
 use super::super::raw::{Given as _, OneOrMany, Scalar};
 use super::action::some_checks;
 use super::desk::Desk;

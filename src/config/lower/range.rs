@@ -4,12 +4,12 @@
 const MOST: usize = 1000;
 
 /// Whether a text holds a range.
-pub(super) fn is_range(text: &str) -> bool {
+pub(crate) fn is_range(text: &str) -> bool {
     find(text).is_some()
 }
 
 /// The names that a text stands for: itself when it holds no range.
-pub(super) fn expand(text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn expand(text: &str) -> Result<Vec<String>, String> {
     let Some((before, from, to, after)) = find(text) else { return Ok(vec![text.to_owned()]) };
     if is_range(after) {
         return Err("a name holds one range at most".to_owned());

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::super::mistake::listed;
 use super::super::path::Path;
-use super::super::raw::procedure::{RawCheck, RawStep, RawUndo};
+use super::super::raw::check::RawCheck;
+use super::super::raw::kind::{KINDS, Kind};
+use super::super::raw::step::{RawStep, RawUndo};
+use super::super::raw::words::{RETRIES, SCOPES};
 use super::super::raw::{Given as _, Or, Scalar};
 use super::action;
 use super::capture::capture;
@@ -16,92 +19,14 @@ use crate::model::name::StepName;
 use crate::model::procedure::{Action, CheckRef, IfUnknown, Scope, Script, Step, Undo};
 use crate::model::template::Template;
 
-/// The kinds, by the key that says which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Run,
-    Check,
-    Wait,
-    Gate,
-    Manual,
-    Reboot,
-    Put,
-    Get,
-}
-
-const KINDS: &[(&str, Kind)] = &[
-    ("run", Kind::Run),
-    ("check", Kind::Check),
-    ("wait", Kind::Wait),
-    ("gate", Kind::Gate),
-    ("manual", Kind::Manual),
-    ("reboot", Kind::Reboot),
-    ("put", Kind::Put),
-    ("get", Kind::Get),
-];
-
-impl Kind {
-    fn word(self) -> &'static str {
-        KINDS.iter().find(|(_, kind)| *kind == self).map_or("step", |(word, _)| word)
-    }
-
-    /// The keys that it has a meaning for, beside `when` and `point_of_no_return`.
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Run => &[
-                "run",
-                "name",
-                "on",
-                "timeout",
-                "retries",
-                "skip_if",
-                "undo",
-                "temporary",
-                "capture",
-                "shell",
-                "become",
-                "stdin",
-                "cwd",
-                "env",
-                "ok_codes",
-                "interactive",
-                "during",
-                "reboots",
-                "done_if",
-                "retry",
-            ],
-            Self::Check => &["check", "name", "capture"],
-            Self::Wait => &[
-                "wait",
-                "name",
-                "every",
-                "timeout",
-                "per",
-                "steady",
-                "fail_when",
-                "while",
-                "show",
-                "capture",
-            ],
-            Self::Gate => &["gate", "checks", "question", "steady", "every", "timeout", "typed"],
-            Self::Manual => &["manual", "name", "check", "skip_if", "undo", "temporary"],
-            Self::Reboot => {
-                &["reboot", "name", "on", "timeout", "skip_if", "shell", "become", "done_if", "retry"]
-            }
-            Self::Put => &["put", "name", "on", "timeout", "retries", "skip_if", "undo", "temporary"],
-            Self::Get => &["get", "name", "on", "timeout", "retries", "skip_if"],
-        }
-    }
-
-    /// How long it may take when nothing is said.
-    fn timeout(self) -> Duration {
-        match self {
-            Self::Check => Duration::from_secs(30),
-            Self::Wait => Duration::from_mins(10),
-            Self::Run | Self::Gate | Self::Put | Self::Get => Duration::from_mins(30),
-            Self::Reboot => Duration::from_hours(1),
-            Self::Manual => Duration::from_hours(24),
-        }
+/// How long a step may take when nothing is said.
+fn timeout_of(kind: Kind) -> Duration {
+    match kind {
+        Kind::Check => Duration::from_secs(30),
+        Kind::Wait => Duration::from_mins(10),
+        Kind::Run | Kind::Gate | Kind::Put | Kind::Get => Duration::from_mins(30),
+        Kind::Reboot => Duration::from_hours(1),
+        Kind::Manual => Duration::from_hours(24),
     }
 }
 
@@ -144,7 +69,7 @@ fn step(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep, turn: Tu
     let action = action::action(desk, known, path, raw, kind, name.as_ref());
     let default = match &action {
         Some(Action::Check(CheckRef::Inline(check))) => check.timeout,
-        _ => kind.timeout(),
+        _ => timeout_of(kind),
     };
     let timeout = desk.duration_or(&at("timeout"), raw.timeout.as_ref(), default);
     Some(Step {
@@ -176,7 +101,7 @@ fn if_unknown(
     let retry_is_safe = raw.retry.as_ref().map_or(Some(false), |value| {
         let at = path.key("retry");
         if matches!(value, Scalar::Text(_)) {
-            return desk.choice(&at, value, &[("safe", true)]);
+            return desk.choice(&at, value, RETRIES);
         }
         let help = "allowed: safe; how often a step that failed is tried again stands in `retries`";
         desk.wrong(&at, format!("`{at}` is a word"), "this value", help);
@@ -258,8 +183,7 @@ fn name(desk: &Desk<'_>, path: &Path, raw: &RawStep, kind: Kind) -> Option<StepN
 fn temporary(desk: &Desk<'_>, path: &Path, raw: &RawStep, turn: Turn) -> Option<Scope> {
     let value = raw.temporary.as_ref()?;
     let at = path.key("temporary");
-    let words = [("node", Scope::Node), ("phase", Scope::Phase), ("run", Scope::Run)];
-    let scope = desk.choice(&at, value, &words)?;
+    let scope = desk.choice(&at, value, SCOPES)?;
     if raw.undo.is_none() {
         let what = "a temporary change needs to say how it is undone";
         desk.wrong_key(&at, what, "needs `undo:` beside it", "undo: the command that takes it back");

@@ -1,7 +1,7 @@
 //! Whether a step or phase is done at all, and what it means to go past it.
 
 use super::super::path::Path;
-use super::super::raw::procedure::{RawPoint, RawWhen};
+use super::super::raw::step::{RawPoint, RawWhen};
 use super::super::raw::{Given as _, Or};
 use super::check::tests;
 use super::desk::Desk;

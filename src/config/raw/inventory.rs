@@ -1,66 +1,123 @@
 //! The inventory as written.
 
+use super::super::shape::{
+    Rule, at_least, at_most, choice, duration, host, identifier, line, name, names, never_with, own_variable,
+    port, remote_path, required, text, value,
+};
 use super::procedure::RawProcedure;
+use super::words::{BECOME, CONNECTIONS, HOST_KEYS};
 use super::{Entries, OneOrMany, Or, Scalar, mapping};
+use crate::model::name::{GroupName, NodeName};
 
 mapping! {
-    /// The whole file.
-    RawInventory {
-        cluster: Scalar,
-        procedure: Or<RawProcedure>,
+    /// One cluster: its nodes, how they are reached, their variables and secrets. See rollgate-inventory(5).
+    RawInventory [required(&["cluster", "procedure", "nodes"])] {
+        /// The cluster's name. It names the lock and the records of runs, and `start` asks you to type it.
+        /// Example: `web-prod`.
+        cluster: Scalar => name(),
+        /// What is done with the nodes: the path of the procedure file, starting at this file's directory, or
+        /// the procedure itself as a mapping. Example: `./procedure.yaml`.
+        procedure: Or<RawProcedure> => text(),
+        /// How nodes are reached. What is not said here comes from `~/.ssh/config`, as with ssh itself.
         ssh: RawSsh,
-        r#become: Scalar,
-        state_dir: Scalar,
-        vars: Entries<Scalar>,
-        secrets: Entries<RawSecret>,
-        groups: Entries<RawGroup>,
+        /// How commands gain rights on the nodes, always without a password (`sudo -n`). A node, check or step
+        /// can say otherwise.
+        r#become: Scalar => choice(BECOME).or("none"),
+        /// rollgate's own directory on the nodes, an absolute path. Default: `/var/lib/rollgate` for root,
+        /// `~/.local/state/rollgate` for others.
+        state_dir: Scalar => remote_path(),
+        /// Variables of all nodes. They reach every script as environment variables; cluster, group, node: the
+        /// nearest wins. Quote versions: to YAML 1.10 is the number 1.1. Example: `target: "2.4.0"`.
+        vars: Entries<Scalar> => value().by(own_variable()),
+        /// Secrets, by where they come from. Each is fetched when a run starts, masked in all output and never
+        /// stored. Example: `registry_password: { env: REGISTRY_PASSWORD }`.
+        secrets: Entries<RawSecret> => text().by(own_variable()),
+        /// Variables of groups. A group that has none need not stand here: that nodes name it is enough.
+        /// Example: `web: { vars: { port: "8080" } }`.
+        groups: Entries<RawGroup> => text().by(name().but(GroupName::RESERVED)),
+        /// The nodes, in the order in which they are taken. `[]` where commands of this machine reach all there
+        /// is. Example: `- { name: "web[1-3]", host: "10.0.0.1[1-3]", groups: [web] }`.
         nodes: Vec<RawNode>,
     }
 }
 
 mapping! {
-    /// What ssh is told.
+    /// How nodes are reached. What is not said here comes from `~/.ssh/config`.
     RawSsh {
-        user: Scalar,
-        port: u16,
-        identity_file: Scalar,
-        jump: OneOrMany,
-        connect_timeout: Scalar,
-        reconnect_timeout: Scalar,
-        config_file: Scalar,
-        known_hosts: Scalar,
-        host_keys: Scalar,
+        /// The login name. Default: ssh's own. Example: `ops`.
+        user: Scalar => host(),
+        /// The port, 1 to 65535. Default: ssh's own, 22.
+        port: u16 => port(),
+        /// The private key. No passphrase is ever asked for: a key with one needs an agent. Example:
+        /// `~/.ssh/id_ed25519`.
+        identity_file: Scalar => text(),
+        /// One jump host, or a list of them in order, as `ssh -J` takes them. Example: `[bastion]`.
+        jump: OneOrMany => host(),
+        /// How long a connection may take to be made: a number and its unit.
+        connect_timeout: Scalar => duration().or("10s"),
+        /// How long a node may be out of contact while a step runs there; the step itself goes on. A number and
+        /// its unit.
+        reconnect_timeout: Scalar => duration().or("10m"),
+        /// A file instead of `~/.ssh/config`.
+        config_file: Scalar => text(),
+        /// A file instead of `~/.ssh/known_hosts`.
+        known_hosts: Scalar => text(),
+        /// What is done about a host key that is not known: `strict` refuses it, `accept-new` accepts and keeps
+        /// it. A key that has changed is refused in any case.
+        host_keys: Scalar => choice(HOST_KEYS).or("strict"),
     }
 }
 
 mapping! {
     /// Where a secret comes from; exactly one key.
-    RawSecret {
-        env: Scalar,
-        file: Scalar,
-        command: Scalar,
-        prompt: Scalar,
+    RawSecret [at_least(1), at_most(1)] {
+        /// An environment variable of yours. Example: `REGISTRY_PASSWORD`.
+        env: Scalar => identifier(),
+        /// A file that only you can read; one newline at its end is dropped.
+        file: Scalar => text(),
+        /// A command on this machine, whose output it is. Example: `pass show registry`.
+        command: Scalar => text(),
+        /// The text with which you are asked for it at the terminal. Example: `Password of the registry`.
+        prompt: Scalar => line(),
     }
 }
 
 mapping! {
     /// A group.
     RawGroup {
-        vars: Entries<Scalar>,
+        /// Variables of its nodes. Example: `{ port: "8080" }`.
+        vars: Entries<Scalar> => value().by(own_variable()),
     }
+}
+
+/// What `connection: local` leaves without a meaning.
+fn local_has_no_address() -> Rule {
+    never_with("connection", "local", &["host", "port", "user"])
 }
 
 mapping! {
     /// A node, or several of them by a range.
-    RawNode {
-        name: Scalar,
-        host: Scalar,
-        port: u16,
-        user: Scalar,
-        connection: Scalar,
-        groups: OneOrMany,
-        vars: Entries<Scalar>,
-        r#become: Scalar,
-        state_dir: Scalar,
+    RawNode [required(&["name"]), local_has_no_address()] {
+        /// What the node is called on screens, in `--limit` and in file names. A range stands for several
+        /// nodes. Example: `web1`, or `"web[1-3]"`.
+        name: Scalar => names().but(NodeName::RESERVED),
+        /// Its host name or address. Default: its name. A range must be as long as that of the name. Example:
+        /// `10.0.0.11`, or `"10.0.0.1[1-3]"`.
+        host: Scalar => host(),
+        /// The port, 1 to 65535. Default: that of the cluster's `ssh`.
+        port: u16 => port(),
+        /// The login name. Default: that of the cluster's `ssh`.
+        user: Scalar => host(),
+        /// How commands get there: `ssh`, or `local`: they run on this machine, as you, in a directory of the
+        /// node's own.
+        connection: Scalar => choice(CONNECTIONS).or("ssh"),
+        /// A group, or a list of them. Example: `[web]`.
+        groups: OneOrMany => name().but(GroupName::RESERVED),
+        /// The node's own variables. Example: `{ port: "8081" }`.
+        vars: Entries<Scalar> => value().by(own_variable()),
+        /// How commands gain rights there, if not as for the cluster.
+        r#become: Scalar => choice(BECOME),
+        /// rollgate's own directory there, if not as for the cluster: an absolute path.
+        state_dir: Scalar => remote_path(),
     }
 }

@@ -2,8 +2,13 @@
 //! meaning. Plain structs alone: flattened, untagged and tagged types lose positions and turn
 //! `1.10` into a number.
 
+pub(crate) mod check;
 pub(crate) mod inventory;
+pub(crate) mod kind;
 pub(crate) mod procedure;
+mod shapes;
+pub(crate) mod step;
+pub(crate) mod words;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,14 +17,15 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Declares a mapping of the file: every key is optional here, an unknown one is refused, and `given`
-/// lists those that are there. With `+ condition` it also takes the keys of a condition.
+/// lists those that are there. What is written above a key is what an editor shows of it; behind `=>` stands what
+/// a value must be beyond its type, and behind the mapping's name what holds of its keys together
+/// ([`super::shape`]). With `+ condition` it also takes the keys of a condition.
 macro_rules! mapping {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
+    (@keys $name:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty,)* }) => {
         #[derive(Debug, Clone, Default, serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub(crate) struct $name {
-            $(pub(crate) $field: Option<$type>,)*
+            $($(#[doc = $doc])* pub(crate) $field: Option<$type>,)*
         }
 
         impl $crate::config::raw::Given for $name {
@@ -31,12 +37,51 @@ macro_rules! mapping {
                 keys
             }
         }
+
+        impl $crate::config::shape::Shape for $name {
+            fn shape(
+                book: &mut $crate::config::shape::Book,
+                _: &$crate::config::shape::Hint,
+            ) -> serde_json::Value {
+                book.refer(stringify!($name), Self::object)
+            }
+        }
     };
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* } + condition) => {
+    (@hint) => { $crate::config::shape::Hint::default() };
+    (@hint $hint:expr) => { $hint };
+    (@object $about:expr, [$($rule:expr),*], $book:ident, {
+        $($(#[doc = $doc:literal])* $field:ident: $type:ty $(=> $hint:expr)?,)*
+    }) => {{
+        let mut object = $crate::config::shape::Object::new($about);
+        $(object.key::<$type>(
+            $book,
+            stringify!($field),
+            concat!($($doc, "\n"),*),
+            &mapping!(@hint $($hint)?),
+        );)*
+        $(object.rule($rule);)*
+        object
+    }};
+    ($(#[doc = $about:literal])* $name:ident $([$($rule:expr),* $(,)?])? {
+        $($(#[doc = $doc:literal])* $field:ident: $type:ty $(=> $hint:expr)?,)*
+    }) => {
+        mapping! { @keys $name { $($(#[doc = $doc])* $field: $type,)* } }
+
+        impl $name {
+            /// What an editor is told of it.
+            pub(crate) fn object(book: &mut $crate::config::shape::Book) -> $crate::config::shape::Object {
+                mapping!(@object concat!($($about, "\n"),*), [$($($rule),*)?], book, {
+                    $($(#[doc = $doc])* $field: $type $(=> $hint)?,)*
+                })
+            }
+        }
+    };
+    ($(#[doc = $about:literal])* $name:ident $([$($rule:expr),* $(,)?])? {
+        $($(#[doc = $doc:literal])* $field:ident: $type:ty $(=> $hint:expr)?,)*
+    } + condition) => {
         mapping! {
-            $(#[$doc])*
-            $name {
-                $($field: $type,)*
+            @keys $name {
+                $($(#[doc = $doc])* $field: $type,)*
                 equals: $crate::config::raw::Scalar,
                 not_equals: $crate::config::raw::Scalar,
                 at_least: $crate::config::raw::Scalar,
@@ -69,28 +114,21 @@ macro_rules! mapping {
                     count_equals: self.count_equals,
                 }
             }
+
+            /// What an editor is told of it.
+            pub(crate) fn object(book: &mut $crate::config::shape::Book) -> $crate::config::shape::Object {
+                let mut object = mapping!(@object concat!($($about, "\n"),*), [$($($rule),*)?], book, {
+                    $($(#[doc = $doc])* $field: $type $(=> $hint)?,)*
+                });
+                object.keys_of($crate::config::raw::RawCondition::object(book));
+                object
+            }
         }
     };
 }
 pub(crate) use mapping;
 
-mapping! {
-    /// What must hold of a value.
-    RawCondition {
-        equals: Scalar,
-        not_equals: Scalar,
-        at_least: Scalar,
-        at_most: Scalar,
-        matches: Scalar,
-        not_matches: Scalar,
-        one_of: Vec<Scalar>,
-        none_of: Vec<Scalar>,
-        empty: bool,
-        count_at_most: u64,
-        count_at_least: u64,
-        count_equals: u64,
-    }
-}
+pub(crate) use check::RawCondition;
 
 /// A mapping that knows which of its keys are written.
 pub(crate) trait Given {

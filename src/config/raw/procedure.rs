@@ -1,78 +1,86 @@
-//! The procedure as written.
+//! The procedure as written: what it is about, what it knows, and its phases.
 
-use super::{Entries, OneOrMany, Or, RawCondition, Scalar, mapping};
+use super::super::shape::{
+    Hint, Rule, batch, choice, duration, exactly_one, fits, from_one, identifier, json_path, line, name,
+    only_with, program, required, sha256, text, title,
+};
+use super::check::{RawCheck, RawScript};
+use super::step::{RawPoint, RawStep, RawWhen};
+use super::words::{BECOME, READINGS, SHELLS};
+use super::{Entries, OneOrMany, Or, Scalar, mapping};
 
 mapping! {
-    /// The whole file, or the inline mapping.
-    RawProcedure {
-        procedure: Scalar,
+    /// What is done with the nodes: checks, gates, phases, and the way back. See rollgate-procedure(5).
+    RawProcedure [required(&["phases"])] {
+        /// What it is called on screens and in reports. Example: `RabbitMQ 3.13`.
+        procedure: Scalar => line(),
+        /// What must be there before anything else is done.
         requires: RawRequires,
-        version: Or<RawScript>,
-        to: Scalar,
+        /// How a node's installed version is read; `status` shows it: a command, or a mapping with `run`.
+        /// Example: `mqctl version`.
+        version: Or<RawScript> => text(),
+        /// The version that the procedure leads to. Example: `${target}`, or `"1.10"` in quotes.
+        to: Scalar => text(),
+        /// Files that `stage` copies to nodes and verifies there, before anything is restarted.
         artifacts: Vec<RawArtifact>,
-        checks: Entries<RawCheck>,
-        roles: Entries<RawRole>,
-        invariants: Vec<Scalar>,
+        /// Checks, by the names under which steps, gates and invariants refer to them.
+        checks: Entries<RawCheck> => text().by(name()),
+        /// Roles such as leader or standby, by name: each a check that is asked of several nodes.
+        roles: Entries<RawRole> => text().by(identifier()),
+        /// Names of checks that are asked of the other nodes before each node is touched, and compared with
+        /// what they were when the run started.
+        invariants: Vec<Scalar> => name(),
+        /// Guards: when the check of one of them holds there is no run at all.
         refuse: Vec<RawGuard>,
+        /// Steps that `stage` runs on every node after the artifacts are there, such as pulling an image. They
+        /// restart nothing.
         stage: Vec<RawStep>,
-        phases: Vec<RawPhase>,
+        /// The phases, in order.
+        phases: Vec<RawPhase> => text().filled(),
     }
 }
 
 mapping! {
     /// What must be there before anything else.
     RawRequires {
-        tools: Vec<Scalar>,
-    }
-}
-
-mapping! {
-    /// A script in full.
-    RawScript {
-        run: Scalar,
-        shell: Scalar,
-        r#become: Scalar,
+        /// Programs that must be found on the operator's machine. Example: `[ssh, jq]`.
+        tools: Vec<Scalar> => program(),
     }
 }
 
 mapping! {
     /// A file that `stage` copies.
-    RawArtifact {
-        source: Scalar,
-        sha256: Scalar,
-        nodes: OneOrMany,
+    RawArtifact [required(&["source"])] {
+        /// The file on the operator's machine; a relative path starts at this file's directory. Example:
+        /// `./mq-${target}.tar`.
+        source: Scalar => text(),
+        /// Its SHA-256 sum, 64 hexadecimal digits. Without it the sum of the file as it is when it is staged.
+        sha256: Scalar => sha256(),
+        /// Which nodes get it: a group, name or glob, `!x` leaves out, or a list. Default: all.
+        nodes: OneOrMany => text(),
     }
 }
 
 mapping! {
-    /// A check.
-    RawCheck {
-        name: Scalar,
-        run: Scalar,
-        shell: Scalar,
-        r#become: Scalar,
-        on: Scalar,
-        value: Scalar,
-        at: Scalar,
-        unit: Scalar,
-        evidence: Scalar,
-        remedy: Scalar,
-        columns: Vec<Scalar>,
-        timeout: Scalar,
-    } + condition
-}
-
-mapping! {
     /// A role: a check, who is asked, and how many must have it.
-    RawRole {
-        run: Scalar,
-        shell: Scalar,
-        r#become: Scalar,
-        value: Scalar,
-        at: Scalar,
-        timeout: Scalar,
-        of: OneOrMany,
-        exactly: usize,
+    RawRole [required(&["run"]), fits(&["at"], "value", &["json"])] {
+        /// The read-only command that is asked of every node of the set. Example: `cluster role`.
+        run: Scalar => text(),
+        /// Which shell reads it: `sh` (`sh -eu`) or `bash` (`bash -euo pipefail`).
+        shell: Scalar => choice(SHELLS).or("sh"),
+        /// How it gains rights, if not as the inventory says.
+        r#become: Scalar => choice(BECOME),
+        /// How its output is read: one `number`, `text`, `lines` that are not empty, the `exit` status, or
+        /// `json`. Default: as the condition needs it.
+        value: Scalar => choice(READINGS),
+        /// Where in the JSON document the value stands. Example: `.role`.
+        at: Scalar => json_path(),
+        /// How long one reading may take: a number and its unit.
+        timeout: Scalar => duration().or("30s"),
+        /// Which nodes are asked: a group, name or glob, or a list. Default: all.
+        of: OneOrMany => text(),
+        /// How many nodes must have it. Example: `1` for a leader.
+        exactly: usize => from_one(),
     } + condition
 }
 
@@ -105,148 +113,70 @@ impl RawRole {
 }
 
 mapping! {
-    /// A guard.
-    RawGuard {
-        check: Or<RawCheck>,
-        because: Scalar,
+    /// A guard: when its check holds there is no run.
+    RawGuard [required(&["check", "because"])] {
+        /// The check that must not hold: a name, or a check in place.
+        check: Or<RawCheck> => name(),
+        /// Why there is no run when it holds.
+        because: Scalar => text(),
     }
 }
 
-mapping! {
-    /// The value of a variable, and what must hold of it.
-    RawWhen {
-        var: Scalar,
-    } + condition
+/// The keys of a phase that takes nodes through its sections, beside `nodes`.
+const ROLLING: &[&str] =
+    &["batch", "last", "spread", "max_failures", "precheck", "drain", "upgrade", "verify", "undrain", "soak"];
+
+fn rolling_or_single() -> Rule {
+    exactly_one(&["nodes", "steps"])
 }
 
 mapping! {
-    /// A point of no return in full.
-    RawPoint {
-        text: Scalar,
-        rollback_possible: bool,
-    }
-}
-
-mapping! {
-    /// A phase of either shape.
-    RawPhase {
-        name: Scalar,
+    /// A phase: a rolling one takes its nodes through the sections, batch by batch; one with `steps` runs once.
+    RawPhase [required(&["name"]), rolling_or_single(), only_with(ROLLING, &["nodes"])] {
+        /// What the phase is called on screens. Example: `brokers`.
+        name: Scalar => title(),
+        /// The phase is skipped unless this holds of a variable or captured value.
         when: RawWhen,
-        point_of_no_return: Or<RawPoint>,
-        nodes: OneOrMany,
-        batch: OneOrMany,
-        last: Scalar,
-        spread: Scalar,
-        max_failures: usize,
+        /// What it means to begin this phase. You are asked first, and afterwards `rollback` is refused.
+        point_of_no_return: Or<RawPoint> => text(),
+        /// Which nodes: a group, name or glob, `!x` leaves out, or a list. Example: `[web, "!web4"]`.
+        nodes: OneOrMany => text(),
+        /// How many nodes at a time: a number, a share such as `25%`, or a list whose last entry repeats: `[1,
+        /// 25%, 100%]` is a canary first, then wider. Default: 1.
+        batch: OneOrMany => batch().or(1),
+        /// A role whose nodes go last; it is asked again before every batch. Example: `leader`.
+        last: Scalar => identifier(),
+        /// A variable: of the nodes with the same value at most one is in a batch. Example: `rack`.
+        spread: Scalar => identifier(),
+        /// How many nodes may fail before the run stops.
+        max_failures: usize => Hint::default().or(0),
+        /// Steps before a node is touched; what fails here changes nothing.
         precheck: Vec<RawStep>,
+        /// Steps that take the node out of service.
         drain: Vec<RawStep>,
+        /// Steps that change the version.
         upgrade: Vec<RawStep>,
+        /// Steps that see whether the new version works.
         verify: Vec<RawStep>,
+        /// Steps that take the node back into service.
         undrain: Vec<RawStep>,
+        /// How long the node must stay well before the next batch.
         soak: RawSoak,
-        steps: Vec<RawStep>,
+        /// The steps of a phase that runs once, on the operator's machine unless they say `on`.
+        steps: Vec<RawStep> => text().filled(),
+        /// The steps that take a node back, in order. Without them the `undo` of its steps is done in reverse.
         rollback: Vec<RawStep>,
     }
 }
 
 mapping! {
     /// A time during which checks must hold.
-    RawSoak {
-        r#for: Scalar,
-        every: Scalar,
-        checks: Vec<Or<RawCheck>>,
-    }
-}
-
-mapping! {
-    /// Checks watched while a step runs.
-    RawDuring {
-        every: Scalar,
-        checks: Vec<Or<RawCheck>>,
-    }
-}
-
-mapping! {
-    /// A value kept for later steps.
-    RawCapture {
-        name: Scalar,
-        value: Scalar,
-        at: Scalar,
-        exactly_one: bool,
-        not_empty: bool,
-        one_of: Vec<Scalar>,
-        map: Entries<Scalar>,
-        secret: bool,
-    }
-}
-
-mapping! {
-    /// The way to undo a step.
-    RawUndo {
-        run: Scalar,
-        shell: Scalar,
-        r#become: Scalar,
-        manual: Scalar,
-    }
-}
-
-mapping! {
-    /// A file to the node.
-    RawPut {
-        source: Scalar,
-        to: Scalar,
-        mode: Scalar,
-    }
-}
-
-mapping! {
-    /// A file from the node.
-    RawGet {
-        from: Scalar,
-        to: Scalar,
-    }
-}
-
-mapping! {
-    /// A step of any kind. Which keys go together is checked when it is lowered.
-    RawStep {
-        name: Scalar,
-        run: Scalar,
-        check: Or<RawCheck>,
-        wait: Or<RawCheck>,
-        gate: Scalar,
-        manual: Scalar,
-        reboot: Scalar,
-        put: RawPut,
-        get: RawGet,
-        when: RawWhen,
-        on: Scalar,
-        timeout: Scalar,
-        retries: u32,
-        skip_if: Or<RawCheck>,
-        undo: Or<RawUndo>,
-        temporary: Scalar,
-        capture: Or<RawCapture>,
-        point_of_no_return: Or<RawPoint>,
-        shell: Scalar,
-        r#become: Scalar,
-        stdin: Scalar,
-        cwd: Scalar,
-        env: Entries<Scalar>,
-        ok_codes: Vec<i32>,
-        interactive: bool,
-        during: RawDuring,
-        checks: Vec<Or<RawCheck>>,
-        question: Scalar,
-        steady: u32,
-        every: Scalar,
-        typed: bool,
-        fail_when: RawCondition,
-        r#while: RawCondition,
-        per: Or<RawScript>,
-        show: Or<RawScript>,
-        reboots: bool,
-        done_if: Or<RawCheck>,
-        retry: Scalar,
+    RawSoak [required(&["for", "checks"])] {
+        /// How long the checks must keep holding: a number and its unit. Example: `2m`.
+        r#for: Scalar => duration(),
+        /// How often they are read: a number and its unit.
+        every: Scalar => duration().or("10s"),
+        /// The checks, by name or in place. Example: `[healthy]`.
+        checks: Vec<Or<RawCheck>> => name().filled(),
     }
 }
