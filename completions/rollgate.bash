@@ -28,6 +28,9 @@ _rollgate() {
             rollgate,man)
                 cmd="rollgate__subcmd__man"
                 ;;
+            rollgate,report)
+                cmd="rollgate__subcmd__report"
+                ;;
             rollgate,rollback)
                 cmd="rollgate__subcmd__rollback"
                 ;;
@@ -55,6 +58,9 @@ _rollgate() {
             rollgate__subcmd__help,man)
                 cmd="rollgate__subcmd__help__subcmd__man"
                 ;;
+            rollgate__subcmd__help,report)
+                cmd="rollgate__subcmd__help__subcmd__report"
+                ;;
             rollgate__subcmd__help,rollback)
                 cmd="rollgate__subcmd__help__subcmd__rollback"
                 ;;
@@ -77,7 +83,7 @@ _rollgate() {
 
     case "${cmd}" in
         rollgate)
-            opts="-i -o -q -v -h -V --inventory --output --color --no-input --quiet --verbose --help --version stage start status unstage rollback check completions man help"
+            opts="-i -o -q -v -h -V --inventory --output --color --no-input --quiet --verbose --help --version stage start status unstage rollback check report completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -179,7 +185,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__help)
-            opts="stage start status unstage rollback check completions man help"
+            opts="stage start status unstage rollback check report completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -235,6 +241,20 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__help__subcmd__man)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rollgate__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -325,6 +345,56 @@ _rollgate() {
                 return 0
             fi
             case "${prev}" in
+                --inventory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rollgate__subcmd__report)
+            opts="-f -i -o -q -v -h --file --format --bundle --inventory --output --color --no-input --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "html svg text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --bundle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --inventory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -1,5 +1,6 @@
 //! What can be typed: the verbs, their flags and their help. What a verb does stands in `command`.
 
+mod report;
 mod values;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::model::event::{Decided, RunId};
 use crate::model::name::NodeName;
 
+pub use report::{Report, ReportFormat};
 pub use values::Override;
 use values::{duration_with_unit, reason, run_id};
 
@@ -171,6 +173,9 @@ Examples:
 
 Exit codes: 0, 1, 2, 12, 13; see rollgate(1).")]
     Check(Check),
+
+    /// Write a run's report: HTML, SVG, text, JSON, or a bundle
+    Report(Report),
 
     /// Print a shell completion script
     #[command(after_help = "\

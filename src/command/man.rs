@@ -133,6 +133,7 @@ fn description(command: &str) -> &'static str {
         "unstage" => include_str!("man/unstage.roff"),
         "rollback" => include_str!("man/rollback.roff"),
         "check" => include_str!("man/check.roff"),
+        "report" => include_str!("man/report.roff"),
         "completions" => include_str!("man/completions.roff"),
         "man" => include_str!("man/man.roff"),
         other => unreachable!("{other} has no page yet, as the test of the pages would say"),
@@ -181,7 +182,7 @@ fn examples(help: &str) -> String {
 }
 
 fn see_also(name: &str) -> String {
-    let others = ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-check"];
+    let others = ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-check", "-report"];
     let pages = others.map(|verb| (format!("rollgate{verb}"), 1)).into_iter().chain([
         ("rollgate-inventory".to_owned(), 5),
         ("rollgate-procedure".to_owned(), 5),

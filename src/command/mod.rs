@@ -9,6 +9,7 @@ mod files;
 mod invocation;
 pub mod man;
 mod refusal;
+mod report;
 mod rollback;
 mod runs;
 mod stage;
@@ -44,6 +45,7 @@ pub fn run(cli: &Cli) -> Exit {
         Verb::Unstage(flags) => unstage::run(&context, flags),
         Verb::Rollback(flags) => rollback::run(&context, flags),
         Verb::Check(flags) => check::run(&context, flags),
+        Verb::Report(flags) => report::run(&context, flags),
         Verb::Completions(flags) => print(&completions::script(flags.shell)),
         Verb::Man(flags) => match man::find(&flags.page) {
             Ok(page) if std::io::stdout().is_terminal() => read(&page.text),

@@ -31,6 +31,8 @@ mod order;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod roles;
