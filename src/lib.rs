@@ -4,7 +4,7 @@
 //! holds the code to it:
 //!
 //! ```text
-//! model ← { config, journal, transport, ui, cli, exit } ← engine ← command ← main
+//! model ← { config, journal, transport, ui, report, cli, exit } ← engine ← command ← main
 //! ```
 
 pub mod cli;
@@ -14,5 +14,6 @@ pub mod engine;
 pub mod exit;
 pub mod journal;
 pub mod model;
+pub mod report;
 pub mod transport;
 pub mod ui;

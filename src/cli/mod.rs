@@ -2,6 +2,7 @@
 
 mod completions;
 mod init;
+mod report;
 mod schema;
 mod values;
 mod version;
@@ -17,6 +18,7 @@ use crate::model::name::NodeName;
 
 pub use completions::{Completions, Shell};
 pub use init::Init;
+pub use report::{Report, ReportFormat};
 pub use schema::{Described, Schema};
 pub use values::Override;
 use values::{duration_with_unit, reason, run_id};
@@ -180,9 +182,13 @@ Examples:
 Exit codes: 0, 1, 2, 12, 13; see rollgate(1).")]
     Check(Check),
 
+    /// Write a run's report: HTML, SVG, text, JSON, or a bundle
+    Report(Report),
+
     /// Print a commented starter inventory
     #[command(after_help = init::AFTER)]
     Init(Init),
+
 
     /// Print the JSON schema of an inventory or procedure, for editors
     #[command(after_help = schema::AFTER)]

@@ -135,6 +135,7 @@ fn description(command: &str) -> &'static str {
         "check" => include_str!("man/check.roff"),
         "init" => include_str!("man/init.roff"),
         "schema" => include_str!("man/schema.roff"),
+        "report" => include_str!("man/report.roff"),
         "completions" => include_str!("man/completions.roff"),
         "man" => include_str!("man/man.roff"),
         other => unreachable!("{other} has no page yet, as the test of the pages would say"),
@@ -183,7 +184,8 @@ fn examples(help: &str) -> String {
 }
 
 fn see_also(name: &str) -> String {
-    let others = ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-check", "-init", "-schema"];
+    let others =
+        ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-check", "-report", "-init", "-schema"];
     let pages = others.map(|verb| (format!("rollgate{verb}"), 1)).into_iter().chain([
         ("rollgate-inventory".to_owned(), 5),
         ("rollgate-procedure".to_owned(), 5),

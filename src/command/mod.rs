@@ -10,6 +10,7 @@ mod init;
 mod invocation;
 pub mod man;
 mod refusal;
+mod report;
 mod rollback;
 mod runs;
 pub mod schema;
@@ -53,6 +54,7 @@ pub fn run(cli: &Cli) -> Exit {
         Verb::Check(flags) => check::run(&context, flags),
         Verb::Init(flags) => init::run(&context, flags),
         Verb::Schema(flags) => print(&schema::text(flags.of)),
+        Verb::Report(flags) => report::run(&context, flags),
         Verb::Completions(flags) => print(&completions::script(flags.shell)),
         Verb::Man(flags) => match man::find(&flags.page) {
             Ok(page) if std::io::stdout().is_terminal() => read(&page.text),

@@ -99,6 +99,24 @@ impl Secrets {
         Ok(Self { values, captured: BTreeMap::new() })
     }
 
+    /// Fetches those that can be had without asking anybody, and names the others: what masks a report must not
+    /// stop one.
+    pub fn fetch_some(
+        sources: &BTreeMap<VarName, SecretSource>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> (Self, Vec<VarName>) {
+        let mut known = Self::default();
+        let mut unknown = Vec::new();
+        for (name, source) in sources {
+            let one = BTreeMap::from([(name.clone(), source.clone())]);
+            match Self::fetch(&one, &env, |_| None) {
+                Ok(fetched) => known.values.extend(fetched.values),
+                Err(_) => unknown.push(name.clone()),
+            }
+        }
+        (known, unknown)
+    }
+
     /// Keeps one that a lane captured, for this invocation.
     pub fn keep(&mut self, lane: &NodeName, name: &str, value: String) {
         self.captured.entry(lane.clone()).or_default().insert(name.to_owned(), Secret::new(value));
@@ -218,6 +236,17 @@ mod tests {
         let of = |lane| secrets.named_in("$password", lane)["password"].reveal().to_owned();
         assert_eq!((of(&n1), of(&n2)), ("n1s".to_owned(), "everybodys".to_owned()));
         assert!(secrets.has_captured(&n1, "password") && !secrets.has_captured(&n2, "password"));
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_named_and_stops_nothing() {
+        let name = |name: &str| VarName::parse(name).unwrap();
+        let sources = BTreeMap::from([
+            (name("asked"), SecretSource::Prompt("password".to_owned())),
+            (name("here"), SecretSource::Env("HERE".to_owned())),
+        ]);
+        let (known, unknown) = Secrets::fetch_some(&sources, |_| Some("hunter22".to_owned()));
+        assert_eq!((known.mask("is hunter22"), unknown), ("is ***".to_owned(), vec![name("asked")]));
     }
 
     #[test]

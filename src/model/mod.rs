@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod duration;
+pub mod escape;
 pub mod event;
 pub mod fence;
 pub mod findings;
@@ -10,15 +11,21 @@ pub mod host;
 pub mod inventory;
 pub mod job;
 pub mod lint;
+pub mod moment;
 pub mod name;
 pub mod plan;
 pub mod planner;
 pub mod procedure;
 pub mod recovery;
+pub mod run;
 pub mod schedule;
 pub mod selector;
+pub mod stand;
 pub mod state;
 pub mod template;
+pub mod words;
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ use super::next::Next;
 use super::run;
 use super::words;
 
+pub use super::run::outstanding;
+
 /// Nodes that are named one by one.
 const NAMED: usize = 6;
 
@@ -30,13 +32,30 @@ pub fn next(state: &RunState, program: &[&str]) -> Vec<Next> {
             command(&["start", "--resume"], "upgrade what was rolled back again"),
             command(&["unstage"], "leave it so, and end the run"),
         ],
-        RunStatus::Finished | RunStatus::RolledBack => vec![status()],
+        RunStatus::Finished => {
+            vec![
+                command(&["report", "-f", &report_file(state)], "the run as one page, for the ticket"),
+                status(),
+            ]
+        }
+        RunStatus::RolledBack => vec![status()],
         RunStatus::Unstaged => vec![command(&["stage"], "begin anew")],
         RunStatus::Working | RunStatus::Waiting | RunStatus::RollingBack => {
             vec![command(&["status", "--watch"], "look on")]
         }
         RunStatus::Stopped | RunStatus::Failed => stopped(state, program),
     }
+}
+
+/// The file that a report goes to: named after the ticket, else after the run. A ticket may have any name; one
+/// that could lead elsewhere is none for a file.
+fn report_file(state: &RunState) -> String {
+    let fits = |change: &&String| {
+        change.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && change.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    let change = state.request.change.as_ref().or(state.opened.change.as_ref()).filter(fits);
+    format!("{}.html", change.unwrap_or(&state.run.0))
 }
 
 /// The same for `status` itself, which does not send anybody to `status`.
@@ -188,12 +207,6 @@ fn changed_nodes(state: &RunState) -> Vec<&str> {
     nodes.filter(|node| turns.iter().any(|turn| turn.node == **node)).map(NodeName::as_str).collect()
 }
 
-/// Temporary changes that are in force, the latest first: `mq-03: drain "stop the receiver"`.
-pub fn outstanding(state: &RunState) -> Vec<String> {
-    let keys = state.outstanding().into_iter();
-    keys.map(|key| format!("{}: {}", key.node, run::title_of(state, key))).collect()
-}
-
 /// What giving up now would mean, one sentence for each fact.
 pub fn aborting(state: &RunState) -> Vec<String> {
     if !state.is_open() {
@@ -335,6 +348,18 @@ mod tests {
         let mut state = stopped_with(Halt::NoAnswer);
         state.request.attended = false;
         assert_eq!(commands(&state)[0], "rollgate -i 'a b.yaml' start --resume --yes --confirm mq-prod");
+    }
+
+    #[test]
+    fn a_finished_run_is_reported_under_the_name_of_its_ticket() {
+        let mut state = sample::state(sample::events());
+        state.end = Some(RunEnd::Finished);
+        let offered = |state: &RunState| commands(state)[0].clone();
+        assert_eq!(offered(&state), "rollgate -i 'a b.yaml' report -f CHG-20418.html");
+        for change in ["../CHG", "-x", "a b"] {
+            state.request.change = Some(change.to_owned());
+            assert_eq!(offered(&state), "rollgate -i 'a b.yaml' report -f 2026-11-21.1.html", "{change}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use console::{Style as Sgr, measure_text_width, truncate_str};
 
 use super::escape;
 use super::terminal::Face;
+use crate::model::stand::Stand;
 
 /// What a part of a line means; the colour follows from it and never stands alone: a word or a sign says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,6 +84,20 @@ impl Sign {
             Sign::Done => Tone::Good,
             Sign::Waiting => Tone::Wait,
             Sign::Failed => Tone::Bad,
+        }
+    }
+}
+
+impl Stand {
+    /// The sign that goes with it.
+    pub fn sign(self) -> Sign {
+        match self {
+            Self::ToDo => Sign::ToDo,
+            Self::Working => Sign::Working,
+            Self::Gate | Self::Stopped => Sign::Waiting,
+            Self::Failed | Self::Unknown => Sign::Failed,
+            Self::Done => Sign::Done,
+            Self::Skipped | Self::RolledBack => Sign::Skipped,
         }
     }
 }

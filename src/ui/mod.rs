@@ -10,7 +10,6 @@ pub mod dialog;
 pub mod document;
 pub mod dry_run;
 pub mod error;
-pub mod escape;
 pub mod gate;
 pub mod ink;
 pub mod moment;
@@ -19,14 +18,14 @@ pub mod next;
 pub mod plan;
 pub mod prompt;
 pub mod question;
-pub mod run;
 pub mod screen;
 pub mod status;
 pub mod summary;
 pub mod table;
 pub mod terminal;
-pub mod words;
 pub mod write;
 
+pub use crate::model::{escape, run, words};
+
 #[cfg(test)]
-mod sample;
+use crate::model::sample;

@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::ink::{Line, Tone};
 use super::terminal::Face;
 
+pub use super::words::quote;
+
 /// A command to type next, and what it is good for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Next {
@@ -23,16 +25,6 @@ impl Next {
     /// The command as a shell reads it.
     pub fn command(&self) -> String {
         self.argv.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// A word as a shell reads it back: quoted where it has to be.
-pub fn quote(word: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !word.is_empty() && word.chars().all(bare) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

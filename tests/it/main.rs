@@ -35,6 +35,8 @@ mod output;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod roles;

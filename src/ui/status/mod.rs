@@ -23,12 +23,11 @@ use super::terminal::Face;
 use super::words;
 
 mod document;
-mod stand;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::stand::Stand;
 pub use document::{document, lock_object};
-pub use stand::Stand;
 
 /// What a node itself says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

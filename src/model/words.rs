@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::job::Standing;
+use super::job::Standing;
 
 /// Where a job stands, by its node's own account.
 pub fn standing(standing: Standing) -> String {
@@ -127,6 +127,16 @@ pub fn size(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// A word as a shell reads it back: quoted where it has to be.
+pub fn quote(word: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(bare) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! What a screen says of a run's state: what is in flight, how far it is, what was done so far.
+//! What a screen or a report says of a run's state: what is in flight, how far it is, what was done so far.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::duration::between;
-use crate::model::event::Turn;
-use crate::model::name::NodeName;
-use crate::model::plan::{PhaseKind, PlannedPhase, PlannedStep, Section, StepKey, Work};
-use crate::model::procedure::Action;
-use crate::model::state::{PhaseStatus, RunState, TurnStatus, UndoStatus};
+use super::duration::between;
+use super::event::Turn;
+use super::name::NodeName;
+use super::plan::{PhaseKind, PlannedPhase, PlannedStep, Section, StepKey, Work};
+use super::procedure::Action;
+use super::state::{PhaseStatus, RunState, TurnStatus, UndoStatus};
 
 use super::words;
 
@@ -206,6 +206,12 @@ pub fn so_far(state: &RunState, turn: &Turn) -> String {
         }
     }
     parts.join("; ")
+}
+
+/// Temporary changes that are in force, the latest first: `mq-03: drain "stop the receiver"`.
+pub fn outstanding(state: &RunState) -> Vec<String> {
+    let keys = state.outstanding().into_iter();
+    keys.map(|key| format!("{}: {}", key.node, title_of(state, key))).collect()
 }
 
 /// Time that a turn's steps took, by what they were: gates apart, then the sections, in order.

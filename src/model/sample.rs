@@ -1,30 +1,28 @@
-//! A small run for the tests of screens: three brokers, a drain with an undo, a gate, an upgrade, a verify.
+//! A small run for the tests of screens and reports: three brokers, a drain with an undo, a gate, an upgrade, a verify.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan};
 
-use crate::model::condition::{Condition, Form, Test, Value, Verdict};
-use crate::model::event::{
+use super::condition::{Condition, Form, Test, Value, Verdict};
+use super::event::{
     Event, Goal, Inquiry, Operator, Outcome, Question, Reading, Record, Request, RunId, Turn, TurnEnd,
 };
-use crate::model::host::{Become, Connection, Shell};
-use crate::model::name::{ClusterName, GroupName, NodeName, StepName};
-use crate::model::plan::{
+use super::host::{Become, Connection, Shell};
+use super::name::{ClusterName, GroupName, NodeName, StepName};
+use super::plan::{
     PhaseKind, Plan, PlannedNode, PlannedPhase, PlannedStep, Section, Sources, StepId, StepKey, Work,
 };
-use crate::model::procedure::{
-    Action, Check, CheckRef, Gate, IfUnknown, Run, Scope, Script, Step, Target, Undo,
-};
-use crate::model::state::RunState;
-use crate::model::template::{Template, Vars};
+use super::procedure::{Action, Check, CheckRef, Gate, IfUnknown, Run, Scope, Script, Step, Target, Undo};
+use super::state::RunState;
+use super::template::{Template, Vars};
 
-pub(super) fn node(name: &str) -> NodeName {
+pub(crate) fn node(name: &str) -> NodeName {
     NodeName::parse(name).unwrap()
 }
 
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     "2026-11-21T08:14:02Z".parse::<Timestamp>().unwrap() + seconds.seconds()
 }
 
@@ -76,7 +74,7 @@ fn check(label: &str, limit: &str) -> CheckRef {
     }))
 }
 
-pub(super) fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     let names = ["mq-01", "mq-02", "mq-03"].map(node);
     let mut drain = run("stop the receiver", "systemctl stop receiver");
     drain.undo = Some(Undo::Run(script("systemctl start receiver")));
@@ -147,7 +145,7 @@ pub(super) fn plan() -> Plan {
     }
 }
 
-pub(super) fn request() -> Request {
+pub(crate) fn request() -> Request {
     Request {
         goal: Goal::Finished,
         by: Operator { user: "anna".into(), host: "bastion-1".into(), pid: 41822 },
@@ -166,11 +164,11 @@ pub(super) fn request() -> Request {
     }
 }
 
-pub(super) fn key(node: &str, section: Section, n: usize) -> StepKey {
+pub(crate) fn key(node: &str, section: Section, n: usize) -> StepKey {
     StepKey { node: self::node(node), step: StepId::new("brokers", section, n) }
 }
 
-pub(super) fn reading(value: f64, seconds: i64) -> Reading {
+pub(crate) fn reading(value: f64, seconds: i64) -> Reading {
     Reading {
         check: "queue depth".into(),
         node: node("mq-02"),
@@ -188,7 +186,7 @@ pub(super) fn reading(value: f64, seconds: i64) -> Reading {
     }
 }
 
-pub(super) fn inquiry() -> Inquiry {
+pub(crate) fn inquiry() -> Inquiry {
     Inquiry {
         question: Question::Gate { key: key("mq-02", Section::Drain, 2) },
         text: "Go on with mq-02?".into(),
@@ -201,7 +199,7 @@ pub(super) fn inquiry() -> Inquiry {
 }
 
 /// Events with the second at which each happens: mq-01 is done, mq-02 stands at its gate.
-pub(super) fn events() -> Vec<(i64, Event)> {
+pub(crate) fn events() -> Vec<(i64, Event)> {
     let turn = |node: &str| Turn { phase: 0, node: self::node(node) };
     let mut events = vec![
         (
@@ -245,7 +243,7 @@ pub(super) fn events() -> Vec<(i64, Event)> {
     events
 }
 
-pub(super) fn records(events: Vec<(i64, Event)>) -> Vec<Record> {
+pub(crate) fn records(events: Vec<(i64, Event)>) -> Vec<Record> {
     events
         .into_iter()
         .zip(0..)
@@ -253,6 +251,6 @@ pub(super) fn records(events: Vec<(i64, Event)>) -> Vec<Record> {
         .collect()
 }
 
-pub(super) fn state(events: Vec<(i64, Event)>) -> RunState {
+pub(crate) fn state(events: Vec<(i64, Event)>) -> RunState {
     RunState::replay(&records(events)).unwrap().unwrap()
 }

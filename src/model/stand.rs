@@ -1,12 +1,11 @@
 //! Where a node stands, read off a run's state.
 
-use crate::model::event::RunEnd;
-use crate::model::name::NodeName;
-use crate::model::plan::PhaseKind;
-use crate::model::state::{RunState, StepStatus, TurnStatus};
+use super::event::RunEnd;
+use super::name::NodeName;
+use super::plan::PhaseKind;
+use super::state::{RunState, StepStatus, TurnStatus};
 
-use super::super::ink::Sign;
-use super::super::run;
+use super::run;
 
 /// Where a node stands in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,18 +106,6 @@ impl Stand {
             Self::Done => "done",
             Self::Skipped => "skipped",
             Self::RolledBack => "rolled_back",
-        }
-    }
-
-    /// The sign that goes with it.
-    pub fn sign(self) -> Sign {
-        match self {
-            Self::ToDo => Sign::ToDo,
-            Self::Working => Sign::Working,
-            Self::Gate | Self::Stopped => Sign::Waiting,
-            Self::Failed | Self::Unknown => Sign::Failed,
-            Self::Done => Sign::Done,
-            Self::Skipped | Self::RolledBack => Sign::Skipped,
         }
     }
 }

@@ -1,0 +1,158 @@
+//! All that is known of a run in one archive, for those who look for a fault: masked, and the same each time.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::columns::Columns;
+use crate::command::refusal::Refusal;
+use crate::command::runs::Recorded;
+use crate::engine::secrets::Secrets;
+use crate::exit::Exit;
+use crate::report::{Facts, Mask, Member, Report, hide_sources, masked, pack};
+
+/// Of a longer file the end is packed: what went wrong stands there.
+const MOST: u64 = 4 << 20;
+
+/// Packs it.
+pub(super) fn bundle(
+    run: &Recorded,
+    facts: &Facts<'_>,
+    report: &Report<'_>,
+    secrets: &Secrets,
+) -> Result<Vec<u8>, Refusal> {
+    let name = run.dir.id().to_string();
+    let member = |path: &str, bytes: Vec<u8>| Member { path: format!("{name}/{path}"), bytes };
+    let text = |path: &str, text: String| member(path, text.into_bytes());
+    let broken = |path: &Path, error: &io::Error| {
+        Refusal::new(Exit::Broken, format!("{} cannot be read: {error}", path.display()))
+            .standing("nothing was written")
+    };
+    let path = run.dir.journal_path();
+    let journal = std::fs::read(&path).map_err(|error| broken(&path, &error))?;
+    let (journal, changed) = masked_journal(&String::from_utf8_lossy(&journal), facts.mask);
+    let mut members = vec![
+        text("about.txt", about(facts, changed)),
+        text("journal.ndjson", journal),
+        text("report.html", report.html()),
+        text("report.json", format!("{:#}\n", report.json())),
+        text("report.txt", report.text(&Columns { unicode: false })),
+    ];
+    for file in &facts.files {
+        members.extend(
+            file.text.as_ref().map(|source| text(&format!("{}.yaml", file.role), (facts.mask)(source))),
+        );
+    }
+    let log = run.dir.debug_log_path();
+    if log.is_file() {
+        let bytes = end_of(&log).map_err(|error| broken(&log, &error))?;
+        members.push(member("debug.log", secrets.mask_bytes(&bytes)));
+    }
+    for path in transcripts(&run.dir.path().join("out")) {
+        let Some(file) = path.file_name().and_then(|file| file.to_str()) else { continue };
+        let bytes = end_of(&path).map_err(|error| broken(&path, &error))?;
+        members.push(member(&format!("out/{file}"), secrets.mask_bytes(&bytes)));
+    }
+    // The time of the run, and not that of the packing: the same run is the same bundle.
+    let time = u64::try_from(facts.state.latest_at.as_second()).unwrap_or(0);
+    pack(&members, time, Vec::new())
+        .map_err(|error| Refusal::new(Exit::Broken, format!("the bundle cannot be packed: {error}")))
+}
+
+/// What one must know to read the rest.
+fn about(facts: &Facts<'_>, changed: usize) -> String {
+    let mut text = format!(
+        "rollgate {}\nrun {} of {}\njournal sha256 {}\nlines of the journal that were masked: {changed}\n",
+        env!("CARGO_PKG_VERSION"),
+        facts.state.run,
+        facts.state.plan.cluster,
+        facts.journal.sha256
+    );
+    let system = rustix::system::uname();
+    let part = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+    let (name, release, machine) = (part(system.sysname()), part(system.release()), part(system.machine()));
+    writeln!(text, "made on {name} {release} {machine}").expect("a String takes every write");
+    for secret in &facts.unknown_secrets {
+        writeln!(text, "secret {secret} cannot be had now: masked as the run masked it")
+            .expect("a String takes every write");
+    }
+    text
+}
+
+/// The journal with its lines masked, and how many of them are not what they were. A line in which there is
+/// nothing to mask stays as it is, with its checksum.
+fn masked_journal(journal: &str, mask: Mask<'_>) -> (String, usize) {
+    let mut text = String::with_capacity(journal.len());
+    let mut changed = 0;
+    for line in journal.lines() {
+        let shown = match serde_json::from_str::<Value>(line) {
+            Ok(value) => {
+                let mut hidden = value.clone();
+                hide_sources(&mut hidden);
+                let hidden = masked(hidden, mask);
+                if hidden == value { line.to_owned() } else { hidden.to_string() }
+            }
+            Err(_) => mask(line),
+        };
+        changed += usize::from(shown != line);
+        text.push_str(&shown);
+        text.push('\n');
+    }
+    (text, changed)
+}
+
+/// The transcripts in the order of their names.
+fn transcripts(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(|path| is_file(path)).collect();
+    paths.sort();
+    paths
+}
+
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|facts| facts.is_file())
+}
+
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let left_out = file.metadata()?.len().saturating_sub(MOST);
+    let mut bytes = Vec::new();
+    if left_out > 0 {
+        bytes.extend(format!("[the first {left_out} bytes are left out]\n").bytes());
+        file.seek(SeekFrom::Start(left_out))?;
+        // Half a line may be half a secret, which no mask would find.
+        let mut rest = Vec::new();
+        file.take(MOST).read_to_end(&mut rest)?;
+        let line = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
+        bytes.extend_from_slice(&rest[line..]);
+    } else {
+        file.take(MOST).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_with_a_secret_are_written_anew() {
+        let journal = "{\"n\": 1}\n{\"a\":\"hunter22\",\"n\":2}\nno json hunter22\n";
+        let (text, changed) = masked_journal(journal, &|text| text.replace("hunter22", "***"));
+        assert_eq!((text.as_str(), changed), ("{\"n\": 1}\n{\"a\":\"***\",\"n\":2}\nno json ***\n", 2));
+    }
+
+    #[test]
+    fn of_a_long_file_whole_lines_of_its_end_are_packed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let line = format!("{}\n", "x".repeat(99));
+        std::fs::write(file.path(), line.repeat(50_000)).unwrap();
+        let text = String::from_utf8(end_of(file.path()).unwrap()).unwrap();
+        let (note, rest) = text.split_once('\n').unwrap();
+        assert_eq!(note, "[the first 805696 bytes are left out]");
+        assert!(rest.lines().all(|line| line.len() == 99) && rest.len() <= 4 << 20);
+    }
+}

@@ -1,0 +1,60 @@
+//! Takes out of an inventory's text where secrets come from: the command that prints one may have another in its
+//! words, and a ticket is read by many.
+
+use serde_json::Value;
+
+/// What stands where something was taken out.
+const GONE: &str = "# left out of reports: where secrets come from";
+
+/// The text without what stands under its top-level `secrets:`. A text that is JSON is written anew.
+pub fn without_secrets(text: &str) -> String {
+    if text.trim_start().starts_with('{') {
+        return match serde_json::from_str(text) {
+            Ok(Value::Object(mut fields)) => {
+                fields.shift_remove("secrets");
+                format!("{:#}\n", Value::Object(fields))
+            }
+            // Flow style over the whole file: its end cannot be told without a parser.
+            _ => format!("{GONE}, and here all is in one value\n"),
+        };
+    }
+    let mut kept = String::with_capacity(text.len());
+    let mut inside = false;
+    for line in text.split_inclusive('\n') {
+        let is_key = is_secrets_key(line);
+        // Whatever is indented, empty, a comment or the end of a flow collection belongs to the key above it.
+        let belongs = line.trim().is_empty() || line.starts_with([' ', '\t', '#', '}', ']', '\r']);
+        inside = is_key || (inside && belongs);
+        if is_key {
+            kept.extend(["secrets: ", GONE, "\n"]);
+        } else if !inside {
+            kept.push_str(line);
+        }
+    }
+    kept
+}
+
+fn is_secrets_key(line: &str) -> bool {
+    let rest = ["secrets", "\"secrets\"", "'secrets'"].iter().find_map(|key| line.strip_prefix(key));
+    rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_sources_of_secrets_are_left_out() {
+        let hidden = format!("secrets: {GONE}\n");
+        for (text, expected) in [
+            ("a: 1\nsecrets:\n  p: { command: x }\n\n# c\n  q: y\nb: 2\n", format!("a: 1\n{hidden}b: 2\n")),
+            ("secrets: {p: {command: x},\n  q: {env: Y}\n}\nb: 2\n", format!("{hidden}b: 2\n")),
+            ("'secrets' :\n  p: x", hidden.clone()),
+            ("secrets_of: 1\nnodes: []\n", "secrets_of: 1\nnodes: []\n".to_owned()),
+            ("{\"secrets\": {\"p\": \"x\"}, \"b\": 2}", "{\n  \"b\": 2\n}\n".to_owned()),
+            ("{secrets: {p: x}}", format!("{GONE}, and here all is in one value\n")),
+        ] {
+            assert_eq!(without_secrets(text), expected);
+        }
+    }
+}
