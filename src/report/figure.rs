@@ -3,7 +3,8 @@
 
 use super::Mask;
 use super::axis::Axis;
-use super::mark::Kind;
+use super::hatch::{self, Area};
+use super::mark::{Kind, Mark};
 use super::markup::Markup;
 use super::plot;
 use super::story::{Block, Part, Story};
@@ -24,12 +25,15 @@ const NAME: usize = 30;
 const NARROW: f64 = 1.2;
 
 const STYLE: &str = include_str!("figure.css");
-const PATTERNS: &str = include_str!("patterns.svg");
 
 /// Draws a run. A drawing that is a file of its own says of which kind it is.
 pub(super) fn svg(story: &Story<'_>, moment: &Moment, mask: Mask<'_>, alone: bool) -> String {
     let lanes = story.lanes();
-    let row = if lanes.len() <= 30 { 20.0 } else { 15.0 };
+    let row = match lanes.len() {
+        0..=30 => 20.0,
+        31..=40 => 15.0,
+        _ => 13.0,
+    };
     let longest = lanes.iter().map(|lane| lane.as_str().chars().count()).max().unwrap_or(0).min(NAME);
     let left = (longest as f64 * 6.6 + 14.0).max(70.0);
     let spans: Vec<_> = story.invocations.iter().map(|invocation| (invocation.from, invocation.to)).collect();
@@ -71,17 +75,19 @@ impl Drawing<'_> {
         if alone {
             self.out.tag(format_args!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"));
         }
+        // Above the times there are words on stops, if there are any.
+        let top = if self.axis.stops().iter().any(|stop| stop.is_break) { 0.0 } else { TOP - 20.0 };
         let namespace = if alone { " xmlns=\"http://www.w3.org/2000/svg\"" } else { "" };
         self.out.tag(format_args!(
             "<svg{namespace} class=\"rg\" role=\"img\" aria-labelledby=\"rg-title rg-desc\" \
-             viewBox=\"0 0 {} {}\">",
+             viewBox=\"0 {top} {} {}\">",
             short(WIDTH),
-            short(height)
+            short(height - top)
         ));
         let title = format!("Timeline of run {} of {}.", self.story.state.run, self.story.state.plan.cluster);
         self.out.element("title id=\"rg-title\"", &title);
         self.out.element("desc id=\"rg-desc\"", &describe(self.story, self.moment, lanes.len()));
-        self.out.tag(format_args!("<style>\n{STYLE}</style>\n{}\n", PATTERNS.trim_end()));
+        self.out.tag(format_args!("<style>\n{STYLE}</style>\n"));
         if alone {
             self.out.tag(format_args!(
                 "<path d=\"M0 0H{}V{}H0z\" fill=\"#fff\"/>",
@@ -131,52 +137,68 @@ impl Drawing<'_> {
                 let (from, to) = (self.axis.x(block.from), self.axis.x(block.to));
                 let narrowest = if block.part == Part::Failed { NARROW * 3.0 } else { NARROW };
                 let width = (to - from).max(narrowest);
-                self.out.tag(format_args!(
-                    "<rect class=\"part {}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>",
-                    class(block.part),
-                    short(from),
-                    short(y),
-                    short(width),
-                    short(self.row - 4.0)
-                ));
                 let took = words::elapsed(between(block.from, block.to));
-                self.out.text(&format!("{lane}: {}, {took}", block.part.word()));
-                self.out.tag(format_args!("</title></rect>\n"));
+                let title = format!("{lane}: {}, {took}", block.part.word());
+                let area = Area { x: from, y, width, height: self.row - 4.0 };
+                hatch::block(&mut self.out, block.part, area, &title);
             }
         }
     }
 
+    /// The numbers, over their blocks where there is room, else beside them: what was done must stay visible.
     fn marks(&mut self, lanes: &[&NodeName]) {
-        let radius = self.row / 2.0 - 2.5;
-        let mut ends = vec![f64::NEG_INFINITY; lanes.len()];
-        for mark in &self.story.marks {
-            let Some(lane) = lanes.iter().position(|lane| **lane == mark.node) else { continue };
-            let digits = mark.number.to_string().len() as f64;
-            let half = radius.max(digits * 3.2 + 1.5);
-            // Of two at the same moment the later one moves aside.
-            let x = self.axis.x(mark.at).max(ends[lane] + half + 1.0).min(WIDTH - half);
-            ends[lane] = x + half;
-            let y = TOP + self.row * (lane as f64 + 0.5);
-            let class = match mark.kind {
-                Kind::Answer => "answer",
-                Kind::Override => "override",
-                Kind::Failure => "failure",
-            };
-            self.out.tag(format_args!("<g><title>{}: ", mark.number));
-            self.out.text(&mark.what);
-            self.out.tag(format_args!(
-                "</title><rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"{}\"/>\
-                 <text class=\"s c\" x=\"{}\" y=\"{}\">{}</text></g>\n",
-                short(x - half),
-                short(y - radius),
-                short(half * 2.0),
-                short(radius * 2.0),
-                if mark.kind == Kind::Failure { "1".to_owned() } else { short(radius) },
-                short(x),
-                short(y + 3.5),
-                mark.number
-            ));
+        let radius = (self.row / 2.0 - 1.0).min(7.5);
+        for (number, lane) in lanes.iter().enumerate() {
+            let marks: Vec<&Mark> = self.story.marks.iter().filter(|mark| mark.node == **lane).collect();
+            let y = TOP + self.row * (number as f64 + 0.5);
+            let half = |mark: &Mark| radius.max(mark.number.to_string().len() as f64 * 3.3 + 2.0);
+            let needed: f64 = marks.iter().map(|mark| half(mark) * 2.0 + 1.0).sum();
+            let (first, last) = self.extent(lane);
+            let is_full = last > first && needed > (last - first) / 2.0;
+            let beside = [last + 4.0, first - needed - 4.0];
+            let fits = |place: &f64| *place >= self.left && place + needed <= WIDTH;
+            let aside = beside.into_iter().find(fits).filter(|_| is_full);
+            let mut free = aside.unwrap_or(f64::NEG_INFINITY);
+            for mark in marks {
+                let (at, half) = (self.axis.x(mark.at), half(mark));
+                // Of two at the same moment the later one moves on.
+                let x = if aside.is_some() { free + half } else { at.max(free + half) };
+                let x = x.min(WIDTH - half);
+                free = x + half + 1.0;
+                if aside.is_some() {
+                    self.line("pin", (at, y - radius), (at, y + radius));
+                }
+                self.mark(mark, (x, y), half, radius);
+            }
         }
+    }
+
+    /// From where to where a row has blocks.
+    fn extent(&self, lane: &NodeName) -> (f64, f64) {
+        let of = self.story.blocks.iter().filter(|block| block.node == *lane);
+        of.fold((f64::INFINITY, f64::NEG_INFINITY), |(first, last), block| {
+            (first.min(self.axis.x(block.from)), last.max(self.axis.x(block.to)))
+        })
+    }
+
+    fn mark(&mut self, mark: &Mark, (x, y): (f64, f64), half: f64, radius: f64) {
+        let class = mark.kind.word();
+        self.out.tag(format_args!("<g><title>{}: ", mark.number));
+        self.out.text(&mark.what);
+        self.out.tag(format_args!(
+            "</title><rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"{}\"/>\
+             <text class=\"{} c\" x=\"{}\" y=\"{}\">{}</text></g>\n",
+            short(x - half),
+            short(y - radius),
+            short(half * 2.0),
+            short(radius * 2.0),
+            // Without colour a failure has corners.
+            if mark.kind == Kind::Failure { "1".to_owned() } else { short(radius) },
+            if radius < 7.0 { "t" } else { "s" },
+            short(x),
+            short(y + radius * 0.46),
+            mark.number
+        ));
     }
 
     /// The parts that occur, each with its pattern.
@@ -187,7 +209,7 @@ impl Drawing<'_> {
             if !self.story.blocks.iter().any(|block| block.part == part) {
                 continue;
             }
-            self.rect(class(part), x, y, 22.0, 10.0);
+            hatch::block(&mut self.out, part, Area { x, y, width: 22.0, height: 10.0 }, "");
             self.label("s", x + 26.0, y + 9.0, part.word());
             x += 26.0 + part.word().len() as f64 * 5.6 + 16.0;
         }
@@ -231,21 +253,6 @@ fn joined(story: &Story<'_>, lane: &NodeName, axis: &Axis) -> Vec<Block> {
         }
     }
     joined
-}
-
-fn class(part: Part) -> &'static str {
-    match part {
-        Part::Stage => "stage",
-        Part::Precheck => "precheck",
-        Part::Gate => "gate",
-        Part::Drain => "drain",
-        Part::Upgrade => "upgrade",
-        Part::Verify => "verify",
-        Part::Undrain => "undrain",
-        Part::Steps => "steps",
-        Part::Rollback => "rollback",
-        Part::Failed => "failed",
-    }
 }
 
 /// The drawing in sentences, for those who do not see it.

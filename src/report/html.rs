@@ -24,7 +24,9 @@ pub(super) fn page(facts: &Facts<'_>, story: &Story<'_>) -> String {
     out.element("h1", &title);
     out.tag(format_args!("\n"));
     out.element("p class=\"result\"", &content::result(story));
-    names_and_values(&mut out, &content::head(facts, story));
+    let head: Vec<_> =
+        content::head(facts, story).into_iter().filter(|(name, _)| *name != "Result").collect();
+    names_and_values(&mut out, &head);
     out.tag(format_args!("</header>\n<main>\n<figure>\n"));
     let drawing = figure::svg(story, facts.moment, facts.mask, false);
     // Made by the same means, and so masked and escaped already.

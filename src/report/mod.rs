@@ -9,6 +9,7 @@ mod axis;
 mod content;
 mod curve;
 mod figure;
+mod hatch;
 mod html;
 mod json;
 mod mark;
@@ -16,6 +17,8 @@ mod markup;
 mod plot;
 mod sources;
 mod story;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::path::PathBuf;
