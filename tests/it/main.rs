@@ -19,6 +19,8 @@ mod gates;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod journal;
 #[cfg(test)]
 mod lab;
@@ -35,11 +37,15 @@ mod resume;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod tab;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
