@@ -17,8 +17,13 @@ need man man-db
 need cc gcc
 need jq jq
 need systemd-analyze systemd
+need zsh zsh
+need fish fish
 # Its base package has not what reads JSON.
 perl -MJSON::PP -e 1 2>/dev/null || missing="$missing perl"
+# They read the schema and YAML independently of rollgate; Debian's own Python, whatever else is in PATH.
+/usr/bin/python3 -c 'import jsonschema' 2>/dev/null || missing="$missing python3-jsonschema"
+/usr/bin/python3 -c 'import yaml' 2>/dev/null || missing="$missing python3-yaml"
 # The lab's hosts are booted by root; others are told what was left out.
 skip=
 if [ "$(id -u)" = 0 ]; then

@@ -95,19 +95,14 @@ impl Context {
         if let Some(path) = &self.inventory {
             return Ok(path.clone());
         }
-        let env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let config = env("XDG_CONFIG_HOME").or_else(|| env("HOME").map(|home| home.join(".config")));
-        let places: Vec<PathBuf> = [Some(PathBuf::from("rollgate.yaml"))]
-            .into_iter()
-            .chain([config.map(|config| config.join("rollgate/rollgate.yaml"))])
-            .chain([Some(PathBuf::from("/etc/rollgate/rollgate.yaml"))])
-            .flatten()
-            .collect();
+        let places = places();
         places.iter().find(|place| place.exists()).cloned().ok_or_else(|| {
             let tried: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
             Refusal::input("there is no inventory")
                 .help(format!("looked for {}", tried.join(", ")))
-                .help("-i names another file; examples/starter in the sources is one to begin with")
+                .help(
+                    "-i names another file; `rollgate init NODE... > rollgate.yaml` writes one to begin with",
+                )
                 .next(Next::new(&["rollgate", "man", "inventory"], "how to write one, with an example"))
                 .standing("nothing was done")
         })
@@ -188,6 +183,18 @@ impl Context {
             Refusal::new(Exit::Broken, format!("this machine cannot start a runtime: {error}"))
         })
     }
+}
+
+/// Where an inventory is looked for that is not named.
+pub(super) fn places() -> Vec<PathBuf> {
+    let env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = env("XDG_CONFIG_HOME").or_else(|| env("HOME").map(|home| home.join(".config")));
+    [Some(PathBuf::from("rollgate.yaml"))]
+        .into_iter()
+        .chain([config.map(|config| config.join("rollgate/rollgate.yaml"))])
+        .chain([Some(PathBuf::from("/etc/rollgate/rollgate.yaml"))])
+        .flatten()
+        .collect()
 }
 
 /// How an invocation locks its nodes. The caller holds the cluster on this machine.

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::context::Context;
+use super::files::Files;
 use super::refusal::Refusal;
 use crate::cli::Init;
 use crate::config::starter::{BadAddress, NoInventory, Starter};
@@ -27,7 +28,8 @@ pub(super) fn run(context: &Context, flags: &Init) -> Result<Exit, Refusal> {
     };
     let text = starter.text();
     // What is printed is used as it stands, so it is read first as it will be.
-    load_source(Source::from_bytes(Path::new("rollgate.yaml"), text.clone().into_bytes())?)?;
+    let source = Source::from_bytes(Path::new("rollgate.yaml"), text.clone().into_bytes())?;
+    Files { loaded: load_source(source)? }.lint()?;
     let done = super::print(&text)?;
     let face = &context.style.err;
     let left_out = starter.left_out().iter();

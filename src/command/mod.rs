@@ -2,6 +2,7 @@
 
 mod adopt;
 mod check;
+pub mod complete;
 pub mod completions;
 mod context;
 mod dry_run;

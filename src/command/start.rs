@@ -19,7 +19,7 @@ use crate::engine::{Screen, Site, survey};
 use crate::exit::Exit;
 use crate::journal::ClusterDir;
 use crate::model::event::{Decided, Event, Goal, Record, Request, RunEnd, RunId, subject};
-use crate::model::name::NodeName;
+use crate::model::name::{NodeName, StepName};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::{Dialer, ReadOnlyConnector};
@@ -88,24 +88,7 @@ pub(super) fn confirmed(context: &Context, cluster: &str, consent: &Consent) -> 
 
 /// `--override` for a gate that does not exist would be an answer that nobody gave.
 fn known_gates(files: &Files, flags: &Start) -> Result<(), Refusal> {
-    use crate::model::procedure::{Action, PhaseBody, Step};
-    let mut steps: Vec<&Step> = files.loaded.procedure.stage.iter().collect();
-    for phase in &files.loaded.procedure.phases {
-        steps.extend(&phase.rollback);
-        match &phase.body {
-            PhaseBody::Single(single) => steps.extend(single),
-            PhaseBody::Rolling(rolling) => {
-                let sections =
-                    [&rolling.precheck, &rolling.drain, &rolling.upgrade, &rolling.verify, &rolling.undrain];
-                steps.extend(sections.into_iter().flatten());
-            }
-        }
-    }
-    let gates: Vec<&str> = steps
-        .into_iter()
-        .filter(|step| matches!(step.action, Action::Gate(_) | Action::Manual(_)))
-        .filter_map(|step| step.name.as_ref().map(crate::model::name::StepName::as_str))
-        .collect();
+    let gates: Vec<&str> = files.loaded.procedure.gates().map(StepName::as_str).collect();
     for asked in &flags.overrides {
         if !gates.contains(&asked.gate.as_str()) {
             return Err(Refusal::input(format!("no gate is called `{}`", asked.gate))

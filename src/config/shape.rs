@@ -87,7 +87,7 @@ impl Hint {
     }
 
     /// A list of values.
-    pub(crate) fn list(&self, of: Value) -> Value {
+    pub(crate) fn list(&self, of: &Value) -> Value {
         let mut list = json!({ "type": "array", "items": of });
         if self.filled {
             list["minItems"] = json!(1);
@@ -96,7 +96,7 @@ impl Hint {
     }
 
     /// A mapping from names to values.
-    pub(crate) fn entries(&self, of: Value) -> Value {
+    pub(crate) fn entries(&self, of: &Value) -> Value {
         let mut entries = json!({ "type": "object", "additionalProperties": of });
         if let Some(keys) = &self.keys {
             entries["propertyNames"] = keys.clone();
@@ -126,7 +126,7 @@ whole_numbers!(u16, u32, u64, usize, i32);
 impl<T: Shape> Shape for Vec<T> {
     fn shape(book: &mut Book, hint: &Hint) -> Value {
         let of = T::shape(book, &Hint { filled: false, ..hint.clone() });
-        hint.list(of)
+        hint.list(&of)
     }
 }
 
@@ -146,19 +146,16 @@ impl Object {
 
     /// Adds a key with what is said of it.
     pub(crate) fn key<T: Shape>(&mut self, book: &mut Book, key: &str, about: &str, hint: &Hint) {
-        let mut schema = json!({ "description": one_line(about) });
+        let mut schema = Map::from_iter([("description".to_owned(), json!(one_line(about)))]);
         match T::shape(book, hint) {
+            Value::Object(shape) if !shape.contains_key("$ref") => schema.extend(shape),
             // Beside a reference nothing else counts.
-            reference if reference.get("$ref").is_some() => schema["allOf"] = json!([reference]),
-            Value::Object(shape) => {
-                schema.as_object_mut().into_iter().for_each(|all| all.extend(shape.clone()))
-            }
-            _ => {}
+            reference => drop(schema.insert("allOf".to_owned(), json!([reference]))),
         }
         if let Some(default) = &hint.default {
-            schema["default"] = default.clone();
+            schema.insert("default".to_owned(), default.clone());
         }
-        self.keys.insert(key.trim_start_matches("r#").to_owned(), schema);
+        self.keys.insert(key.trim_start_matches("r#").to_owned(), Value::Object(schema));
     }
 
     /// Takes over the keys of another mapping.
@@ -180,14 +177,14 @@ impl Object {
 
     /// Its schema.
     pub(crate) fn schema(self) -> Value {
-        let mut schema = json!({
-            "description": self.about,
-            "type": "object",
-            "properties": self.keys,
-            "additionalProperties": false,
-        });
-        schema.as_object_mut().into_iter().for_each(|schema| schema.extend(self.rules.clone()));
-        schema
+        let mut schema = Map::from_iter([
+            ("description".to_owned(), json!(self.about)),
+            ("type".to_owned(), json!("object")),
+            ("properties".to_owned(), Value::Object(self.keys)),
+            ("additionalProperties".to_owned(), json!(false)),
+        ]);
+        schema.extend(self.rules);
+        Value::Object(schema)
     }
 }
 

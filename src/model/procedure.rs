@@ -42,6 +42,28 @@ pub struct Procedure {
     pub phases: Vec<Phase>,
 }
 
+impl Procedure {
+    /// Every step: of `stage`, then of each phase, its way back first.
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        let phases = self.phases.iter().flat_map(|phase| {
+            let sections: Vec<&[Step]> = match &phase.body {
+                PhaseBody::Single(single) => vec![single],
+                PhaseBody::Rolling(body) => {
+                    vec![&body.precheck, &body.drain, &body.upgrade, &body.verify, &body.undrain]
+                }
+            };
+            phase.rollback.iter().chain(sections.into_iter().flatten())
+        });
+        self.stage.iter().chain(phases)
+    }
+
+    /// What `--override` can name: gates, and what a human does.
+    pub fn gates(&self) -> impl Iterator<Item = &StepName> {
+        let asking = self.steps().filter(|step| matches!(step.action, Action::Gate(_) | Action::Manual(_)));
+        asking.filter_map(|step| step.name.as_ref())
+    }
+}
+
 /// A script and how it is run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Script {

@@ -169,6 +169,17 @@ fn bash_reads_its_completion_script() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "stage start status\n");
 }
 
+#[test]
+fn zsh_and_fish_read_their_completion_scripts() {
+    for (shell, script) in [("zsh", "_rollgate"), ("fish", "rollgate.fish")] {
+        let script = tree("completions").join(script);
+        let done = Command::new(shell).arg("-n").arg(&script).stdin(Stdio::null()).output();
+        let done = done.unwrap_or_else(|error| panic!("{error}: apt-get install {shell}"));
+        assert!(done.status.success(), "{shell}: {}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(String::from_utf8_lossy(&done.stderr), "", "{shell}");
+    }
+}
+
 /// A page as a reader sees it, on a wide terminal and without overstrikes.
 fn read(page: &man::Page) -> String {
     let mut man = Command::new("man")

@@ -19,6 +19,8 @@ mod gates;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod journal;
 #[cfg(test)]
 mod lab;
@@ -41,6 +43,8 @@ mod resume;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod session;
 #[cfg(test)]
 mod streams;
@@ -48,6 +52,8 @@ mod streams;
 mod support;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod tab;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]

@@ -14,7 +14,7 @@ impl Shape for Scalar {
 impl Shape for OneOrMany {
     fn shape(book: &mut Book, hint: &Hint) -> Value {
         let one = Scalar::shape(book, hint);
-        json!({ "anyOf": [one, hint.clone().filled().list(one.clone())] })
+        json!({ "anyOf": [one, hint.clone().filled().list(&one)] })
     }
 }
 
@@ -27,6 +27,6 @@ impl<T: Shape> Shape for Or<T> {
 impl<T: Shape> Shape for Entries<T> {
     fn shape(book: &mut Book, hint: &Hint) -> Value {
         let of = T::shape(book, hint);
-        hint.entries(of)
+        hint.entries(&of)
     }
 }

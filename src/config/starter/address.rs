@@ -113,10 +113,19 @@ fn named(word: &str, host: &str) -> Result<(String, Option<String>), BadAddress>
     }
     let name = if is_address || host.len() > LONGEST { made_name(host) } else { host.to_owned() };
     for name in range::expand(&name).unwrap_or_default() {
-        NodeName::parse(&name).map_err(|why| BadAddress::new(format!("`{word}`: {why}"), FORM))?;
+        fit_name(&name).map_err(|why| BadAddress::new(format!("`{word}`: {why}"), FORM))?;
     }
     let host = (name != host).then(|| host.to_owned());
     Ok((name, host))
+}
+
+/// Whether a node can have this name.
+pub(super) fn fit_name(name: &str) -> Result<(), String> {
+    match NodeName::parse(name) {
+        Ok(name) if name.is_operator() => Err(format!("`{name}` means the operator's own machine")),
+        Ok(_) => Ok(()),
+        Err(why) => Err(why.to_string()),
+    }
 }
 
 /// A name for a host whose own cannot be one: the first label, or its letters and digits.

@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::address::made_name;
+use super::address::{fit_name, made_name};
 use super::note::{Notes, ascii};
 use super::{Entry, Starter, Vars, common};
-use crate::model::name::{GroupName, NodeName};
+use crate::model::name::GroupName;
 use connection::Connection;
 use group::Groups;
 
@@ -50,63 +50,63 @@ pub(super) fn read(json: &str) -> Result<Starter, NoInventory> {
         return Err(NoInventory::new("this is JSON, and no inventory of Ansible's"));
     };
     let groups = Groups::read(&document);
-    let mut notes = Notes::default();
+    let mut remarks = Notes::default();
     let hosts: Vec<Host<'_>> =
-        groups.hosts().into_iter().map(|alias| host(&groups, alias, &mut notes)).collect();
+        groups.hosts().into_iter().map(|alias| host(&groups, alias, &mut remarks)).collect();
     if hosts.is_empty() {
         return Err(NoInventory::new("there is no host in it"));
     }
     let mut starter = Starter::default();
-    let mut nodes = nodes(hosts, &mut notes);
+    let mut nodes = nodes(hosts, &mut remarks);
     if nodes.is_empty() {
         return Err(NoInventory::new(
-            "none of its hosts can be a node: ".to_owned() + &notes.into_lines().join("; "),
+            "none of its hosts can be a node: ".to_owned() + &remarks.into_lines().join("; "),
         ));
     }
-    settle_connections(&mut starter, &mut nodes, &mut notes);
+    settle_connections(&mut starter, &mut nodes, &mut remarks);
     starter.nodes = nodes.into_iter().map(|(entry, _)| entry).collect();
-    settle_groups(&mut starter, &groups, &mut notes);
-    settle_vars(&mut starter, &groups, &mut notes);
-    starter.left_out = notes.into_lines();
+    settle_groups(&mut starter, &groups, &mut remarks);
+    settle_vars(&mut starter, &groups, &mut remarks);
+    starter.left_out = remarks.into_lines();
     Ok(starter)
 }
 
 /// A host with what is said of it and of its groups.
-fn host<'j>(groups: &Groups<'j>, alias: &'j str, notes: &mut Notes) -> Host<'j> {
+fn host<'j>(groups: &Groups<'j>, alias: &'j str, remarks: &mut Notes) -> Host<'j> {
     let own = groups.vars_of_host(alias);
     let mut merged = Map::new();
     for vars in groups.all_of(alias).iter().filter_map(|group| groups.vars_of(group)).chain(own) {
         merged.extend(vars.iter().map(|(key, value)| (key.clone(), value.clone())));
     }
-    let connection = Connection::read(&merged, alias, notes);
-    let vars = own.map(|own| variable::all(own, alias, notes)).unwrap_or_default();
+    let connection = Connection::read(&merged, alias, remarks);
+    let vars = own.map(|own| variable::all(own, alias, remarks)).unwrap_or_default();
     let named = groups.all_of(alias).into_iter().filter(|group| !matches!(*group, "all" | "ungrouped"));
     Host { alias, groups: named.collect(), vars, connection }
 }
 
 /// The hosts that can be nodes, each name and machine once.
-fn nodes(hosts: Vec<Host<'_>>, notes: &mut Notes) -> Vec<(Entry, Connection)> {
+fn nodes(hosts: Vec<Host<'_>>, remarks: &mut Notes) -> Vec<(Entry, Connection)> {
     let mut names = BTreeSet::new();
     let mut machines = BTreeSet::new();
     let mut nodes = Vec::new();
     for host in hosts {
-        let own_name = NodeName::parse(host.alias).is_ok();
-        let name = if own_name { host.alias.to_owned() } else { made_name(host.alias) };
-        if let Err(why) = NodeName::parse(&name) {
-            notes.add(format!("a host: {why}"), host.alias);
+        let has_name = fit_name(host.alias).is_ok();
+        let name = if has_name { host.alias.to_owned() } else { made_name(host.alias) };
+        if let Err(why) = fit_name(&name) {
+            remarks.add(format!("a host: {why}"), host.alias);
             continue;
         }
         let address = host.connection.host.clone().unwrap_or_else(|| host.alias.to_owned());
         if !host.connection.is_local && !connection::is_host(&address) {
-            notes.add("a host whose address cannot be given to ssh", host.alias);
+            remarks.add("a host whose address cannot be given to ssh", host.alias);
             continue;
         }
         if !names.insert(name.clone()) {
-            notes.add(format!("a host: there is a node `{name}` already"), host.alias);
+            remarks.add(format!("a host: there is a node `{name}` already"), host.alias);
             continue;
         }
         if !host.connection.is_local && !machines.insert((address.clone(), host.connection.port)) {
-            notes.add(format!("a host: another node is the same machine, {address}"), host.alias);
+            remarks.add(format!("a host: another node is the same machine, {address}"), host.alias);
             continue;
         }
         let entry = Entry {
@@ -125,12 +125,14 @@ fn nodes(hosts: Vec<Host<'_>>, notes: &mut Notes) -> Vec<(Entry, Connection)> {
 }
 
 /// What all nodes have in common stands once; what only the cluster can say is left out where nodes differ.
-fn settle_connections(starter: &mut Starter, nodes: &mut [(Entry, Connection)], notes: &mut Notes) {
+fn settle_connections(starter: &mut Starter, nodes: &mut [(Entry, Connection)], remarks: &mut Notes) {
     let remote = || nodes.iter().filter(|(entry, _)| !entry.is_local);
     let user = common(remote().map(|(entry, _)| entry.user.clone()));
     if let Some(user) = user {
         starter.ssh.push(("user", user));
-        nodes.iter_mut().for_each(|(entry, _)| entry.user = None);
+        for (entry, _) in nodes.iter_mut() {
+            entry.user = None;
+        }
     }
     let remote = || nodes.iter().filter(|(entry, _)| !entry.is_local);
     for (key, said) in [
@@ -142,7 +144,7 @@ fn settle_connections(starter: &mut Starter, nodes: &mut [(Entry, Connection)], 
             None => {
                 for ((entry, _), _) in remote().zip(&said).filter(|(_, said)| said.is_some()) {
                     let what = format!("`{key}`, which not all nodes share: write it into ~/.ssh/config");
-                    notes.add(what, &entry.name);
+                    remarks.add(what, &entry.name);
                 }
             }
         }
@@ -155,15 +157,15 @@ fn settle_connections(starter: &mut Starter, nodes: &mut [(Entry, Connection)], 
 }
 
 /// Groups whose names can be groups here and are no node's.
-fn settle_groups(starter: &mut Starter, groups: &Groups<'_>, notes: &mut Notes) {
+fn settle_groups(starter: &mut Starter, groups: &Groups<'_>, remarks: &mut Notes) {
     let names: BTreeSet<String> = starter.nodes.iter().map(|node| node.name.clone()).collect();
     let mut left = BTreeSet::new();
     for group in starter.nodes.iter().flat_map(|node| node.groups.clone()).collect::<BTreeSet<_>>() {
         if let Err(why) = GroupName::parse(&group) {
-            notes.add(format!("a group: {why}"), &group);
+            remarks.add(format!("a group: {why}"), &group);
             left.insert(group);
         } else if names.contains(&group) {
-            notes.add("a group with the name of a node", &group);
+            remarks.add("a group with the name of a node", &group);
             left.insert(group);
         }
     }
@@ -175,15 +177,15 @@ fn settle_groups(starter: &mut Starter, groups: &Groups<'_>, notes: &mut Notes) 
     let in_order = groups.in_order().into_iter().filter(|group| used.contains(&(*group).to_owned()));
     starter.groups = in_order
         .map(|group| {
-            let vars = groups.vars_of(group).map(|vars| variable::all(vars, group, notes));
+            let vars = groups.vars_of(group).map(|vars| variable::all(vars, group, remarks));
             (group.to_owned(), vars.unwrap_or_default())
         })
         .collect();
 }
 
 /// Variables of all; one that every node has with the same value is the cluster's.
-fn settle_vars(starter: &mut Starter, groups: &Groups<'_>, notes: &mut Notes) {
-    starter.vars = groups.vars_of("all").map(|vars| variable::all(vars, "all", notes)).unwrap_or_default();
+fn settle_vars(starter: &mut Starter, groups: &Groups<'_>, remarks: &mut Notes) {
+    starter.vars = groups.vars_of("all").map(|vars| variable::all(vars, "all", remarks)).unwrap_or_default();
     let nearer: BTreeSet<&String> =
         starter.groups.iter().flat_map(|(_, vars)| vars).map(|(name, _)| name).collect();
     let [first, rest @ ..] = starter.nodes.as_slice() else { return };

@@ -67,7 +67,9 @@ impl Starter {
         let user = common(nodes.iter().map(|node| node.user.as_ref())).cloned();
         let mut ssh = Vec::new();
         if let Some(user) = user {
-            nodes.iter_mut().for_each(|node| node.user = None);
+            for node in &mut nodes {
+                node.user = None;
+            }
             ssh.push(("user", user));
         }
         Ok(Self { ssh, nodes, ..Self::default() })

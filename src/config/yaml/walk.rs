@@ -66,7 +66,7 @@ impl Problem {
             Self::Empty => Mistake::unplaced(
                 source.path(),
                 "this file is empty",
-                &["examples/starter in the sources is one to begin with; rollgate man inventory explains it"],
+                &["rollgate init prints an inventory to begin with; rollgate man inventory explains it"],
             ),
             Self::NoMapping => tell(
                 "this file does not begin with a key",

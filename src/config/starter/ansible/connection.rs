@@ -44,6 +44,9 @@ impl Connection {
     /// Reads it from all variables of a host; what cannot be said here is noted.
     pub(super) fn read(vars: &Map<String, Value>, of: &str, notes: &mut Notes) -> Self {
         let said = |names: &[&str]| names.iter().find_map(|name| text(vars.get(*name)?));
+        for (name, _) in vars.iter().filter(|(name, value)| is_known(name) && is_template(value)) {
+            notes.add(format!("`{name}`: a template of Jinja, which only Ansible fills in"), of);
+        }
         let mut way = Self { host: said(HOST), ..Self::default() };
         match said(OTHERS).as_deref() {
             Some("local") => way.is_local = true,
@@ -64,7 +67,7 @@ impl Connection {
             fits
         });
         way.identity_file = said(KEY).filter(|file| {
-            let fits = !file.is_empty() && !file.contains("{{") && !file.chars().any(char::is_control);
+            let fits = !file.is_empty() && !file.chars().any(char::is_control);
             let fits = fits && (!file.starts_with('~') || file.starts_with("~/"));
             if !fits {
                 notes.add("`ansible_ssh_private_key_file`: it is no path that can be read here", of);
@@ -133,10 +136,15 @@ fn is_yes(word: &str) -> bool {
     ["true", "yes", "on", "1", "y", "t"].contains(&word.to_lowercase().as_str())
 }
 
+/// Whether Ansible would put something in first.
+pub(super) fn is_template(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.contains("{{") || text.contains("{%"))
+}
+
 /// A single value as text; a template is none.
 fn text(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) if text.contains("{{") => None,
+        value if is_template(value) => None,
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(answer) => Some(answer.to_string()),

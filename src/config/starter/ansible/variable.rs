@@ -52,7 +52,7 @@ fn own(name: &str, value: &Value) -> Result<Option<String>, &'static str> {
         }
         Value::Array(_) | Value::Object(_) => return Err("it is no single value"),
     };
-    if text.contains("{{") || text.contains("{%") {
+    if super::connection::is_template(value) {
         return Err("a template of Jinja, which only Ansible fills in");
     }
     if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
