@@ -7,6 +7,7 @@ mod context;
 mod dry_run;
 mod files;
 mod invocation;
+mod list;
 pub mod man;
 mod refusal;
 mod rollback;
@@ -16,6 +17,7 @@ mod start;
 mod status;
 mod unrecorded;
 mod unstage;
+mod watch;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};

@@ -4,13 +4,15 @@ use super::context::Context;
 use super::refusal::Refusal;
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, FileJournal, JournalError, RunDir};
-use crate::model::event::{RunEnd, RunId};
+use crate::model::event::{Record, RunEnd, RunId};
 use crate::model::state::RunState;
 
 /// A run that was recorded.
 pub(super) struct Recorded {
     pub(super) dir: RunDir,
     pub(super) state: RunState,
+    /// What it was read off.
+    pub(super) records: Vec<Record>,
     /// Why it may be shown and nothing may follow from it: its journal is damaged, or of a newer rollgate.
     pub(super) flaw: Option<JournalError>,
 }
@@ -29,7 +31,10 @@ pub(super) fn recorded(cluster: &ClusterDir, run: Option<&RunId>) -> Result<Opti
             Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id()))
         })?;
         match (state, flaw) {
-            (Some(state), flaw) => return Ok(Some(Recorded { dir, state, flaw })),
+            (Some(state), flaw) => {
+                let records = contents.records;
+                return Ok(Some(Recorded { dir, state, records, flaw }));
+            }
             (None, Some(flaw)) => return Err(flaw.into()),
             (None, None) => {}
         }

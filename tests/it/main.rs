@@ -56,3 +56,5 @@ mod undo;
 mod unknown;
 #[cfg(test)]
 mod waits;
+#[cfg(test)]
+mod watch;
