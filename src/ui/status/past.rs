@@ -12,15 +12,14 @@ pub(super) fn words(state: &RunState, history: &NodeHistory) -> Vec<String> {
         parts.push(format!("stopped {}, {}", times(history.stops), words::total(history.stood)));
     }
     for failure in &history.failures {
-        let mut text = format!("{} failed {}", run::title_of(state, &failure.key), times(failure.times));
-        for then in &failure.then {
-            text.push_str(&match then {
-                Then::Repeated => ", repeated".to_owned(),
-                Then::RepeatedBy(who) => format!(", repeated by {who}"),
-                Then::TakenAsDoneBy(who) => format!(", taken as done by {who}"),
-            });
-        }
-        parts.push(text);
+        let then = failure.then.iter().map(|then| match then {
+            Then::Repeated => ", repeated".to_owned(),
+            Then::RepeatedBy(who) => format!(", repeated by {who}"),
+            Then::TakenAsDoneBy(who) => format!(", taken as done by {who}"),
+        });
+        let then: String = then.collect();
+        let title = run::title_of(state, &failure.key);
+        parts.push(format!("{title} failed {}{then}", times(failure.times)));
     }
     parts
 }
