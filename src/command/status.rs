@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use super::adopt::{Rebuilt, provenance, rebuild, under_way_lines};
 use super::context::Context;
 use super::files::Files;
@@ -63,8 +65,7 @@ pub(super) fn run(context: &Context, flags: &Status) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
     let cluster = Context::state_dir()?.cluster(&files.loaded.inventory.cluster);
     Context::runtime()?.block_on(async {
-        let mut looks =
-            Looks { context, flags, files: &files, cluster: &cluster, eyes: None, answers: Vec::new() };
+        let mut looks = Looks::over(context, flags, &files, &cluster);
         if let Some(seconds) = flags.watch {
             return watch(context, &mut looks, Duration::from_secs(u64::from(seconds))).await;
         }
@@ -118,8 +119,18 @@ impl Look {
     }
 }
 
-/// The connections over which nodes are asked, and for which run they were made.
-type Eyes = (Option<RunId>, Site<ReadOnlyConnector>);
+/// The connections over which nodes are asked, and what they are asked about.
+struct Eyes {
+    site: Arc<Site<ReadOnlyConnector>>,
+    state: RunState,
+}
+
+impl Eyes {
+    async fn look(self) -> Vec<NodeSurvey> {
+        let nodes: Vec<NodeName> = self.site.plan.nodes.iter().map(|node| node.name.clone()).collect();
+        survey(&self.site, &self.state, &nodes).await
+    }
+}
 
 /// Looks, one after the other, over the same connections.
 pub(super) struct Looks<'a> {
@@ -127,11 +138,42 @@ pub(super) struct Looks<'a> {
     flags: &'a Status,
     files: &'a Files,
     cluster: &'a ClusterDir,
-    eyes: Option<Eyes>,
+    /// The connections, and the run that they were made for.
+    site: Option<(Option<RunId>, Arc<Site<ReadOnlyConnector>>)>,
+    /// What the nodes said the last time.
     answers: Vec<NodeSurvey>,
+    /// What they are asked right now, with what was known then.
+    asking: Option<JoinHandle<Vec<NodeSurvey>>>,
+    /// The run's state at the last look.
+    state: Option<RunState>,
 }
 
-impl Looks<'_> {
+impl<'a> Looks<'a> {
+    fn over(context: &'a Context, flags: &'a Status, files: &'a Files, cluster: &'a ClusterDir) -> Self {
+        let answers = Vec::new();
+        Self { context, flags, files, cluster, site: None, answers, asking: None, state: None }
+    }
+
+    /// Has the nodes asked while the journal is looked at: one that is booted may not answer for a while. Says
+    /// whether it was begun, for there is one such round at a time.
+    pub(super) fn ask_meanwhile(&mut self) -> Result<bool, Refusal> {
+        let Some(state) = self.state.clone().filter(|_| !self.flags.offline && self.asking.is_none()) else {
+            return Ok(false);
+        };
+        let plan = Arc::clone(&state.plan);
+        let eyes = self.eyes(&plan, Some(state))?;
+        self.asking = Some(tokio::spawn(eyes.look()));
+        Ok(true)
+    }
+
+    /// Takes what the nodes have said meanwhile.
+    pub(super) async fn take_answers(&mut self) {
+        if let Some(asking) = self.asking.take_if(|asking| asking.is_finished())
+            && let Ok(answers) = asking.await
+        {
+            self.answers = answers;
+        }
+    }
     /// Reads the journal, and asks the nodes, or takes what they said the last time.
     pub(super) async fn look(&mut self, ask: bool) -> Result<Look, Refusal> {
         let Self { context, flags, files, cluster, .. } = *self;
@@ -148,7 +190,8 @@ impl Looks<'_> {
             None => Arc::new(files.plan().await?),
         };
         if ask && !flags.offline {
-            self.answers = self.observe(&plan, latest.as_ref()).await?;
+            let state = latest.as_ref().map(|latest| latest.state.clone());
+            self.answers = self.eyes(&plan, state)?.look().await;
         }
         let seat = cluster.known_seat()?;
         let locks = self.answers.iter().filter_map(|answer| Some((&answer.node, answer.lock.as_ref()?)));
@@ -177,31 +220,30 @@ impl Looks<'_> {
         let flaw = latest.as_ref().and_then(|latest| latest.flaw.as_ref());
         let notes = notes(flaw, rebuilt.as_ref(), holder.as_ref(), dead, lock.as_ref());
         let exit = exit_code(flags, latest.as_ref(), at_work);
+        self.state = latest.map(|latest| latest.state);
         Ok(Look { view, notes, moment: Moment::current(), stopped, exit, at_work })
     }
 
-    /// What the nodes say themselves, over connections that can only read.
-    async fn observe(
-        &mut self,
-        plan: &Arc<Plan>,
-        latest: Option<&Shown>,
-    ) -> Result<Vec<NodeSurvey>, Refusal> {
-        let run = latest.map(|latest| latest.state.run.clone());
-        if self.eyes.as_ref().is_none_or(|(of, _)| *of != run) {
-            let silent: Screen = Arc::new(|_| true);
-            let connector = ReadOnlyConnector::new(Arc::new(Dialer::new()));
-            let pool = Pool::new(connector, plan, Context::state_dir()?.path(), silent);
-            // A status that wants a password would not be asked for by a script: what needs none is shown.
-            let secrets = secrets(self.context, plan).unwrap_or_default();
-            self.eyes = Some((run, Site::new(Arc::clone(plan), pool, secrets, None)));
-        }
-        let (_, site) = self.eyes.as_ref().expect("they were made above");
-        let state = match latest {
-            Some(latest) => latest.state.clone(),
+    /// What it takes to hear what the nodes say themselves, over connections that can only read.
+    fn eyes(&mut self, plan: &Arc<Plan>, state: Option<RunState>) -> Result<Eyes, Refusal> {
+        let run = state.as_ref().map(|state| state.run.clone());
+        let known = self.site.take().filter(|(of, _)| *of == run);
+        let (_, site) = match known {
+            Some(known) => self.site.insert(known),
+            None => {
+                let silent: Screen = Arc::new(|_| true);
+                let connector = ReadOnlyConnector::new(Arc::new(Dialer::new()));
+                let pool = Pool::new(connector, plan, Context::state_dir()?.path(), silent);
+                // A status that wants a password would not be asked for by a script: what needs none is shown.
+                let secrets = secrets(self.context, plan).unwrap_or_default();
+                self.site.insert((run, Arc::new(Site::new(Arc::clone(plan), pool, secrets, None))))
+            }
+        };
+        let state = match state {
+            Some(state) => state,
             None => imagined(plan, &request(self.context, Goal::Finished))?,
         };
-        let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-        Ok(survey(site, &state, &nodes).await)
+        Ok(Eyes { site: Arc::clone(site), state })
     }
 }
 

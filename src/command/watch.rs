@@ -34,20 +34,17 @@ pub(super) async fn watch(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
     let mut resize = signal(SignalKind::window_change()).map_err(broken)?;
     let mut show = Show::on(context);
-    let mut asked: Option<Instant> = None;
     let mut exit = Exit::Done;
+    let mut is_first = true;
+    let mut asked = Instant::now();
     loop {
-        let ask = asked.is_none_or(|then| then.elapsed() >= every);
         let look = tokio::select! {
-            look = looks.look(ask) => look?,
+            look = looks.look(is_first) => look?,
             _ = interrupt.recv() => return show.left(exit),
         };
-        if ask {
-            asked = Some(Instant::now());
-        }
         exit = look.exit;
         if !look.at_work {
-            if ask {
+            if is_first {
                 return show.end(&look);
             }
             // The nodes were asked before the last step.
@@ -56,6 +53,7 @@ pub(super) async fn watch(
                 _ = interrupt.recv() => show.end(&look),
             };
         }
+        is_first = false;
         show.now(&look)?;
         let until = tokio::time::Instant::now() + every.min(PACE);
         loop {
@@ -65,6 +63,10 @@ pub(super) async fn watch(
                 Woken::Interrupt => return show.left(exit),
             }
         }
+        if asked.elapsed() >= every && looks.ask_meanwhile()? {
+            asked = Instant::now();
+        }
+        looks.take_answers().await;
     }
 }
 
