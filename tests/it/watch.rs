@@ -222,7 +222,6 @@ fn a_watch_fits_the_terminal_also_when_that_changes() {
         assert!(screen.starts_with("test | "), "the first line is there: {screen}");
     };
     fits(&terminal, 60);
-    // Told of the new size it does not wait for the next second.
     terminal.resize(Size { rows: 12, columns: 44 });
     terminal.expect(" below");
     std::thread::sleep(Duration::from_millis(1500));
