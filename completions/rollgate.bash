@@ -659,7 +659,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__status)
-            opts="-w -i -o -q -v -h --watch --offline --from-nodes --detailed-exitcode --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-w -i -o -q -v -h --list --watch --offline --from-nodes --detailed-exitcode --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

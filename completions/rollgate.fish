@@ -100,6 +100,7 @@ json\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l color -d 'Use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l list -d 'Show every run of the cluster, the latest first, a line each'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l offline -d 'Use the journal only, do not connect to nodes'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l from-nodes -d 'Show what the nodes keep of the run, without this machine\'s own journal'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l detailed-exitcode -d 'Exit with the state: 0 done, 18 running, 19 pending, else how the run ended'

@@ -4,6 +4,7 @@ mod completions;
 mod init;
 mod report;
 mod schema;
+mod status;
 mod values;
 mod version;
 
@@ -20,6 +21,7 @@ pub use completions::{Completions, Shell};
 pub use init::Init;
 pub use report::{Report, ReportFormat};
 pub use schema::{Described, Schema};
+pub use status::Status;
 pub use values::Override;
 use values::{duration_with_unit, reason, run_id};
 
@@ -147,6 +149,7 @@ Exit codes: 0, 1, 2, 10 to 17, 19 to 24; see rollgate(1).")]
 Examples:
   rollgate status                the latest run, and the version on each node
   rollgate status --watch        again every 5 seconds until the run ends
+  rollgate status --list         every run of the cluster, the latest first
   rollgate status 2026-11-21.1   an earlier run
   rollgate status -o json        one document, for a program
 
@@ -276,31 +279,6 @@ pub struct Start {
     /// Somebody else's lock.
     #[command(flatten)]
     pub lock: Lock,
-}
-
-/// Flags of `status`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Status {
-    /// Run to show, such as 2026-11-21.1 (default: the latest)
-    #[arg(value_parser = run_id)]
-    pub run: Option<RunId>,
-
-    /// Show it again every few seconds until the run ends [default: 5]
-    #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=3600))]
-    pub watch: Option<u16>,
-
-    /// Use the journal only, do not connect to nodes
-    #[arg(long)]
-    pub offline: bool,
-
-    /// Show what the nodes keep of the run, without this machine's own journal
-    #[arg(long, conflicts_with_all = ["offline", "watch"])]
-    pub from_nodes: bool,
-
-    /// Exit with the state: 0 done, 18 running, 19 pending, else how the run ended
-    #[arg(long)]
-    pub detailed_exitcode: bool,
 }
 
 /// Flags of `unstage`.

@@ -9,6 +9,7 @@ mod dry_run;
 mod files;
 mod init;
 mod invocation;
+mod list;
 pub mod man;
 mod refusal;
 mod report;
@@ -20,6 +21,7 @@ mod start;
 mod status;
 mod unrecorded;
 mod unstage;
+mod watch;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};

@@ -31,7 +31,10 @@ pub(super) fn recorded(cluster: &ClusterDir, run: Option<&RunId>) -> Result<Opti
             Refusal::new(Exit::Broken, format!("the journal of run {}: {illegal}", dir.id()))
         })?;
         match (state, flaw) {
-            (Some(state), flaw) => return Ok(Some(Recorded { dir, state, records: contents.records, flaw })),
+            (Some(state), flaw) => {
+                let records = contents.records;
+                return Ok(Some(Recorded { dir, state, records, flaw }));
+            }
             (None, Some(flaw)) => return Err(flaw.into()),
             (None, None) => {}
         }

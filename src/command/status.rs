@@ -1,8 +1,11 @@
 //! `rollgate status`: where the latest run stands, by its journal; what each node runs, by the nodes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 use super::adopt::{Rebuilt, provenance, rebuild, under_way_lines};
 use super::context::Context;
@@ -11,12 +14,14 @@ use super::invocation::{request, secrets};
 use super::refusal::Refusal;
 use super::runs::{Recorded, exit_of, recorded};
 use super::start::imagined;
+use super::watch::watch;
 use crate::cli::Status;
 use crate::engine::pool::Pool;
 use crate::engine::{NodeSurvey, Screen, Site, survey};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, Holder, JournalError};
-use crate::model::event::{Goal, RunEnd};
+use crate::model::event::{Goal, RunEnd, RunId};
+use crate::model::history::{NodeHistory, histories};
 use crate::model::name::NodeName;
 use crate::model::plan::Plan;
 use crate::model::state::{RunState, RunStatus};
@@ -26,138 +31,225 @@ use crate::ui::ink::{Line, Tone, paint};
 use crate::ui::moment::Moment;
 use crate::ui::next::Next;
 use crate::ui::status::{Circumstances, LockView, Observed, StatusView, document, human, plain};
-use crate::ui::terminal::Format;
+use crate::ui::terminal::{Face, Format};
 
 /// The run that is shown, from this machine's own records or from the nodes'.
 struct Shown {
     state: RunState,
+    history: BTreeMap<NodeName, NodeHistory>,
     directory: Option<PathBuf>,
     flaw: Option<JournalError>,
 }
 
 impl Shown {
     fn of(rebuilt: &Rebuilt) -> Self {
-        Self { state: rebuilt.state.clone(), directory: None, flaw: None }
+        Self { state: rebuilt.state.clone(), history: BTreeMap::new(), directory: None, flaw: None }
     }
 }
 
 impl From<Recorded> for Shown {
     fn from(recorded: Recorded) -> Self {
         let directory = Some(recorded.dir.path().to_owned());
-        Self { state: recorded.state, directory, flaw: recorded.flaw }
+        // The state was read off the same records, so there is nothing illegal in them.
+        let history = histories(&recorded.records).unwrap_or_default();
+        Self { state: recorded.state, history, directory, flaw: recorded.flaw }
     }
 }
 
 pub(super) fn run(context: &Context, flags: &Status) -> Result<Exit, Refusal> {
+    if flags.list {
+        let files = Files::read(context)?;
+        let name = &files.loaded.inventory.cluster;
+        return super::list::run(context, name, &Context::state_dir()?.cluster(name));
+    }
     let files = Files::load(context)?;
     let cluster = Context::state_dir()?.cluster(&files.loaded.inventory.cluster);
     Context::runtime()?.block_on(async {
-        let Some(seconds) = flags.watch else { return show(context, flags, &files, &cluster).await };
-        watch(context, flags, &files, &cluster, Duration::from_secs(u64::from(seconds))).await
+        let mut looks = Looks::over(context, flags, &files, &cluster);
+        if let Some(seconds) = flags.watch {
+            return watch(context, &mut looks, Duration::from_secs(u64::from(seconds))).await;
+        }
+        let look = looks.look(true).await?;
+        super::print(&look.text(context))?;
+        Ok(look.exit)
     })
 }
 
-/// Shows it again until the run ends; off a terminal only when something changed.
-async fn watch(
-    context: &Context,
-    flags: &Status,
-    files: &Files,
-    cluster: &ClusterDir,
-    every: Duration,
-) -> Result<Exit, Refusal> {
-    let mut last = String::new();
-    loop {
-        let (text, exit, at_work) = build(context, flags, files, cluster).await?;
-        let live = context.style.live && context.style.format == Format::Human;
-        if live {
-            // The screen is cleared and written anew: nothing above it is lost but the last block.
-            super::print(&format!("\x1b[H\x1b[J{text}"))?;
-        } else if text != last {
-            super::print(&text)?;
-        }
-        last = text;
-        if !at_work {
-            return Ok(exit);
-        }
-        tokio::select! {
-            () = tokio::time::sleep(every) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(exit),
+/// One look at where everything stands.
+pub(super) struct Look {
+    view: StatusView,
+    moment: Moment,
+    stopped: Option<u8>,
+    /// The code it stands for.
+    pub(super) exit: Exit,
+    /// Whether somebody works on the run.
+    pub(super) at_work: bool,
+}
+
+impl Look {
+    /// The screen for eyes.
+    pub(super) fn human(&self, face: &Face) -> Vec<Line> {
+        self.with_notes(face, human(face, &self.moment, &self.view))
+    }
+
+    /// The stable form, which is another one exactly when something has changed.
+    pub(super) fn plain(&self) -> String {
+        let lines = plain(&self.moment, &self.view, self.stopped);
+        paint(&Face::PLAIN, &self.with_notes(&Face::PLAIN, lines))
+    }
+
+    fn with_notes(&self, face: &Face, mut lines: Vec<Line>) -> Vec<Line> {
+        let at = 1.min(lines.len());
+        lines.splice(at..at, self.view.notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text).fit(face)));
+        lines
+    }
+
+    /// What is printed.
+    pub(super) fn text(&self, context: &Context) -> String {
+        let face = &context.style.out;
+        match context.style.format {
+            Format::Json => document::text(&document(&self.moment, &self.view, self.stopped)),
+            Format::Human => paint(face, &self.human(face)),
+            Format::Plain => self.plain(),
         }
     }
 }
 
-async fn show(
-    context: &Context,
-    flags: &Status,
-    files: &Files,
-    cluster: &ClusterDir,
-) -> Result<Exit, Refusal> {
-    let (text, exit, _) = build(context, flags, files, cluster).await?;
-    super::print(&text)?;
-    Ok(exit)
+/// The connections over which nodes are asked, and what they are asked about.
+struct Eyes {
+    site: Arc<Site<ReadOnlyConnector>>,
+    state: RunState,
 }
 
-/// The screen, the code it stands for, and whether somebody works on the run.
-async fn build(
-    context: &Context,
-    flags: &Status,
-    files: &Files,
-    cluster: &ClusterDir,
-) -> Result<(String, Exit, bool), Refusal> {
-    let rebuilt =
-        if flags.from_nodes { Some(rebuild(context, files, flags.run.as_ref()).await?) } else { None };
-    let latest = match &rebuilt {
-        Some(rebuilt) => Some(Shown::of(rebuilt)),
-        None => recorded(cluster, flags.run.as_ref())?.map(Shown::from),
-    };
-    let holder = cluster.holder()?;
-    let at_work = holder.is_some() && latest.as_ref().is_some_and(|latest| latest.state.end.is_none());
-    let plan = match &latest {
-        Some(latest) => Arc::clone(&latest.state.plan),
-        None => Arc::new(files.plan().await?),
-    };
-    let answers = if flags.offline { Vec::new() } else { observe(context, &plan, latest.as_ref()).await? };
-    let seat = cluster.known_seat()?;
-    let locks = answers.iter().filter_map(|answer| Some((&answer.node, answer.lock.as_ref()?)));
-    let lock = LockView::of(locks, seat.as_deref());
-    let observed = answers.into_iter().map(|answer| (answer.node.clone(), seen(answer))).collect();
-    let exit = exit_code(flags, latest.as_ref(), at_work);
-    let stopped = latest.as_ref().and_then(|latest| match &latest.state.end {
-        Some(end @ RunEnd::Stopped(_)) => Some(exit_of(end).number()),
-        _ => None,
-    });
-    let dead = latest.as_ref().is_some_and(|latest| latest.state.end.is_none()) && !at_work;
-    let flaw = latest.as_ref().and_then(|latest| latest.flaw.as_ref());
-    let around = Circumstances {
-        observed,
-        offline: flags.offline,
-        from_nodes: flags.from_nodes,
-        at_work,
-        notes: notes(flaw, rebuilt.as_ref(), holder.as_ref(), dead, lock.as_ref()),
-        lock,
-        directory: latest.as_ref().and_then(|latest| latest.directory.clone()),
-        program: context.program(),
-        exit_code: stopped,
-    };
-    let mut view = match &latest {
-        Some(latest) => StatusView::of_run(&latest.state, &around),
-        None => StatusView::of_plan(&plan, &around),
-    };
-    if dead {
-        view.next = after_a_death(context, rebuilt.as_ref());
+impl Eyes {
+    async fn look(self) -> Vec<NodeSurvey> {
+        let nodes: Vec<NodeName> = self.site.plan.nodes.iter().map(|node| node.name.clone()).collect();
+        survey(&self.site, &self.state, &nodes).await
     }
-    let moment = Moment::current();
-    let face = &context.style.out;
-    let mut lines = match context.style.format {
-        Format::Json => {
-            return Ok((document::text(&document(&moment, &view, stopped)), exit, at_work));
+}
+
+/// Looks, one after the other, over the same connections.
+pub(super) struct Looks<'a> {
+    context: &'a Context,
+    flags: &'a Status,
+    files: &'a Files,
+    cluster: &'a ClusterDir,
+    /// The connections, and the run that they were made for.
+    site: Option<(Option<RunId>, Arc<Site<ReadOnlyConnector>>)>,
+    /// What the nodes said the last time.
+    answers: Vec<NodeSurvey>,
+    /// What they are asked right now, with what was known then.
+    asking: Option<JoinHandle<Vec<NodeSurvey>>>,
+    /// The run's state at the last look.
+    state: Option<RunState>,
+}
+
+impl<'a> Looks<'a> {
+    fn over(context: &'a Context, flags: &'a Status, files: &'a Files, cluster: &'a ClusterDir) -> Self {
+        let answers = Vec::new();
+        Self { context, flags, files, cluster, site: None, answers, asking: None, state: None }
+    }
+
+    /// Has the nodes asked while the journal is looked at: one that is booted may not answer for a while. Says
+    /// whether it was begun, for there is one such round at a time.
+    pub(super) fn ask_meanwhile(&mut self) -> Result<bool, Refusal> {
+        let Some(state) = self.state.clone().filter(|_| !self.flags.offline && self.asking.is_none()) else {
+            return Ok(false);
+        };
+        let plan = Arc::clone(&state.plan);
+        let eyes = self.eyes(&plan, Some(state))?;
+        self.asking = Some(tokio::spawn(eyes.look()));
+        Ok(true)
+    }
+
+    /// Takes what the nodes have said meanwhile.
+    pub(super) async fn take_answers(&mut self) {
+        if let Some(asking) = self.asking.take_if(|asking| asking.is_finished())
+            && let Ok(answers) = asking.await
+        {
+            self.answers = answers;
         }
-        Format::Human => human(face, &moment, &view),
-        Format::Plain => plain(&moment, &view, stopped),
-    };
-    let at = 1.min(lines.len());
-    lines.splice(at..at, view.notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text).fit(face)));
-    Ok((paint(face, &lines), exit, at_work))
+    }
+    /// Reads the journal, and asks the nodes, or takes what they said the last time.
+    pub(super) async fn look(&mut self, ask: bool) -> Result<Look, Refusal> {
+        let Self { context, flags, files, cluster, .. } = *self;
+        let rebuilt =
+            if flags.from_nodes { Some(rebuild(context, files, flags.run.as_ref()).await?) } else { None };
+        let latest = match &rebuilt {
+            Some(rebuilt) => Some(Shown::of(rebuilt)),
+            None => recorded(cluster, flags.run.as_ref())?.map(Shown::from),
+        };
+        let holder = cluster.holder()?;
+        let at_work = holder.as_ref().is_some_and(|holder| works_on(holder, latest.as_ref()));
+        let plan = match &latest {
+            Some(latest) => Arc::clone(&latest.state.plan),
+            None => Arc::new(files.plan().await?),
+        };
+        if ask && !flags.offline {
+            let state = latest.as_ref().map(|latest| latest.state.clone());
+            self.answers = self.eyes(&plan, state)?.look().await;
+        }
+        let seat = cluster.known_seat()?;
+        let locks = self.answers.iter().filter_map(|answer| Some((&answer.node, answer.lock.as_ref()?)));
+        let lock = LockView::of(locks, seat.as_deref());
+        let stopped = latest.as_ref().and_then(|latest| match &latest.state.end {
+            Some(end @ RunEnd::Stopped(_)) => Some(exit_of(end).number()),
+            _ => None,
+        });
+        let dead = latest.as_ref().is_some_and(|latest| latest.state.end.is_none()) && !at_work;
+        let flaw = latest.as_ref().and_then(|latest| latest.flaw.as_ref());
+        let around = Circumstances {
+            observed: self.answers.iter().map(|answer| (answer.node.clone(), seen(answer))).collect(),
+            offline: flags.offline,
+            from_nodes: flags.from_nodes,
+            at_work,
+            notes: notes(flaw, rebuilt.as_ref(), holder.as_ref(), dead, lock.as_ref()),
+            lock,
+            history: latest.as_ref().map(|latest| latest.history.clone()).unwrap_or_default(),
+            directory: latest.as_ref().and_then(|latest| latest.directory.clone()),
+            program: context.program(),
+            exit_code: stopped,
+        };
+        let mut view = match &latest {
+            Some(latest) => StatusView::of_run(&latest.state, &around),
+            None => StatusView::of_plan(&plan, &around),
+        };
+        if dead {
+            view.next = after_a_death(context, rebuilt.as_ref());
+        }
+        let exit = exit_code(flags, latest.as_ref(), at_work);
+        self.state = latest.map(|latest| latest.state);
+        Ok(Look { view, moment: Moment::current(), stopped, exit, at_work })
+    }
+
+    /// What it takes to hear what the nodes say themselves, over connections that can only read.
+    fn eyes(&mut self, plan: &Arc<Plan>, state: Option<RunState>) -> Result<Eyes, Refusal> {
+        let run = state.as_ref().map(|state| state.run.clone());
+        let known = self.site.take().filter(|(of, _)| *of == run);
+        let (_, site) = match known {
+            Some(known) => self.site.insert(known),
+            None => {
+                let silent: Screen = Arc::new(|_| true);
+                let connector = ReadOnlyConnector::new(Arc::new(Dialer::new()));
+                let pool = Pool::new(connector, plan, Context::state_dir()?.path(), silent);
+                // A status that wants a password would not be asked for by a script: what needs none is shown.
+                let secrets = secrets(self.context, plan).unwrap_or_default();
+                self.site.insert((run, Arc::new(Site::new(Arc::clone(plan), pool, secrets, None))))
+            }
+        };
+        let state = match state {
+            Some(state) => state,
+            None => imagined(plan, &request(self.context, Goal::Finished))?,
+        };
+        Ok(Eyes { site: Arc::clone(site), state })
+    }
+}
+
+/// Whether the one who holds the cluster here is at this run.
+fn works_on(holder: &Holder, latest: Option<&Shown>) -> bool {
+    latest.is_some_and(|latest| {
+        latest.state.end.is_none() && holder.run.as_ref().is_none_or(|run| *run == latest.state.run)
+    })
 }
 
 /// What is typed when the rollgate of an open run is gone.
@@ -222,37 +314,13 @@ fn exit_code(flags: &Status, latest: Option<&Shown>, at_work: bool) -> Exit {
     }
 }
 
-/// What the nodes say themselves, over connections that can only read.
-async fn observe(
-    context: &Context,
-    plan: &Arc<Plan>,
-    latest: Option<&Shown>,
-) -> Result<Vec<NodeSurvey>, Refusal> {
-    let silent: Screen = Arc::new(|_| true);
-    let pool = Pool::new(
-        ReadOnlyConnector::new(Arc::new(Dialer::new())),
-        plan,
-        Context::state_dir()?.path(),
-        silent,
-    );
-    // A status that wants a password would not be asked for by a script: what needs none is shown.
-    let secrets = secrets(context, plan).unwrap_or_default();
-    let site = Site::new(Arc::clone(plan), pool, secrets, None);
-    let state = match latest {
-        Some(latest) => latest.state.clone(),
-        None => imagined(plan, &request(context, Goal::Finished))?,
-    };
-    let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
-    Ok(survey(&site, &state, &nodes).await)
-}
-
-fn seen(answer: NodeSurvey) -> Observed {
+fn seen(answer: &NodeSurvey) -> Observed {
     let reachable = answer.unreachable.is_none();
-    let (version, unreadable) = match answer.version {
-        Some(Ok(version)) => (Some(version), None),
-        Some(Err(failure)) => (None, Some(failure.message)),
+    let (version, unreadable) = match &answer.version {
+        Some(Ok(version)) => (Some(version.clone()), None),
+        Some(Err(failure)) => (None, Some(&failure.message)),
         None => (None, None),
     };
-    let error = answer.unreachable.map(|failure| failure.message).or(unreadable);
+    let error = answer.unreachable.as_ref().map(|failure| &failure.message).or(unreadable).cloned();
     Observed { reachable: Some(reachable), version, staged: answer.staged, error }
 }

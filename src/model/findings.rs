@@ -1,7 +1,7 @@
 //! What a dry run found, in the form in which it is kept to be compared with the next one.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,8 @@ impl Findings {
     /// Takes from a dry run what is worth comparing.
     pub fn of(plan: &Plan, found: &Forecast, at: Timestamp) -> Self {
         let sources = &plan.sources;
-        let path = |path: &Path| path.display().to_string();
+        // Without the `./` that a file is named with in another one.
+        let path = |path: &Path| path.components().collect::<PathBuf>().display().to_string();
         let mut files = BTreeMap::from([
             (path(&sources.inventory), sources.inventory_sha256.clone()),
             (path(&sources.procedure), sources.procedure_sha256.clone()),

@@ -7,6 +7,7 @@ pub mod event;
 pub mod fence;
 pub mod findings;
 pub mod forecast;
+pub mod history;
 pub mod host;
 pub mod inventory;
 pub mod job;

@@ -18,6 +18,8 @@ pub mod next;
 pub mod plan;
 pub mod prompt;
 pub mod question;
+pub mod redraw;
+pub mod runs;
 pub mod screen;
 pub mod status;
 pub mod summary;

@@ -6,6 +6,7 @@ mod digital_rebar;
 mod disk;
 mod itself;
 mod logout;
+mod nightly;
 mod outages;
 mod reboots;
 mod skudonet;

@@ -70,3 +70,5 @@ mod unknown;
 mod version;
 #[cfg(test)]
 mod waits;
+#[cfg(test)]
+mod watch;

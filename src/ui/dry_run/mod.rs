@@ -104,17 +104,13 @@ pub fn report(face: &Face, moment: &Moment, dry: &DryRun<'_>, in_full: bool) -> 
 }
 
 fn heading(face: &Face, moment: &Moment, dry: &DryRun<'_>, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
-    let mut title = format!("DRY RUN {}", dry.plan.cluster);
     let mut versions: Vec<&str> =
         prospects.iter().filter_map(|(_, prospect)| prospect.version.as_deref()).collect();
     versions.sort_unstable();
     versions.dedup();
-    if let [one] = versions[..] {
-        title.push_str(&format!(" {one}"));
-    }
-    if let Some(to) = &dry.plan.to {
-        title.push_str(&format!(" -> {to}"));
-    }
+    let from = if let [one] = versions[..] { format!(" {one}") } else { String::new() };
+    let to = dry.plan.to.as_ref().map(|to| format!(" -> {to}")).unwrap_or_default();
+    let title = format!("DRY RUN {}{from}{to}", dry.plan.cluster);
     let title = Line::new(face).tone(Tone::Strong, &title).text(&format!("  {}", moment.heading(moment.now)));
     let whole = title.clone().text("  nothing was changed");
     let mut lines = if face.width.is_none_or(|columns| whole.width() <= columns) {
@@ -233,10 +229,10 @@ fn changes_lines(face: &Face, changes: &[Change]) -> Vec<Line> {
         let tone = if change.weight == Weight::Worse { Tone::Bad } else { Tone::Text };
         let head = Line::of(face, "  ").padded(Tone::Strong, &who(change), names + 2);
         let values = format!("{} -> {}", change.before, change.after);
-        let named = head.clone().padded(Tone::Text, &change.what, whats.unwrap_or(0) + 3);
-        let room = face.width.is_none_or(|columns| named.width() + values.len().min(24) <= columns);
+        let whole = head.clone().padded(Tone::Text, &change.what, whats.unwrap_or(0) + 3);
+        let room = face.width.is_none_or(|columns| whole.width() + values.len().min(24) <= columns);
         if change.what.len() <= WHAT && room {
-            lines.extend(wrap(face, named, tone, &values));
+            lines.extend(wrap(face, whole, tone, &values));
         } else {
             let below = " ".repeat(head.width());
             lines.extend(wrap(face, head, Tone::Text, &change.what));

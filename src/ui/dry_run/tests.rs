@@ -53,10 +53,8 @@ fn precheck(node: &str) -> StepForecast {
     reading.needs = ">= 2048".into();
     reading.unit = Some("MiB".into());
     reading.node = sample::node(node);
-    let stop = Outlook::WouldStop(failure(FailureKind::Check, "disk space"));
-    let mut step = step(node, Section::Precheck, 1, stop, vec![reading]);
-    step.label = "disk space".into();
-    step
+    let outlook = Outlook::WouldStop(failure(FailureKind::Check, "disk space"));
+    StepForecast { label: "disk space".into(), ..step(node, Section::Precheck, 1, outlook, vec![reading]) }
 }
 
 fn found() -> Forecast {

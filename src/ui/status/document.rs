@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::model::duration::between;
 use crate::model::event::Halt;
+use crate::model::history::{NodeHistory, Then};
 
 use super::super::document::{self, ROLLGATE, VERSION};
 use super::super::moment::Moment;
@@ -44,7 +45,8 @@ fn snake(word: &str) -> String {
     word.replace('-', "_")
 }
 
-fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: Option<u8>) -> Json {
+/// A run as an object, in `status` and in the list of runs.
+pub fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: Option<u8>) -> Json {
     let count = |stands: &[Stand]| view.nodes.iter().filter(|node| stands.contains(&node.stand)).count();
     json!({
         "id": run.id,
@@ -126,8 +128,28 @@ fn node_object(moment: &Moment, view: &StatusView, node: &NodeView) -> Json {
             "seconds": time.as_secs_f64(),
         })).collect::<Vec<_>>(),
         "gates": gates.collect::<Vec<_>>(),
+        "history": history_object(&node.history),
         "detail": (!node.detail.is_empty()).then_some(&node.detail),
         "error": node.observed.error,
+    })
+}
+
+fn history_object(history: &NodeHistory) -> Json {
+    json!({
+        "stops": history.stops,
+        "stopped_seconds": history.stood.as_secs_f64(),
+        "failures": history.failures.iter().map(|failure| json!({
+            "step": failure.key.step,
+            "times": failure.times,
+            "repeated_by": failure.then.iter().filter_map(|then| match then {
+                Then::RepeatedBy(who) => Some(who),
+                Then::Repeated | Then::TakenAsDoneBy(_) => None,
+            }).collect::<Vec<_>>(),
+            "taken_as_done_by": failure.then.iter().find_map(|then| match then {
+                Then::TakenAsDoneBy(who) => Some(who),
+                Then::Repeated | Then::RepeatedBy(_) => None,
+            }),
+        })).collect::<Vec<_>>(),
     })
 }
 

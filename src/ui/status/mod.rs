@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::model::duration::between;
 use crate::model::event::{Operator, Reading, RunEnd, Stop};
 use crate::model::fence::{Broken, Fence};
+use crate::model::history::NodeHistory;
 use crate::model::name::{ClusterName, NodeName};
 use crate::model::plan::{Plan, Sources};
 use crate::model::state::{RunState, StepStatus, TurnStatus};
@@ -23,11 +24,12 @@ use super::terminal::Face;
 use super::words;
 
 mod document;
+mod past;
 #[cfg(test)]
 mod tests;
 
 pub use crate::model::stand::Stand;
-pub use document::{document, lock_object};
+pub use document::{document, lock_object, run_object};
 
 /// What a node itself says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -91,6 +93,8 @@ pub struct NodeView {
     pub detail: String,
     /// Seconds by part of the turn.
     pub parts: Vec<(&'static str, std::time::Duration)>,
+    /// What it went through that its state does not tell any more.
+    pub history: NodeHistory,
     /// What it says itself.
     pub observed: Observed,
 }
@@ -174,6 +178,8 @@ pub struct Circumstances<'a> {
     pub notes: Vec<String>,
     /// The lock that the nodes show.
     pub lock: Option<LockView>,
+    /// What nodes went through, where the run's records are at hand.
+    pub history: BTreeMap<NodeName, NodeHistory>,
     /// The run's directory.
     pub directory: Option<PathBuf>,
     /// As in [`after::next`].
@@ -263,6 +269,7 @@ fn node_view(plan: &Plan, state: Option<&RunState>, name: &NodeName, around: &Ci
     use crate::model::host::Connection;
     let planned = plan.node(name).expect("the name comes from the plan's own list");
     let observed = around.observed.get(name).cloned().unwrap_or_default();
+    let history = around.history.get(name).cloned().unwrap_or_default();
     let stand = state.map_or(Stand::ToDo, |state| Stand::of(state, name));
     let latest = state.and_then(|state| {
         let turns = state.turns.iter().filter(|(turn, _)| turn.node == *name);
@@ -291,8 +298,9 @@ fn node_view(plan: &Plan, state: Option<&RunState>, name: &NodeName, around: &Ci
         staged: observed.staged.or(staged),
         stand,
         since: latest.filter(|_| stand != Stand::ToDo).map(|(_, turn)| turn.since),
-        detail: detail(state, name, stand, &observed, staged),
+        detail: detail(state, name, stand, &observed, staged, &history),
         parts: state.map(|state| run::time_by_part(state, name)).unwrap_or_default(),
+        history,
         observed,
     }
 }
@@ -303,6 +311,7 @@ fn detail(
     stand: Stand,
     observed: &Observed,
     staged: Option<bool>,
+    history: &NodeHistory,
 ) -> String {
     let mut parts = Vec::new();
     if let Some(error) = &observed.error {
@@ -343,6 +352,8 @@ fn detail(
             times.iter().map(|(part, time)| format!("{part} {}", words::elapsed(*time))).collect();
         parts.push(times.join(" "));
     }
+    parts.extend(past::words(state, history));
+    parts.retain(|part| !part.is_empty());
     parts.join("; ")
 }
 

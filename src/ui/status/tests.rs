@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::super::ink::paint;
 use super::super::sample;
 use super::*;
-use crate::model::event::{Event, Halt, Outcome};
+use crate::model::event::{Decision, Event, Failure, FailureKind, Halt, How, Outcome, Question};
 use crate::model::plan::Section;
 
 fn moment() -> Moment {
@@ -121,6 +121,56 @@ fn one_document_for_programs() {
     assert_eq!(pick("/nodes/0/phases/0/seconds"), 96.0);
     assert_eq!(pick("/next/0/2"), "--resume");
     assert!(pick("/nodes/0/error").is_null());
+}
+
+/// mq-02's install failed, the run stopped for 22 minutes, and bob went on with it.
+fn got_over() -> Vec<(i64, Event)> {
+    let mut events = sample::events();
+    let gate = sample::key("mq-02", Section::Drain, 2);
+    let install = sample::key("mq-02", Section::Upgrade, 1);
+    let on = || vec![sample::node("mq-02")];
+    let failure =
+        Failure { kind: FailureKind::Script, message: "exit status 28".into(), tail: Vec::new(), help: None };
+    let failed = |attempt| Event::StepEnded {
+        key: install.clone(),
+        attempt,
+        outcome: Outcome::Failed(failure.clone()),
+    };
+    let begun = |attempt| Event::StepStarted { key: install.clone(), attempt, on: on() };
+    let stop = Stop { halt: Halt::UpgradeFailed, why: "install".into(), key: Some(install.clone()) };
+    let mut bob = sample::request();
+    bob.by.user = "bob".into();
+    events.push((400, Event::StepEnded { key: gate, attempt: 1, outcome: Outcome::Done }));
+    events.extend([(400, begun(1)), (448, failed(1))]);
+    let question = Question::Trouble { key: install.clone(), undo: false };
+    let by = sample::request().by;
+    let (decision, how) = (Decision::Retry, How::Terminal);
+    events.push((450, Event::Asked { question: question.clone() }));
+    events.push((460, Event::Answered { question, decision, how, by, readings: Vec::new() }));
+    events.extend([(460, begun(2)), (480, failed(2))]);
+    events.push((480, Event::StopRequested { stop: stop.clone() }));
+    events.push((480, Event::RunClosed { verdict: RunEnd::Stopped(stop) }));
+    events.push((480 + 22 * 60, Event::RunResumed { request: bob }));
+    events.push((1801, begun(3)));
+    events
+}
+
+#[test]
+fn what_a_node_went_through_is_not_forgotten() {
+    let records = sample::records(got_over());
+    let history = crate::model::history::histories(&records).unwrap();
+    assert_eq!(history.len(), 1, "{history:?}");
+    let around = Circumstances { history, ..Circumstances::default() };
+    let view = StatusView::of_run(&sample::state(got_over()), &around);
+    let told = "stopped once, 22 min; upgrade \"install\" failed twice, repeated by anna, repeated by bob";
+    assert!(view.nodes[1].detail.ends_with(told), "{}", view.nodes[1].detail);
+    assert_eq!(view.nodes[0].detail, "gate 1m36 drain 1m12 upgrade 48s verify 36s");
+    let document = document(&moment(), &view, None);
+    let past = document.pointer("/nodes/1/history").unwrap();
+    assert_eq!(past["stops"], 1);
+    assert_eq!(past["stopped_seconds"], 1320.0);
+    assert_eq!(past["failures"][0]["times"], 2);
+    assert_eq!(past["failures"][0]["repeated_by"], serde_json::json!(["anna", "bob"]));
 }
 
 #[test]
