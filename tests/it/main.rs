@@ -1,6 +1,8 @@
 //! The one integration binary: rollgate from outside, against real sshd processes on loopback.
 
 #[cfg(test)]
+mod checklist;
+#[cfg(test)]
 mod complete;
 #[cfg(test)]
 mod config;
@@ -18,6 +20,8 @@ mod exits;
 mod gates;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod interrupt;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
@@ -50,6 +54,8 @@ mod terminal;
 mod threescale;
 #[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod typos;
 #[cfg(test)]
 mod undo;
 #[cfg(test)]
