@@ -27,10 +27,10 @@ const PROCEDURE: &str = r#"
 "#;
 
 /// A phase that runs once; what it does cannot be taken back.
-const SINGLE: &str = r#"      - name: end
+const SINGLE: &str = r"      - name: end
         steps:
           - { name: single, on: n1, run: 'HOLD(single)' }
-"#;
+";
 
 /// One node that goes through every section. One section waits until the test lets it go.
 fn cluster(section: &str) -> Cluster {
