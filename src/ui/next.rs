@@ -31,7 +31,9 @@ impl Next {
 /// The `next:` lines: notes as shell comments behind their commands, so that a whole line can be pasted. A
 /// command that is too long goes on after a backslash, between two words.
 pub fn lines(face: &Face, nexts: &[Next]) -> Vec<Line> {
-    let column = nexts.iter().map(|next| next.command().len()).max().unwrap_or(0);
+    // What is escaped is wider than what it stands for.
+    let width = |next: &Next| Line::of(face, &next.command()).width();
+    let column = nexts.iter().map(width).max().unwrap_or(0);
     let mut lines = Vec::new();
     for (place, next) in nexts.iter().enumerate() {
         // One fact a line: in plain output each line says by itself what it is.
@@ -104,6 +106,16 @@ mod tests {
              \x20     rollgate rollback -l mq-01                 # back to 3.13.6\n"
         );
         assert!(shown(None).lines().all(|line| line.starts_with("next: ")));
+    }
+
+    #[test]
+    fn a_note_never_touches_its_command() {
+        let face = Face { color: false, unicode: false, width: None };
+        let next = Next::new(&["rollgate", "-i", "caf\u{e9}\u{e9}", "check"], "look");
+        assert_eq!(
+            paint(&face, &lines(&face, &[next])),
+            "next: rollgate -i 'caf\\u{e9}\\u{e9}' check  # look\n"
+        );
     }
 
     #[test]

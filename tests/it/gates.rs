@@ -184,7 +184,7 @@ fn nothing_but_yes_is_a_yes() {
         let mut terminal = begun(&cluster);
         terminal.expect("Go on with n1? [yes/no] ").send(keys).expect("next: rollgate").ends_with(11);
         untouched(&cluster);
-        assert_eq!(answers(&cluster), [serde_json::json!(["No", "terminal"])], "{keys:?}");
+        assert_eq!(answers(&cluster), [serde_json::json!(["no", "terminal"])], "{keys:?}");
     }
 }
 
@@ -598,7 +598,7 @@ fn a_question_that_nobody_answers_while_a_step_runs_is_a_no_when_it_ends() {
     let_it_end(&cluster);
     terminal.expect("nobody answered").ends_with(11);
     assert_eq!(cluster.effects(), ["begins", "ends"]);
-    assert_eq!(answers(&cluster), [serde_json::json!(["No", "Nobody"])]);
+    assert_eq!(answers(&cluster), [serde_json::json!(["no", "nobody"])]);
     assert_eq!(cluster.records(&["answered", r#""check":"well""#]).len(), 1, "the readings are kept with it");
 }
 
@@ -609,7 +609,7 @@ fn a_step_that_fails_under_a_question_is_asked_about_instead() {
     std::fs::write(cluster.node_dir("n1").join("fails"), "").unwrap();
     let_it_end(&cluster);
     terminal.expect("exit status 1").expect("try it again").expect("stop here").send("\n").ends_with(15);
-    assert_eq!(answers(&cluster), [serde_json::json!(["No", "terminal"])]);
+    assert_eq!(answers(&cluster), [serde_json::json!(["no", "terminal"])]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The one integration binary: rollgate from outside, against real sshd processes on loopback.
 
 #[cfg(test)]
+mod checklist;
+#[cfg(test)]
 mod complete;
 #[cfg(test)]
 mod config;
@@ -20,6 +22,8 @@ mod gates;
 mod harness;
 #[cfg(test)]
 mod init;
+#[cfg(test)]
+mod interrupt;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
@@ -62,6 +66,8 @@ mod terminal;
 mod threescale;
 #[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod typos;
 #[cfg(test)]
 mod undo;
 #[cfg(test)]

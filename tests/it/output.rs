@@ -212,6 +212,7 @@ fn a_run_from_stage_to_unstage() {
     assert_eq!((&done["final_state"], &done["nodes"][1]["version"]), (&json!("finished"), &json!("2")));
     events(&json(&cluster, &[&["rollback"][..], &AGREED].concat()), 0);
     assert_eq!(status()["status"], "rolled_back");
+    document(&json(&cluster, &["status", "--watch"]), 0, "status");
     events(&json(&cluster, &["unstage", "--yes"]), 0);
     document(&json(&cluster, &["status", "--offline"]), 0, "status");
 }

@@ -286,13 +286,26 @@ fn fits(raw: &[u8], columns: u16) {
 
 #[test]
 fn nothing_is_wider_than_the_terminal() {
-    for columns in [40, 80, 120] {
+    for columns in [40, 80, 100, 200] {
         let cluster = colourful();
         let size = Size { rows: 40, columns };
         let terminal = play(&cluster, Pty::start(cluster.rollgate(["start"]), size), true);
         fits(&terminal.raw(), columns);
         whole(&terminal);
-        for words in [&["status"][..], &["start", "--dry-run"], &["check"], &["start", "-l", "nobody"]] {
+        for words in [
+            &["status"][..],
+            &["status", "--offline"],
+            &["status", "--from-nodes"],
+            &["start"],
+            &["start", "--dry-run"],
+            &["check"],
+            &["stage"],
+            &["unstage", "--no-input"],
+            &["rollback", "--no-input"],
+            &["start", "-l", "nobody"],
+            &["start", "--adopt", "2026-11-21.1"],
+            &["strat"],
+        ] {
             let mut terminal = Pty::start(cluster.rollgate(words), size);
             terminal.ends();
             fits(&terminal.raw(), columns);

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use super::walk::{self, few};
 use super::{Document, Finding, error, warning};
+use crate::model::condition::Form;
 use crate::model::inventory::Inventory;
 use crate::model::name::{CheckName, NodeName, RoleName};
 use crate::model::plan::Section;
-use crate::model::procedure::{Action, CheckRef, PhaseBody, Procedure, Step, Target};
+use crate::model::procedure::{Action, CheckRef, PhaseBody, Procedure, Step, Target, Wait};
 
 pub(super) fn findings(inventory: &Inventory, procedure: &Procedure) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -17,6 +18,7 @@ pub(super) fn findings(inventory: &Inventory, procedure: &Procedure) -> Vec<Find
     findings.extend(unused(procedure));
     findings.extend(moved_roles(procedure));
     findings.extend(rollback_beyond_return(procedure));
+    findings.extend(kept_statuses(procedure));
     findings
 }
 
@@ -155,6 +157,32 @@ fn moved_roles(procedure: &Procedure) -> Vec<Finding> {
         something_moved |= at.phase.is_some() && changes;
     }
     findings
+}
+
+/// A check that is read by its exit status leaves nothing else to later steps.
+fn kept_statuses(procedure: &Procedure) -> Vec<Finding> {
+    let found = walk::steps(procedure).into_iter().filter_map(|at| {
+        let capture = at.step.capture.as_ref()?;
+        let (Action::Check(reference) | Action::Wait(Wait { check: reference, .. })) = &at.step.action else {
+            return None;
+        };
+        let check = match reference {
+            CheckRef::Named(name) => procedure.checks.get(name)?,
+            CheckRef::Inline(check) => check,
+        };
+        (check.condition.form == Form::Exit && check.condition.tests.is_empty()).then(|| {
+            warning(
+                "kept-status",
+                format!("{}.capture", at.place),
+                format!(
+                    "`{}` keeps the exit status of the check, which is always 0, and not what it prints",
+                    capture.name
+                ),
+                "say how the check is read, such as `value: text`",
+            )
+        })
+    });
+    found.collect()
 }
 
 /// Texts that promise a way back from beyond the point where there is none.

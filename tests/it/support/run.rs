@@ -97,7 +97,7 @@ impl Invocation {
         let is_json = is_ours && prints_documents(&self.command);
         let is_plain = is_ours && is_plain(&self.command);
         let streams = Some([stdout, stderr]);
-        Running { child, line, root: self.root, limit: self.limit, is_json, is_ours, is_plain, streams }
+        Running { child, line, root: self.root, limit: self.limit, is_json, is_plain, streams }
     }
 
     /// The bare command and the directory, for a terminal.
@@ -167,8 +167,6 @@ pub(crate) struct Running {
     limit: Duration,
     /// Whether it prints documents for a program.
     is_json: bool,
-    /// Whether it is rollgate.
-    is_ours: bool,
     /// Whether it is rollgate, and writes for pipes and logs.
     is_plain: bool,
     streams: Option<[JoinHandle<Vec<u8>>; 2]>,
@@ -208,11 +206,9 @@ impl Running {
         if self.is_json && status.code().is_some() {
             schema::documents(&stdout);
         }
-        if self.is_ours {
-            next::leads_on(status.code(), &stdout, &stderr);
-        }
         if self.is_plain {
             harmless(&stdout, &stderr);
+            next::leads_on(status.code(), &stdout, &stderr);
         }
         Output { line: self.line.clone(), root: self.root.clone(), status, stdout, stderr }
     }

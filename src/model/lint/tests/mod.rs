@@ -5,6 +5,7 @@ mod scripts;
 use std::path::PathBuf;
 
 use super::{Document, Finding, Severity, lint};
+use crate::model::condition::{Form, Test};
 use crate::model::host::Shell;
 use crate::model::inventory::{Inventory, SecretSource};
 use crate::model::name::{CheckName, RoleName, StepName, VarName};
@@ -180,9 +181,12 @@ fn what_cannot_be_followed_is_left_alone() {
 
 fn capturing(name: &str, secret: bool) -> Step {
     let mut step = check("ask");
+    if let Action::Check(CheckRef::Inline(check)) = &mut step.action {
+        check.condition.form = Form::Text;
+    }
     step.capture = Some(Capture {
         name: var(name),
-        form: crate::model::condition::Form::Text,
+        form: Form::Text,
         exactly_one: false,
         not_empty: false,
         one_of: Vec::new(),
@@ -190,6 +194,25 @@ fn capturing(name: &str, secret: bool) -> Step {
         secret,
     });
     step
+}
+
+#[test]
+fn a_capture_of_a_status_keeps_nothing() {
+    let kept = |form: Form, tests: Vec<Test>| {
+        let mut step = capturing("pod", false);
+        let Action::Check(CheckRef::Inline(check)) = &mut step.action else { panic!("a check") };
+        check.condition.form = form;
+        check.condition.tests = tests;
+        said(&of(vec![upgrade(vec![step])]))
+    };
+    assert_eq!(
+        kept(Form::Exit, Vec::new()),
+        [
+            "kept-status phases[0].upgrade[0].capture: `pod` keeps the exit status of the check, which is always 0, and not what it prints"
+        ]
+    );
+    assert!(kept(Form::Exit, vec![Test::AtMost(Template::new("1"))]).is_empty());
+    assert!(kept(Form::Lines, Vec::new()).is_empty());
 }
 
 #[test]
