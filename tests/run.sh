@@ -30,6 +30,7 @@ if [ "$(id -u)" = 0 ]; then
     need debootstrap debootstrap
     need systemd-nspawn systemd-container
     need ip iproute2
+    need dpkg-shlibdeps dpkg-dev
 elif [ "${CI:-}" = true ]; then
     echo "tests: the lab boots real hosts and needs root; run it as: sudo -E tests/run.sh" >&2
     exit 1
@@ -54,8 +55,12 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 passed=0 failed=0
 
-# Built here once, which takes a minute, so that no test waits for it.
-[ -n "$skip" ] || tests/lab/up --image
+# Built here once, which takes minutes, so that no test waits for it: the hosts, and what is installed on them.
+if [ -z "$skip" ]; then
+    tests/lab/up --image
+    cargo deb --version >/dev/null 2>&1 || cargo install --quiet --locked --debug cargo-deb@3.8.0
+    tests/lab/pack
+fi
 
 # Every test binary is run, also after one that failed. What those that passed have measured comes at the end. Tests
 # mostly wait, for hosts that boot and gates that open: one more at a time than there are cores.

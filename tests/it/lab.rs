@@ -8,6 +8,7 @@ mod itself;
 mod logout;
 mod nightly;
 mod outages;
+mod packaging;
 mod reboots;
 mod skudonet;
 mod sshd;
@@ -144,7 +145,8 @@ impl Lab {
         self.temp.path().join(relative)
     }
 
-    fn address(&self, node: &str) -> String {
+    /// Where a node is reached.
+    pub(crate) fn address(&self, node: &str) -> String {
         fs::read_to_string(self.dir.join("nodes").join(node).join("address")).unwrap().trim().to_owned()
     }
 
