@@ -1,5 +1,8 @@
 //! What can be typed: the verbs, their flags and their help. What a verb does stands in `command`.
 
+mod approve;
+mod detach;
+mod groups;
 mod values;
 
 use std::path::PathBuf;
@@ -11,8 +14,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::model::event::{Decided, RunId};
 use crate::model::name::NodeName;
 
+pub use approve::Approve;
+pub use detach::Detach;
+pub use groups::{Consent, Limit, Lock};
 pub use values::Override;
-use values::{duration_with_unit, reason, run_id};
+use values::{duration_with_unit, run_id};
 
 const GLOBAL: &str = "Global options";
 
@@ -126,6 +132,7 @@ Examples:
   rollgate start --dry-run           show the plan and every gate reading
   rollgate start --pause-after db-1  the first node, then stop
   rollgate start --resume            go on with the run that stopped
+  rollgate start --detach            agree to it here, go on without this terminal
   rollgate start --yes --confirm mq-prod
                                      without a terminal: pass gates that open
 
@@ -171,6 +178,9 @@ Examples:
 
 Exit codes: 0, 1, 2, 12, 13; see rollgate(1).")]
     Check(Check),
+
+    /// Answer a gate or question that waits, from any terminal
+    Approve(Approve),
 
     /// Print a shell completion script
     #[command(after_help = "\
@@ -221,7 +231,7 @@ pub struct Start {
     pub limit: Limit,
 
     /// Run pre-checks and read every gate, change nothing
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, conflicts_with = "detach")]
     pub dry_run: bool,
 
     /// With --dry-run: exit 19 when an upgrade is pending and could start
@@ -255,6 +265,10 @@ pub struct Start {
     /// Stop at a safe point after this node
     #[arg(long, value_name = "NODE", value_parser = NodeName::parse)]
     pub pause_after: Option<NodeName>,
+
+    /// Whether it goes on without the terminal.
+    #[command(flatten)]
+    pub detach: Detach,
 
     /// Somebody else's lock.
     #[command(flatten)]
@@ -309,6 +323,10 @@ pub struct Rollback {
     #[command(flatten)]
     pub consent: Consent,
 
+    /// Whether it goes on without the terminal.
+    #[command(flatten)]
+    pub detach: Detach,
+
     /// Somebody else's lock.
     #[command(flatten)]
     pub lock: Lock,
@@ -349,45 +367,6 @@ pub struct Man {
     /// The page, such as rollgate-start or rollgate-inventory
     #[arg(default_value = "rollgate")]
     pub page: String,
-}
-
-/// Which nodes are meant.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[group(skip)]
-pub struct Limit {
-    /// Only these nodes: names, groups, globs, with commas; ! leaves out
-    #[arg(short, long = "limit", value_name = "NODES", value_delimiter = ',')]
-    pub limit: Vec<String>,
-}
-
-/// How a run is agreed to.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[group(skip)]
-pub struct Consent {
-    /// Answer yes at gates whose checks hold (never opens a closed gate)
-    #[arg(short, long)]
-    pub yes: bool,
-
-    /// Agree to begin without typing it; must equal the name
-    #[arg(long, value_name = "CLUSTER")]
-    pub confirm: Option<String>,
-
-    /// Ticket or change number for the journal and the report
-    #[arg(long, value_name = "ID", env = "ROLLGATE_CHANGE", hide_env = true)]
-    pub change: Option<String>,
-}
-
-/// What is done about the lock of somebody else.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
-#[group(skip)]
-pub struct Lock {
-    /// Wait this long for another run to let go of the cluster
-    #[arg(long, value_name = "DURATION", value_parser = duration_with_unit)]
-    pub lock_wait: Option<Duration>,
-
-    /// Take the lock from a rollgate that is dead; it is journaled
-    #[arg(long, value_name = "REASON", value_parser = reason)]
-    pub break_lock: Option<String>,
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn of(global: &Global) -> Self {
+    /// Those of this process. One that is `alone` has no terminal, whatever its streams are still connected to.
+    pub(super) fn of(global: &Global, alone: bool) -> Self {
         let wishes = Wishes {
             output: match global.output {
                 Output::Auto => OutputChoice::Auto,
@@ -45,7 +46,7 @@ impl Context {
             },
             no_input: global.no_input,
         };
-        let style = Style::detect(&wishes);
+        let style = if alone { Style::PLAIN } else { Style::detect(&wishes) };
         style.apply();
         let mut program = vec!["rollgate".to_owned()];
         if let Some(inventory) = &global.inventory

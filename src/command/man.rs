@@ -132,6 +132,7 @@ fn description(command: &str) -> &'static str {
         "status" => include_str!("man/status.roff"),
         "unstage" => include_str!("man/unstage.roff"),
         "rollback" => include_str!("man/rollback.roff"),
+        "approve" => include_str!("man/approve.roff"),
         "check" => include_str!("man/check.roff"),
         "completions" => include_str!("man/completions.roff"),
         "man" => include_str!("man/man.roff"),
@@ -181,7 +182,7 @@ fn examples(help: &str) -> String {
 }
 
 fn see_also(name: &str) -> String {
-    let others = ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-check"];
+    let others = ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-approve", "-check"];
     let pages = others.map(|verb| (format!("rollgate{verb}"), 1)).into_iter().chain([
         ("rollgate-inventory".to_owned(), 5),
         ("rollgate-procedure".to_owned(), 5),

@@ -1,13 +1,16 @@
 //! One short file per verb: flags become a request, the engine does it, and the end is an exit code.
 
 mod adopt;
+mod approve;
 mod check;
 pub mod completions;
 mod context;
+mod detach;
 mod dry_run;
 mod files;
 mod invocation;
 pub mod man;
+mod notify;
 mod refusal;
 mod rollback;
 mod runs;
@@ -35,14 +38,17 @@ use refusal::Refusal;
 /// Runs one verb.
 pub fn run(cli: &Cli) -> Exit {
     no_core_dumps();
-    let context = Context::of(&cli.global);
+    let is_background = detach::is_background();
+    let context = Context::of(&cli.global, is_background);
     let _restore = Restore::on_drop(&context.style);
     let done = match &cli.verb {
+        Verb::Start(_) | Verb::Rollback(_) if is_background => detach::take_over(&context),
         Verb::Stage(flags) => stage::run(&context, flags),
         Verb::Start(flags) => start::run(&context, flags),
         Verb::Status(flags) => status::run(&context, flags),
         Verb::Unstage(flags) => unstage::run(&context, flags),
         Verb::Rollback(flags) => rollback::run(&context, flags),
+        Verb::Approve(flags) => approve::run(&context, flags),
         Verb::Check(flags) => check::run(&context, flags),
         Verb::Completions(flags) => print(&completions::script(flags.shell)),
         Verb::Man(flags) => match man::find(&flags.page) {

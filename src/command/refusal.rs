@@ -62,6 +62,11 @@ impl Refusal {
         self.change(|message| message.standing = standing)
     }
 
+    /// The code that it ends with.
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// Says it on standard error.
     pub(super) fn show(&self, context: &Context) -> Exit {
         let face = &context.style.err;

@@ -129,6 +129,7 @@ async fn build(
     let around = Circumstances {
         observed,
         offline: flags.offline,
+        at_work,
         lock: lock.clone(),
         directory: latest.as_ref().and_then(|latest| latest.directory.clone()),
         program: context.program(),

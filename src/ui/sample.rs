@@ -126,6 +126,7 @@ pub(super) fn plan() -> Plan {
         },
         vars: Vars::new(),
         secrets: BTreeMap::new(),
+        notify: None,
         nodes: names
             .iter()
             .map(|name| PlannedNode {
@@ -152,6 +153,7 @@ pub(super) fn request() -> Request {
         goal: Goal::Finished,
         by: Operator { user: "anna".into(), host: "bastion-1".into(), pid: 41822 },
         attended: true,
+        detached: false,
         yes: false,
         confirm: None,
         overrides: BTreeMap::new(),

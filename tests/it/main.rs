@@ -5,6 +5,8 @@ mod complete;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod detach;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod docs;
@@ -26,6 +28,8 @@ mod lab;
 mod layering;
 #[cfg(test)]
 mod lock;
+#[cfg(test)]
+mod notify;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

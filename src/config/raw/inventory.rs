@@ -13,6 +13,7 @@ mapping! {
         state_dir: Scalar,
         vars: Entries<Scalar>,
         secrets: Entries<RawSecret>,
+        notify: Or<RawNotify>,
         groups: Entries<RawGroup>,
         nodes: Vec<RawNode>,
     }
@@ -40,6 +41,14 @@ mapping! {
         file: Scalar,
         command: Scalar,
         prompt: Scalar,
+    }
+}
+
+mapping! {
+    /// What tells people of a run.
+    RawNotify {
+        run: Scalar,
+        timeout: Scalar,
     }
 }
 

@@ -69,6 +69,13 @@ fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: Opti
             "step": stop.key.as_ref().map(|key| &key.step),
             "message": stop.why,
         })),
+        "questions": run.questions.iter().map(|question| json!({
+            "number": question.number,
+            "node": question.node,
+            "step": question.title,
+            "since": moment.iso(question.since),
+            "next": question.ways.iter().map(|way| &way.argv).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
         "broke": run.broke.iter().map(|broken| json!({
             "holder": broken.holder,
             "reason": broken.reason,
@@ -100,7 +107,9 @@ fn node_object(moment: &Moment, view: &StatusView, node: &NodeView) -> Json {
         .iter()
         .filter_map(|run| run.waiting_at.as_ref())
         .filter(|(_, at, _)| *at == node.name)
-        .flat_map(|(title, _, readings)| readings.iter().map(|reading| gate_object(moment, title, reading)));
+        .flat_map(|(title, _, readings)| {
+            readings.iter().map(|reading| reading_object(moment, title, reading))
+        });
     json!({
         "name": node.name,
         "host": node.host,
@@ -121,7 +130,8 @@ fn node_object(moment: &Moment, view: &StatusView, node: &NodeView) -> Json {
     })
 }
 
-fn gate_object(moment: &Moment, title: &str, reading: &Reading) -> Json {
+/// A reading, for programs.
+pub(in crate::ui) fn reading_object(moment: &Moment, title: &str, reading: &Reading) -> Json {
     json!({
         "step": title,
         "name": reading.check,
