@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError, RunDir, StateDir};
 use crate::model::event::{LockTerms, Operator, RunId};
 use crate::model::fence::span;
+use crate::model::plan::Plan;
 use crate::ui::narrate::Loudness;
 use crate::ui::next::Next;
 use crate::ui::terminal::{ColorChoice, OutputChoice, Style, Wishes};
@@ -82,6 +83,11 @@ impl Context {
 
     pub(super) fn program(&self) -> Vec<&str> {
         self.program.iter().map(String::as_str).collect()
+    }
+
+    /// How this program is called from anywhere on this machine, for that plan's cluster.
+    pub(super) fn program_anywhere(plan: &Plan) -> Vec<String> {
+        vec!["rollgate".to_owned(), "-i".to_owned(), plan.sources.inventory.display().to_string()]
     }
 
     /// The inventory: `-i`, else the first of the usual places.

@@ -24,12 +24,14 @@ use crate::engine::secrets::Secrets;
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, RunDir};
 use crate::model::event::{Request, RunId};
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, PlannedPhase, PlannedStep};
+use crate::model::procedure::Action;
 use crate::ui::escape;
-use crate::ui::ink::{Line, Tone, paint};
+use crate::ui::ink::{Line, Tone, paint, wrap};
 use crate::ui::narrate::Loudness;
 use crate::ui::next::{self, Next};
 use crate::ui::terminal::Format;
+use crate::ui::words;
 use crate::ui::write;
 
 /// What the new process is called, for itself and for `ps`.
@@ -108,6 +110,8 @@ async fn hand_over(
         (None, None, Some(latest)) => secrets(context, &latest.state.plan)?,
         (None, None, None) => Secrets::default(),
     };
+    let executed = plan.as_deref().or_else(|| latest.as_ref().map(|latest| latest.state.plan.as_ref()));
+    warn_of_terminals(context, executed);
     (request.attended, request.detached) = (true, true);
     let given = HandOver {
         plan,
@@ -135,6 +139,22 @@ async fn hand_over(
                     .next(context.command(&["status"], "where it stands"))
             })
         }
+    }
+}
+
+/// A step that talks to a terminal finds none in the background.
+fn warn_of_terminals(context: &Context, plan: Option<&Plan>) {
+    let steps = plan.into_iter().flat_map(|plan| &plan.phases).flat_map(PlannedPhase::all_steps);
+    let wants = |step: &&PlannedStep| matches!(step.step().map(|step| &step.action), Some(Action::Run(run)) if run.interactive);
+    let labels: Vec<&str> = steps.filter(wants).map(|step| step.label.as_str()).collect();
+    if !labels.is_empty() {
+        let text = format!(
+            "{} needs a terminal: where the run comes to it, it stops, and start --resume at a terminal goes on",
+            words::list(&labels)
+        );
+        let face = &context.style.err;
+        let lines = wrap(face, Line::new(face).tone(Tone::Wait, "note: "), Tone::Text, &text);
+        write::to_stderr(&paint(face, &lines));
     }
 }
 

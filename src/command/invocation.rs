@@ -85,9 +85,10 @@ pub(super) async fn execute(
     let (control, controls) = mpsc::unbounded_channel();
     let (desk, screen) = desk(context, &opened, given.detached, control)?;
     let dir = opened.dir.clone();
-    let notifier = plan.notify.clone().map(|notify| {
-        Arc::new(Notifier::new(context, &plan, notify, dir, opened.state.clone(), Arc::clone(&screen)))
-    });
+    let notifier = plan
+        .notify
+        .clone()
+        .map(|notify| Arc::new(Notifier::new(&plan, notify, dir, opened.state.clone(), Arc::clone(&screen))));
     let screen = notifier.as_ref().map_or(screen, Notifier::listening);
     let progress = show_progress(Arc::clone(&screen))?;
     let dialer = Changing(Arc::new(Dialer::new()));
@@ -150,7 +151,7 @@ fn desk(
     control: mpsc::UnboundedSender<Control>,
 ) -> Result<(Desk, Screen), Refusal> {
     let mut place = Place::of(&context.style, context.loudness);
-    place.approved_by = detached.then(|| context.program.clone());
+    place.approved_by = detached.then(|| Context::program_anywhere(&opened.plan()));
     let (desk, reports) = Desk::open(place, opened.state.clone(), move |told| {
         // The loop has ended: nobody is there to be told.
         let _ = control.send(told);

@@ -43,7 +43,6 @@ struct Followed {
 
 impl Notifier {
     pub(super) fn new(
-        context: &Context,
         plan: &Plan,
         notify: Notify,
         dir: RunDir,
@@ -54,7 +53,7 @@ impl Notifier {
             notify,
             dir,
             place: plan.sources.inventory.parent().map(Path::to_path_buf).unwrap_or_default(),
-            program: context.program.clone(),
+            program: Context::program_anywhere(plan),
             screen,
             runtime: tokio::runtime::Handle::current(),
             followed: Mutex::new(Followed { state, under_way: JoinSet::new() }),

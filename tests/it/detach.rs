@@ -1,13 +1,17 @@
 //! Runs that go on without their terminal, and the answers that reach them from other processes.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rollgate::model::event::{Approval, Decision, Operator, Reception};
+use rollgate::model::plan::StepKey;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
-use super::support::{Cluster, Invocation, Output, PATIENCE, end};
+use super::support::{Cluster, Invocation, Output, PATIENCE, descendants, end};
 
 const BEGIN: &str = "Type the cluster's name to begin, anything else to leave: ";
 
@@ -110,6 +114,15 @@ impl Away {
 
     fn log(&self) -> String {
         fs::read_to_string(self.run_dir().join("detached.log")).unwrap_or_default()
+    }
+
+    /// What the run says to an answer that no command line has looked at.
+    fn at_the_door(&self, approval: &Approval) -> Reception {
+        let mut stream = UnixStream::connect(self.run_dir().join("door")).unwrap();
+        writeln!(stream, "{}", serde_json::to_string(approval).unwrap()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
     }
 
     /// Who answered, and how.
@@ -221,6 +234,13 @@ fn an_answer_to_an_earlier_question_counts_for_nothing() {
     away.set_queue("0");
     away.await_that("not asked anew", |away| away.records(&[r#""Asked""#]).len() == 2);
     away.approve(&["--question", &number]).run().code(2).stderr_has("is not what waits now");
+    // What the command line refuses the run itself refuses, too.
+    let key = StepKey::try_from("n1/service.drain.1".to_owned()).unwrap();
+    let by = Operator { user: "bob".into(), host: "desk".into(), pid: 1 };
+    let stale = Approval { number: number.parse().unwrap(), key, decision: Decision::Yes, typed: None, by };
+    assert_eq!(away.at_the_door(&stale), Reception::Late);
+    let retry = Approval { number: stale.number, decision: Decision::Retry, ..stale.clone() };
+    assert_eq!(away.at_the_door(&retry), Reception::Late);
     assert_eq!(away.effects(), [""; 0]);
     away.approve(&[]).run().code(0);
     assert_eq!(away.ends(), "Finished");
@@ -246,6 +266,12 @@ fn a_typed_gate_takes_the_clusters_name() {
     away.start(&[]).code(0);
     away.await_question();
     away.approve(&[]).run().code(2).stderr_has("--confirm test");
+    let asked: Json = serde_json::from_str(&away.records(&[r#""Asked""#])[0]).unwrap();
+    let key = StepKey::try_from("n1/service.drain.1".to_owned()).unwrap();
+    let by = Operator { user: "bob".into(), host: "desk".into(), pid: 1 };
+    let number = asked["n"].as_u64().unwrap();
+    let untyped = Approval { number, key, decision: Decision::Yes, typed: None, by };
+    assert!(matches!(away.at_the_door(&untyped), Reception::Unfit { .. }));
     away.approve(&["--confirm", "tset"]).run().code(2).stderr_has("the cluster is `test`");
     assert_eq!(away.effects(), [""; 0]);
     away.approve(&["--confirm", "test"]).run().code(0);
@@ -276,6 +302,7 @@ fn a_failed_step_is_tried_again_from_elsewhere() {
     away.start(&[]).code(0);
     away.await_question();
     away.approve(&[]).run().code(2).stderr_has("--retry").stderr_has("--done");
+    away.approve(&["flaky", "--roll-back"]).run().code(2).stderr_has("no way out of this failure");
     fs::write(away.node_dir("n1").join("well"), "").unwrap();
     away.approve(&["flaky", "--retry"]).run().code(0).stdout_has("the run goes on");
     assert_eq!(away.ends(), "Finished");
@@ -352,4 +379,110 @@ fn one_that_was_killed_goes_on_in_the_background_again() {
     assert_eq!(away.ends(), "Finished");
     assert_eq!(away.effects(), ["n1 upgrade"]);
     assert!(!away.run_dir().join("door").exists());
+}
+
+#[test]
+fn a_gate_that_nobody_answers_is_a_no_in_its_time() {
+    let away = Away::gated("timeout: 1s");
+    away.start(&[]).code(0);
+    assert_eq!(away.ends()["Stopped"]["halt"], "NoAnswer");
+    away.approve(&[]).run().code(2).stderr_has("nothing waits");
+    assert_eq!(away.effects(), [""; 0]);
+}
+
+#[test]
+fn a_terminal_that_was_left_is_held_by_nobody() {
+    let procedure = format!(
+        "procedure: away\nphases:\n  - name: service\n    nodes: 'n*'\n{}    upgrade:\n      - run: 'true'\n",
+        gate("")
+    );
+    let away = Away(Cluster::new().nodes(1).procedure(&procedure).build());
+    away.set_queue("0");
+    let mut terminal = away.terminal(["start", "--detach", "--confirm", "test"]);
+    terminal.expect("goes on in the background").ends_with(0);
+    away.await_question();
+    let pid = away.pid().unwrap();
+    let all = [vec![pid], descendants(pid)].concat();
+    assert!(all.len() > 1, "ssh is at work");
+    for process in all {
+        let Ok(files) = fs::read_dir(format!("/proc/{process}/fd")) else { continue };
+        let held: Vec<_> = files
+            .filter_map(|file| fs::read_link(file.ok()?.path()).ok())
+            .filter(|file| file.starts_with("/dev/pts") || file.starts_with("/dev/tty"))
+            .collect();
+        assert!(held.is_empty(), "{process} holds {held:?}");
+    }
+    away.approve(&[]).run().code(0);
+    assert_eq!(away.ends(), "Finished");
+}
+
+#[test]
+fn a_question_while_a_step_runs_is_answered_from_elsewhere() {
+    for (flags, code, end) in [(&[][..], 0, "Finished"), (&["--deny"], 11, "Stopped")] {
+        let steps = r#"    drain:
+      - name: long
+        run: |
+          touch "$dir/ill"
+          until test -e "$dir/go" || ! test -d "$dir"; do sleep 0.05; done
+        during: { every: 100ms, checks: [{ name: well, run: test ! -e "$dir/ill" }] }
+"#;
+        let away = Away::with("", steps);
+        away.start(&[]).code(0);
+        away.await_question();
+        away.approve(&[&["long"], flags].concat()).run().code(code);
+        fs::write(away.node_dir("n1").join("go"), "").unwrap();
+        let ended = away.ends();
+        assert!(ended == end || !ended[end].is_null(), "{ended}");
+    }
+}
+
+#[test]
+fn a_rollback_goes_on_in_the_background_too() {
+    let steps =
+        "    rollback:\n      - gate: back\n      - run: echo \"$ROLLGATE_NODE back\" >> \"$effects\"\n";
+    let away = Away::with("", steps);
+    away.rollgate(["start", "--yes", "--confirm", "test"]).run().code(0);
+    away.rollgate(["rollback", "--detach", "--confirm", "test"]).run().code(0);
+    away.await_question();
+    away.approve(&["back"]).run().code(0);
+    assert_eq!(away.ends(), "RolledBack");
+    assert_eq!(away.effects(), ["n1 upgrade", "n1 back"]);
+}
+
+#[test]
+fn a_program_is_told_where_it_goes_on() {
+    let away = Away::gated("");
+    let said = away.rollgate(["-o", "json", "start", "--detach", "--confirm", "test"]).run();
+    said.code(0);
+    let told: Json = serde_json::from_str(said.raw_stdout()).unwrap();
+    assert_eq!(told["format"], "rollgate/detached");
+    assert_eq!(told["pid"].as_u64(), away.pid().map(u64::from));
+    away.await_question();
+    let document = away.rollgate(["-o", "json", "status", "--offline"]).run();
+    let status: Json = serde_json::from_str(document.raw_stdout()).unwrap();
+    assert_eq!(status["run"]["questions"][0]["node"], "n1");
+    assert_eq!(status["next"][0][3], "approve");
+    let passed = away.rollgate(["-o", "json", "approve"]).run();
+    let passed: Json = serde_json::from_str(passed.raw_stdout()).unwrap();
+    assert_eq!(passed["outcome"], "passed");
+    assert_eq!(away.ends(), "Finished");
+}
+
+#[test]
+fn a_terminal_shows_how_far_it_is_when_it_is_asked() {
+    let away = Away::gated("");
+    away.set_queue("5");
+    let mut terminal = away.terminal(["start", "--confirm", "test"]);
+    terminal.expect("needs <= 0");
+    away.signal(Signal::USR1);
+    terminal.expect("0 of 1 node done");
+    away.set_queue("0");
+    terminal.expect("Go on with n1? [yes/no] ").send("yes\n").ends_with(0);
+}
+
+#[test]
+fn a_step_that_needs_a_terminal_is_said_to_have_none() {
+    let away = Away::with("", "    drain:\n      - { name: talk, run: read answer, interactive: true }\n");
+    away.start(&[]).code(0).stderr_has("note: talk needs a terminal");
+    assert_eq!(away.ends()["Stopped"]["halt"], "NoAnswer");
 }

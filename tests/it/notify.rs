@@ -79,6 +79,15 @@ fn a_failure_and_its_question_are_told() {
     assert_eq!((&end["event"], &end["exit_code"]), (&Json::from("stopped"), &Json::from(20)));
     assert_eq!(end["node"], "n1");
     assert!(end["next"].as_array().unwrap().len() > 1, "{end}");
+    fs::write(cluster.path("told"), "").unwrap();
+    let mut terminal = cluster.terminal(["start", "--resume", "--yes"]);
+    terminal.expect("try it again").expect("stop here").send("\n").ends_with(20);
+    let [question, end] = &given(&cluster)[..] else { panic!("{:?}", given(&cluster)) };
+    assert_eq!(
+        (&question["event"], &question["gate"]),
+        (&Json::from("question_waiting"), &Json::from("install"))
+    );
+    assert_eq!(end["event"], "stopped");
 }
 
 #[test]

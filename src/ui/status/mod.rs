@@ -422,9 +422,7 @@ fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
             }
         }
     };
-    let waiting: Vec<String> =
-        run.questions.iter().map(|question| question.sentence(&moment.short(question.since))).collect();
-    section("waits for an answer:", Tone::Wait, &waiting);
+    section("waits for an answer:", Tone::Wait, &QuestionView::sentences(run, |at| moment.short(at)));
     if let Some(stop) = &run.stop {
         section("why stopped:", Tone::Wait, std::slice::from_ref(&stop.why));
     }
@@ -488,7 +486,7 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
             let exit = exit_code.map(|code| format!("exit {code}, ")).unwrap_or_default();
             lines.push(Line::of(face, &format!("stopped: {exit}{}", stop.why)));
         }
-        let waiting = run.questions.iter().map(|question| question.sentence(&moment.iso(question.since)));
+        let waiting = QuestionView::sentences(run, |at| moment.iso(at)).into_iter();
         lines.extend(waiting.map(|text| Line::of(face, &format!("waits-for-an-answer: {text}"))));
         lines
             .extend(run.broke.iter().map(|found| Line::of(face, &format!("lock-broken: {}", broken(found)))));

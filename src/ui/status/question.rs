@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::super::approve;
 use super::super::next::Next;
 use super::super::run;
-use super::Circumstances;
+use super::{Circumstances, RunView};
 use crate::model::name::NodeName;
 use crate::model::state::RunState;
 
@@ -38,9 +38,13 @@ impl QuestionView {
             .collect()
     }
 
-    /// In a sentence: which, where, since when.
-    pub(super) fn sentence(&self, since: &str) -> String {
-        let place = if self.node.is_operator() { String::new() } else { format!("{}: ", self.node) };
-        format!("{place}{}, since {since}", self.title)
+    /// In sentences: which, where, since when.
+    pub(super) fn sentences(run: &RunView, time: impl Fn(Timestamp) -> String) -> Vec<String> {
+        let sentence = |question: &Self| {
+            let place =
+                if question.node.is_operator() { String::new() } else { format!("{}: ", question.node) };
+            format!("{place}{}, since {}", question.title, time(question.since))
+        };
+        run.questions.iter().map(sentence).collect()
     }
 }
