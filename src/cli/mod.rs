@@ -1,6 +1,9 @@
 //! What can be typed: the verbs, their flags and their help. What a verb does stands in `command`.
 
+mod approve;
 mod completions;
+mod detach;
+mod groups;
 mod init;
 mod report;
 mod schema;
@@ -17,13 +20,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::model::event::{Decided, RunId};
 use crate::model::name::NodeName;
 
+pub use approve::Approve;
 pub use completions::{Completions, Shell};
+pub use detach::Detach;
+pub use groups::{Consent, Limit, Lock};
 pub use init::Init;
 pub use report::{Report, ReportFormat};
 pub use schema::{Described, Schema};
 pub use status::Status;
 pub use values::Override;
-use values::{duration_with_unit, reason, run_id};
+use values::{duration_with_unit, run_id};
 
 const GLOBAL: &str = "Global options";
 
@@ -138,6 +144,7 @@ Examples:
   rollgate start --dry-run           show the plan and every gate reading
   rollgate start --pause-after db-1  the first node, then stop
   rollgate start --resume            go on with the run that stopped
+  rollgate start --detach            agree to it here, go on without this terminal
   rollgate start --yes --confirm mq-prod
                                      without a terminal: pass gates that open
 
@@ -185,13 +192,15 @@ Examples:
 Exit codes: 0, 1, 2, 12, 13; see rollgate(1).")]
     Check(Check),
 
+    /// Answer a gate or question that waits, from any terminal
+    Approve(Approve),
+
     /// Write a run's report: HTML, SVG, text, JSON, or a bundle
     Report(Report),
 
     /// Print a commented starter inventory
     #[command(after_help = init::AFTER)]
     Init(Init),
-
 
     /// Print the JSON schema of an inventory or procedure, for editors
     #[command(after_help = schema::AFTER)]
@@ -241,7 +250,7 @@ pub struct Start {
     pub limit: Limit,
 
     /// Run pre-checks and read every gate, change nothing
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, conflicts_with = "detach")]
     pub dry_run: bool,
 
     /// With --dry-run: exit 19 when an upgrade is pending and could start
@@ -276,6 +285,10 @@ pub struct Start {
     #[arg(long, value_name = "NODE", value_parser = NodeName::parse)]
     pub pause_after: Option<NodeName>,
 
+    /// Whether it goes on without the terminal.
+    #[command(flatten)]
+    pub detach: Detach,
+
     /// Somebody else's lock.
     #[command(flatten)]
     pub lock: Lock,
@@ -304,6 +317,10 @@ pub struct Rollback {
     #[command(flatten)]
     pub consent: Consent,
 
+    /// Whether it goes on without the terminal.
+    #[command(flatten)]
+    pub detach: Detach,
+
     /// Somebody else's lock.
     #[command(flatten)]
     pub lock: Lock,
@@ -323,45 +340,6 @@ pub struct Man {
     /// The page, such as rollgate-start or rollgate-inventory
     #[arg(default_value = "rollgate")]
     pub page: String,
-}
-
-/// Which nodes are meant.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[group(skip)]
-pub struct Limit {
-    /// Only these nodes: names, groups, globs, with commas; ! leaves out
-    #[arg(short, long = "limit", value_name = "NODES", value_delimiter = ',')]
-    pub limit: Vec<String>,
-}
-
-/// How a run is agreed to.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[group(skip)]
-pub struct Consent {
-    /// Answer yes at gates whose checks hold (never opens a closed gate)
-    #[arg(short, long)]
-    pub yes: bool,
-
-    /// Agree to begin without typing it; must equal the name
-    #[arg(long, value_name = "CLUSTER")]
-    pub confirm: Option<String>,
-
-    /// Ticket or change number for the journal and the report
-    #[arg(long, value_name = "ID", env = "ROLLGATE_CHANGE", hide_env = true)]
-    pub change: Option<String>,
-}
-
-/// What is done about the lock of somebody else.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
-#[group(skip)]
-pub struct Lock {
-    /// Wait this long for another run to let go of the cluster
-    #[arg(long, value_name = "DURATION", value_parser = duration_with_unit)]
-    pub lock_wait: Option<Duration>,
-
-    /// Take the lock from a rollgate that is dead; it is journaled
-    #[arg(long, value_name = "REASON", value_parser = reason)]
-    pub break_lock: Option<String>,
 }
 
 #[cfg(test)]

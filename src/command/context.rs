@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError, RunDir, StateDir};
 use crate::model::duration;
 use crate::model::event::{LockTerms, Operator, RunId};
+use crate::model::plan::Plan;
 use crate::ui::narrate::Loudness;
 use crate::ui::next::Next;
 use crate::ui::terminal::{ColorChoice, Format, OutputChoice, Style, Wishes};
@@ -30,7 +31,8 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn of(global: &Global) -> Self {
+    /// Those of this process. One that is `alone` has no terminal, whatever its streams are still connected to.
+    pub(super) fn of(global: &Global, alone: bool) -> Self {
         let wishes = Wishes {
             output: match global.output {
                 Output::Auto => OutputChoice::Auto,
@@ -45,7 +47,7 @@ impl Context {
             },
             no_input: global.no_input,
         };
-        let style = Style::detect(&wishes);
+        let style = if alone { Style::PLAIN } else { Style::detect(&wishes) };
         style.apply();
         let mut program = vec!["rollgate".to_owned()];
         if let Some(inventory) = &global.inventory
@@ -88,6 +90,11 @@ impl Context {
 
     pub(super) fn program(&self) -> Vec<&str> {
         self.program.iter().map(String::as_str).collect()
+    }
+
+    /// How this program is called from anywhere on this machine, for that plan's cluster.
+    pub(super) fn program_anywhere(plan: &Plan) -> Vec<String> {
+        vec!["rollgate".to_owned(), "-i".to_owned(), plan.sources.inventory.display().to_string()]
     }
 
     /// The inventory: `-i`, else the first of the usual places.

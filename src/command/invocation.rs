@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::context::Context;
+use super::detach::Leaving;
+use super::notify::Notifier;
 use super::refusal::Refusal;
 use super::runs::{exit_of, reopen};
 use super::unrecorded;
 use crate::engine::ledger::Ledger;
 use crate::engine::pool::{Changing, Pool};
 use crate::engine::secrets::Secrets;
-use crate::engine::{EngineError, Screen, Signals, Site, drive};
+use crate::engine::{Call, Callers, EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
-use crate::model::event::{Event, Goal, LockTerms, Request, RunEnd};
+use crate::model::event::{Control, Event, Goal, LockTerms, Report, Request, RunEnd};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::Dialer;
@@ -32,12 +35,22 @@ pub(super) enum Begin {
     Go(RunDir),
 }
 
+/// What an invocation has beside its request.
+#[derive(Default)]
+pub(super) struct Given {
+    /// The secrets, where they were fetched already.
+    pub(super) secrets: Option<Secrets>,
+    /// Whether it is the background side of `--detach`.
+    pub(super) detached: bool,
+}
+
 /// An empty request of this operator.
 pub(super) fn request(context: &Context, goal: Goal) -> Request {
     Request {
         goal,
         by: context.by.clone(),
         attended: context.style.interactive,
+        detached: false,
         yes: false,
         confirm: None,
         overrides: std::collections::BTreeMap::new(),
@@ -59,40 +72,112 @@ pub(super) async fn execute(
     lock: &mut ClusterLock,
     begin: Begin,
     request: Request,
+    given: Given,
 ) -> Result<Exit, Refusal> {
     let opened = Opened::open(cluster, begin)?;
     let doing = context.args.first().map_or("rollgate", String::as_str).to_owned();
     lock.announce(Some(opened.dir.id().clone()), &doing)?;
     Context::log_to(&opened.dir);
     let plan = opened.plan();
-    let secrets = secrets(context, &plan)?;
-    let signals = Signals::catch()
-        .map_err(|error| Refusal::new(Exit::Broken, format!("signals cannot be caught: {error}")))?;
+    let secrets = given.secrets.map_or_else(|| secrets(context, &plan), Ok)?;
+    let signals = Signals::catch(!given.detached).map_err(|error| uncaught(&error))?;
+    let (_callers, calls) = door(&opened.dir, given.detached)?;
     let (control, controls) = mpsc::unbounded_channel();
-    let place = Place::of(&context.style, context.loudness);
-    let (desk, reports) = Desk::open(place, opened.state.clone(), move |told| {
-        // The loop has ended: nobody is there to be told.
-        let _ = control.send(told);
-    })
-    .map_err(|error| Refusal::new(Exit::Broken, format!("the screen cannot be opened: {error}")))?;
-    let screen: Screen = Arc::new(move |report| reports.send(report).is_ok());
-    let pool = Pool::new(
-        Changing(Arc::new(Dialer::new())),
-        &plan,
-        Context::state_dir()?.path(),
-        Arc::clone(&screen),
-    );
+    let (desk, screen) = desk(context, &opened, given.detached, control)?;
+    let dir = opened.dir.clone();
+    let notifier = plan
+        .notify
+        .clone()
+        .map(|notify| Arc::new(Notifier::new(&plan, notify, dir, opened.state.clone(), Arc::clone(&screen))));
+    let screen = notifier.as_ref().map_or(screen, Notifier::listening);
+    let progress = show_progress(Arc::clone(&screen))?;
+    let dialer = Changing(Arc::new(Dialer::new()));
+    let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), Arc::clone(&screen));
     let pool = match &opened.state {
         Some(state) => pool.based_at(&state.base),
         None => pool,
     };
     let site = Arc::new(Site::new(Arc::clone(&plan), pool, secrets, Some(opened.dir.clone())));
     let driven = match opened.ledger(request, &plan, Arc::clone(&screen)) {
-        Ok(ledger) => drive(ledger, site, screen, controls, signals).await,
+        Ok(ledger) => drive(ledger, site, screen, controls, calls, signals).await,
         Err(error) => Err(error),
     };
+    progress.abort();
     let state = desk.close();
-    conclude(context, driven, state.as_ref())
+    let why = driven.as_ref().map_or_else(ToString::to_string, why);
+    let done = conclude(context, driven, state.as_ref());
+    if let Some(notifier) = notifier {
+        let exit = done.as_ref().map_or_else(Refusal::exit, |exit| *exit);
+        notifier.end(exit.number(), &why).await;
+    }
+    done
+}
+
+/// The end of an invocation in words.
+fn why(end: &RunEnd) -> String {
+    match end {
+        RunEnd::Stopped(stop) => stop.why.clone(),
+        RunEnd::Staged => "everything is staged".to_owned(),
+        RunEnd::Finished => "the run is finished".to_owned(),
+        RunEnd::Unstaged => "what was staged is removed".to_owned(),
+        RunEnd::RolledBack => "rolled back".to_owned(),
+    }
+}
+
+fn uncaught(error: &std::io::Error) -> Refusal {
+    Refusal::new(Exit::Broken, format!("signals cannot be caught: {error}"))
+}
+
+/// Where answers from other processes arrive. A run at a terminal can do without.
+fn door(dir: &RunDir, needed: bool) -> Result<(Option<Callers>, mpsc::UnboundedReceiver<Call>), Refusal> {
+    match Callers::admit(dir) {
+        Ok((callers, calls)) => Ok((Some(callers), calls)),
+        Err(error) if needed => {
+            Err(Refusal::new(Exit::Broken, format!("approve could not reach this run: {error}"))
+                .standing("nothing was done"))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "only the terminal can answer");
+            Ok((None, mpsc::unbounded_channel().1))
+        }
+    }
+}
+
+/// The desk, and the way to report to it. A detached run leaves the terminal when its nodes are locked.
+fn desk(
+    context: &Context,
+    opened: &Opened,
+    detached: bool,
+    control: mpsc::UnboundedSender<Control>,
+) -> Result<(Desk, Screen), Refusal> {
+    let mut place = Place::of(&context.style, context.loudness);
+    place.approved_by = detached.then(|| Context::program_anywhere(&opened.plan()));
+    let (desk, reports) = Desk::open(place, opened.state.clone(), move |told| {
+        // The loop has ended: nobody is there to be told.
+        let _ = control.send(told);
+    })
+    .map_err(|error| Refusal::new(Exit::Broken, format!("the screen cannot be opened: {error}")))?;
+    if !detached {
+        return Ok((desk, Arc::new(move |report| reports.send(report).is_ok())));
+    }
+    let leaving = Leaving::of(&opened.dir)?;
+    Ok((
+        desk,
+        Arc::new(move |report| {
+            if let Report::Record(record) = &report
+                && matches!(record.event, Event::LockTaken { .. })
+            {
+                leaving.leave();
+            }
+            reports.send(report).is_ok()
+        }),
+    ))
+}
+
+/// SIGUSR1 shows how far everything is, as it does in dd(1).
+fn show_progress(screen: Screen) -> Result<tokio::task::JoinHandle<()>, Refusal> {
+    let mut asked = signal(SignalKind::user_defined1()).map_err(|error| uncaught(&error))?;
+    Ok(tokio::spawn(async move { while asked.recv().await.is_some() && screen(Report::Progress) {} }))
 }
 
 struct Opened {

@@ -132,6 +132,7 @@ fn description(command: &str) -> &'static str {
         "status" => include_str!("man/status.roff"),
         "unstage" => include_str!("man/unstage.roff"),
         "rollback" => include_str!("man/rollback.roff"),
+        "approve" => include_str!("man/approve.roff"),
         "check" => include_str!("man/check.roff"),
         "init" => include_str!("man/init.roff"),
         "schema" => include_str!("man/schema.roff"),
@@ -184,8 +185,19 @@ fn examples(help: &str) -> String {
 }
 
 fn see_also(name: &str) -> String {
-    let others =
-        ["", "-stage", "-start", "-status", "-unstage", "-rollback", "-check", "-report", "-init", "-schema"];
+    let others = [
+        "",
+        "-stage",
+        "-start",
+        "-status",
+        "-unstage",
+        "-rollback",
+        "-approve",
+        "-check",
+        "-report",
+        "-init",
+        "-schema",
+    ];
     let pages = others.map(|verb| (format!("rollgate{verb}"), 1)).into_iter().chain([
         ("rollgate-inventory".to_owned(), 5),
         ("rollgate-procedure".to_owned(), 5),

@@ -1,16 +1,19 @@
 //! One short file per verb: flags become a request, the engine does it, and the end is an exit code.
 
 mod adopt;
+mod approve;
 mod check;
 pub mod complete;
 pub mod completions;
 mod context;
+mod detach;
 mod dry_run;
 mod files;
 mod init;
 mod invocation;
 mod list;
 pub mod man;
+mod notify;
 mod refusal;
 mod report;
 mod rollback;
@@ -43,17 +46,20 @@ use refusal::{Refusal, suggested};
 /// Runs one verb.
 pub fn run(cli: &Cli) -> Exit {
     no_core_dumps();
-    let mut context = Context::of(&cli.global);
+    let is_background = detach::is_background();
+    let mut context = Context::of(&cli.global, is_background);
     if matches!(cli.verb, Verb::Completions(_) | Verb::Man(_)) {
         context.print_text();
     }
     let _restore = Restore::on_drop(&context.style);
     let done = match &cli.verb {
+        Verb::Start(_) | Verb::Rollback(_) if is_background => detach::take_over(&context),
         Verb::Stage(flags) => stage::run(&context, flags),
         Verb::Start(flags) => start::run(&context, flags),
         Verb::Status(flags) => status::run(&context, flags),
         Verb::Unstage(flags) => unstage::run(&context, flags),
         Verb::Rollback(flags) => rollback::run(&context, flags),
+        Verb::Approve(flags) => approve::run(&context, flags),
         Verb::Check(flags) => check::run(&context, flags),
         Verb::Init(flags) => init::run(&context, flags),
         Verb::Schema(flags) => print(&schema::text(flags.of)),

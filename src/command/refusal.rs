@@ -66,6 +66,11 @@ impl Refusal {
         self.change(|message| message.standing = standing)
     }
 
+    /// The code that it ends with.
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// What else was found in the files, and does not stand in the way.
     pub(super) fn warnings(mut self, found: Vec<Mistake>) -> Self {
         if let Words::Mistakes(_, warnings) = &mut self.words {

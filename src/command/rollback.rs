@@ -1,8 +1,9 @@
 //! `rollgate rollback`: takes back what a run changed, the latest node first.
 
 use super::context::Context;
+use super::detach::carry_out;
 use super::files::Files;
-use super::invocation::{Begin, execute, request};
+use super::invocation::{Begin, request};
 use super::refusal::Refusal;
 use super::runs::{Recorded, trusted};
 use super::start::{confirmed, typed};
@@ -17,10 +18,10 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
     let files = Files::load(context)?;
     let name = files.loaded.inventory.cluster.clone();
     let limit = files.limit(&flags.limit.limit)?;
-    confirmed(context, name.as_str(), &flags.consent)?;
+    confirmed(context, name.as_str(), flags.consent.confirm.as_deref())?;
     let cluster = Context::state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
-        let (mut lock, terms) = context.lock(&cluster, "rollback", &flags.lock).await?;
+        let (lock, terms) = context.lock(&cluster, "rollback", &flags.lock).await?;
         let Some(latest) = trusted(&cluster)? else {
             write::to_stderr(&format!("{name}: there is no run to take back\n"));
             return Ok(Exit::Done);
@@ -41,7 +42,7 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
         request.yes = flags.consent.yes;
         request.confirm.clone_from(&flags.consent.confirm);
         request.change = flags.consent.change.clone().or_else(|| latest.state.opened.change.clone());
-        execute(context, &cluster, &mut lock, Begin::Go(latest.dir), request).await
+        carry_out(context, &cluster, lock, Begin::Go(latest.dir), request, flags.detach, None).await
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::files::Files;
-use super::invocation::{Begin, execute, request};
+use super::invocation::{Begin, Given, execute, request};
 use super::refusal::Refusal;
 use super::runs::{trusted, unfinished};
 use crate::cli::Stage;
@@ -31,7 +31,9 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
                 // The plan changed: what the old one had brought to the nodes goes first.
                 let mut end = super::invocation::request(context, Goal::Unstaged);
                 end.lock = terms;
-                let exit = execute(context, &cluster, &mut lock, Begin::Go(latest.dir), end).await?;
+                let exit =
+                    execute(context, &cluster, &mut lock, Begin::Go(latest.dir), end, Given::default())
+                        .await?;
                 if exit != Exit::Done {
                     return Ok(exit);
                 }
@@ -39,7 +41,7 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
             }
             None => Begin::New(Box::new(plan)),
         };
-        execute(context, &cluster, &mut lock, begin, request).await
+        execute(context, &cluster, &mut lock, begin, request, Given::default()).await
     })
 }
 

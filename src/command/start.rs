@@ -8,13 +8,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::adopt::adopt;
 use super::context::Context;
+use super::detach::carry_out;
 use super::files::Files;
-use super::invocation::{Begin, execute, request, secrets};
+use super::invocation::{Begin, request, secrets};
 use super::refusal::{Refusal, suggested};
 use super::runs::{Recorded, recorded, trusted, unfinished};
 use super::stage::is_same;
 use crate::cli::{Consent, Start};
 use crate::engine::pool::Pool;
+use crate::engine::secrets::Secrets;
 use crate::engine::{Screen, Site, survey};
 use crate::exit::Exit;
 use crate::journal::ClusterDir;
@@ -36,7 +38,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
         files.node(node)?;
     }
     known_gates(&files, flags)?;
-    confirmed(context, &files.loaded.inventory.cluster.to_string(), &flags.consent)?;
+    confirmed(context, files.loaded.inventory.cluster.as_str(), flags.consent.confirm.as_deref())?;
     Context::runtime()?.block_on(async {
         let cluster = Context::state_dir()?.cluster(&files.loaded.inventory.cluster);
         let request = wanted(context, flags, limit);
@@ -44,7 +46,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             let plan = files.plan().await?;
             return super::dry_run::run(context, flags, &cluster, plan, request).await;
         }
-        let (mut lock, terms) = context.lock(&cluster, "start", &flags.lock).await?;
+        let (lock, terms) = context.lock(&cluster, "start", &flags.lock).await?;
         let latest = match &flags.adopt {
             Some(run) => {
                 let dir = adopt(context, &files, &cluster, run).await?;
@@ -52,16 +54,16 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             }
             None => trusted(&cluster)?,
         };
-        let begin = match choose(context, flags, &files, latest).await? {
+        let (begin, known) = match choose(context, flags, &files, latest).await? {
             Chosen::Nothing(why) => {
                 write::to_stderr(&format!("{why}\n"));
                 return Ok(Exit::Done);
             }
             Chosen::Begin(begin, plan) => {
-                if !flags.resume {
-                    ask(context, &plan, &request, &flags.consent).await?;
-                }
-                begin
+                let asked = !flags.resume;
+                let known =
+                    if asked { Some(ask(context, &plan, &request, &flags.consent).await?) } else { None };
+                (begin, known)
             }
         };
         let mut request = match &begin {
@@ -69,13 +71,13 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             Begin::New(_) => request,
         };
         request.lock = terms;
-        execute(context, &cluster, &mut lock, begin, request).await
+        carry_out(context, &cluster, lock, begin, request, flags.detach, known).await
     })
 }
 
 /// `--confirm` names another cluster: a slip that must not go unnoticed.
-pub(super) fn confirmed(context: &Context, cluster: &str, consent: &Consent) -> Result<(), Refusal> {
-    match &consent.confirm {
+pub(super) fn confirmed(context: &Context, cluster: &str, confirm: Option<&str>) -> Result<(), Refusal> {
+    match confirm {
         Some(name) if name != cluster => {
             Err(Refusal::input(format!("--confirm says `{name}`, and the cluster is `{cluster}`"))
                 .help("it must be the cluster's name; perhaps -i names another inventory than you mean")
@@ -265,13 +267,14 @@ fn going_on(cluster: &ClusterDir, run: &RunId, mut request: Request) -> Result<R
     Ok(request)
 }
 
-/// Shows the plan and has the cluster's name typed. No answer is a no.
+/// Shows the plan and has the cluster's name typed. No answer is a no. Gives the secrets that it took to read
+/// the nodes: nobody is asked twice.
 async fn ask(
     context: &Context,
     plan: &Arc<Plan>,
     request: &Request,
     consent: &Consent,
-) -> Result<(), Refusal> {
+) -> Result<Secrets, Refusal> {
     let cluster = plan.cluster.to_string();
     if consent.confirm.is_none() && !context.style.interactive {
         return Err(Refusal::new(Exit::NoAnswer, "the plan must be confirmed, and there is no terminal")
@@ -280,7 +283,8 @@ async fn ask(
             .next(context.command(&["start", "--dry-run"], "look first"))
             .standing("nothing was done"));
     }
-    let prospects = prospects(context, plan, request).await?;
+    let secrets = secrets(context, plan)?;
+    let prospects = prospects(plan, request, secrets.clone()).await?;
     let face = &context.style.err;
     context.announce(consent.confirm.is_some(), &paint(face, &plan::lines(face, plan, &prospects)));
     if let Some((node, prospect)) = prospects.iter().find(|(_, prospect)| prospect.error.is_some()) {
@@ -289,10 +293,10 @@ async fn ask(
             .next(context.command(&["check"], &format!("look at {node} and the others")))
             .standing("nothing was done"));
     }
-    if consent.confirm.is_some() {
-        return Ok(());
+    if consent.confirm.is_none() {
+        typed(context, &cluster, "Type the cluster's name to begin, anything else to leave: ").await?;
     }
-    typed(context, &cluster, "Type the cluster's name to begin, anything else to leave: ").await
+    Ok(secrets)
 }
 
 /// Has a name typed; Ctrl-C, Enter, the end of input and every other word leave.
@@ -328,9 +332,9 @@ pub(super) async fn typed(context: &Context, name: &str, question: &str) -> Resu
 
 /// What is known of the nodes before anything is touched: versions and what is staged.
 async fn prospects(
-    context: &Context,
     plan: &Arc<Plan>,
     request: &Request,
+    secrets: Secrets,
 ) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
     let state = imagined(plan, request)?;
     let silent: Screen = Arc::new(|_| true);
@@ -340,7 +344,7 @@ async fn prospects(
         Context::state_dir()?.path(),
         silent,
     );
-    let site = Site::new(Arc::clone(plan), pool, secrets(context, plan)?, None);
+    let site = Site::new(Arc::clone(plan), pool, secrets, None);
     let nodes: Vec<NodeName> = plan
         .nodes
         .iter()

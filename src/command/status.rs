@@ -100,7 +100,10 @@ impl Look {
 
     fn with_notes(&self, face: &Face, mut lines: Vec<Line>) -> Vec<Line> {
         let at = 1.min(lines.len());
-        lines.splice(at..at, self.view.notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text).fit(face)));
+        lines.splice(
+            at..at,
+            self.view.notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text).fit(face)),
+        );
         lines
     }
 

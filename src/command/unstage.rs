@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::context::{Context, terms};
 use super::files::Files;
-use super::invocation::{Begin, execute, request};
+use super::invocation::{Begin, Given, execute, request};
 use super::refusal::Refusal;
 use super::runs::trusted;
 use super::start::typed;
@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
         let mut lock = take_over(context, &cluster).await?;
         let mut request = request(context, Goal::Unstaged);
         request.lock = terms(&cluster, &flags.lock)?;
-        execute(context, &cluster, &mut lock, Begin::Go(latest.dir), request).await
+        execute(context, &cluster, &mut lock, Begin::Go(latest.dir), request, Given::default()).await
     })
 }
 

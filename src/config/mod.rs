@@ -22,6 +22,7 @@ use crate::model::inventory::Inventory;
 use crate::model::lint::{Document, Finding};
 use crate::model::procedure::Procedure;
 use lower::Desk;
+pub(crate) use mistake::meant;
 pub use mistake::{Mistake, Mistakes, Place};
 use raw::Or;
 use raw::inventory::RawInventory;

@@ -324,7 +324,7 @@ async fn interact(
     on: &NodeName,
     job: &Job,
 ) -> Result<Result<JobEnd, TransportError>, Outcome> {
-    if !at.state.request.attended {
+    if !at.state.request.attended || at.state.request.detached {
         return Err(failure(FailureKind::NoAnswer, "it needs a terminal, and there is none").into());
     }
     let (free, is_free) = tokio::sync::oneshot::channel();

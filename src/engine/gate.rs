@@ -12,7 +12,9 @@ use super::scene::{self, failure};
 use super::watching::{note, stoppable, watching};
 use super::worker::{Assignment, Done, GateWord};
 use crate::model::duration;
-use crate::model::event::{Decision, Event, Failure, FailureKind, How, Inquiry, Notice, Outcome, Question};
+use crate::model::event::{
+    Decision, Event, Failure, FailureKind, How, Inquiry, Notice, Operator, Outcome, Question,
+};
 use crate::model::name::StepName;
 use crate::model::plan::PlannedStep;
 use crate::model::procedure::{CheckRef, Gate, Manual, PointOfNoReturn};
@@ -184,8 +186,10 @@ pub(super) async fn pass(at: &mut Assignment, passage: Passage) -> Done {
             Woken::Answer(_) => {
                 return Err(failure(FailureKind::NoAnswer, "the answer was no").into());
             }
-            Woken::Open { reason } => {
-                answered(at, Decision::Override { reason }, How::Terminal, &told).await;
+            Woken::Open { reason, from } => {
+                let how = if from.is_some() { How::Approved } else { How::Terminal };
+                let by = from.unwrap_or_else(|| at.state.request.by.clone());
+                answered_by(at, Decision::Override { reason }, how, by, &told).await;
                 return Ok(());
             }
         }
@@ -215,13 +219,12 @@ fn ask(at: &Assignment, passage: &Passage, told: &Told) -> Open {
 }
 
 async fn answered(at: &Assignment, decision: Decision, how: How, told: &Told) {
-    let event = Event::Answered {
-        question: question(at),
-        decision,
-        how,
-        by: at.state.request.by.clone(),
-        readings: told.readings.clone(),
-    };
+    answered_by(at, decision, how, at.state.request.by.clone(), told).await;
+}
+
+async fn answered_by(at: &Assignment, decision: Decision, how: How, by: Operator, told: &Told) {
+    let event =
+        Event::Answered { question: question(at), decision, how, by, readings: told.readings.clone() };
     at.desk.commit(event).await;
 }
 
@@ -310,7 +313,7 @@ fn too_late(passage: &Passage, told: &Told, began: Instant, open: Option<&Open>)
 enum Woken {
     Tick,
     Answer(Decision),
-    Open { reason: String },
+    Open { reason: String, from: Option<Operator> },
 }
 
 async fn until_something(
@@ -329,7 +332,7 @@ async fn until_something(
         () = sleep(passage.every) => Ok(Woken::Tick),
         Some(word) = at.words.recv() => Ok(match word {
             GateWord::ReadNow => Woken::Tick,
-            GateWord::Open { reason } => Woken::Open { reason },
+            GateWord::Open { reason, from } => Woken::Open { reason, from },
         }),
         _ = at.stop.wait_for(|stopping| *stopping) => Err(Outcome::Interrupted),
     }

@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod asking;
+mod callers;
 mod contact;
 mod desk;
 mod driver;
@@ -27,6 +28,7 @@ pub mod takeover;
 mod watching;
 mod worker;
 
+pub use callers::{Call, Callers};
 pub use driver::drive;
 pub use signals::Signals;
 pub use site::Site;

@@ -117,6 +117,17 @@ impl Secrets {
         (known, unknown)
     }
 
+    /// Those of an inventory that another process has fetched.
+    pub fn of_values(values: BTreeMap<String, String>) -> Self {
+        let values = values.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        Self { values, captured: BTreeMap::new() }
+    }
+
+    /// The values as they are, for the pipe to another process of this program and nowhere else.
+    pub fn revealed(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect()
+    }
+
     /// Keeps one that a lane captured, for this invocation.
     pub fn keep(&mut self, lane: &NodeName, name: &str, value: String) {
         self.captured.entry(lane.clone()).or_default().insert(name.to_owned(), Secret::new(value));

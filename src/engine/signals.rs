@@ -31,12 +31,15 @@ pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    heeds_hang_up: bool,
 }
 
 impl Signals {
-    /// From here on the signals do not end the process by themselves.
-    pub fn catch() -> io::Result<Self> {
+    /// From here on the signals do not end the process by themselves. To a run without a terminal it means
+    /// nothing that one is closed.
+    pub fn catch(heeds_hang_up: bool) -> io::Result<Self> {
         Ok(Self {
+            heeds_hang_up,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
@@ -48,7 +51,7 @@ impl Signals {
         tokio::select! {
             Some(()) = self.interrupt.recv() => Arrived::Interrupt,
             Some(()) = self.terminate.recv() => Arrived::Terminate,
-            Some(()) = self.hang_up.recv() => Arrived::HangUp,
+            Some(()) = self.hang_up.recv(), if self.heeds_hang_up => Arrived::HangUp,
             else => std::future::pending().await,
         }
     }

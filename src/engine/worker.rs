@@ -11,7 +11,7 @@ use super::scene;
 use super::site::Site;
 use super::{effect, gate, watching};
 use crate::model::condition::{Form, Value, Verdict, visible};
-use crate::model::event::{Failure, FailureKind, Outcome};
+use crate::model::event::{Failure, FailureKind, Operator, Outcome};
 use crate::model::name::NodeName;
 use crate::model::plan::{PlannedStep, StepKey, Work};
 use crate::model::procedure::{Action, CheckRef, Undo, When};
@@ -26,6 +26,8 @@ pub(super) enum GateWord {
     Open {
         /// Why.
         reason: String,
+        /// Who, where it was not said at the terminal.
+        from: Option<Operator>,
     },
 }
 

@@ -6,6 +6,7 @@
 //! damaged can be read up to the damage but never continued.
 
 mod directory;
+mod door;
 mod error;
 mod file;
 mod findings;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use crate::model::event::{Event, Record};
 
 pub use directory::{ClusterDir, StateDir};
+pub use door::Door;
 pub use error::{JournalError, Unsafe};
 pub use file::{Contents, End, FileJournal, proven, read};
 pub use findings::Kept;

@@ -160,6 +160,21 @@ impl RunDir {
         private::file(&self.debug_log_path())
     }
 
+    /// Where a detached run says what it would have said at the terminal.
+    pub fn detached_log_path(&self) -> PathBuf {
+        self.path.join("detached.log")
+    }
+
+    /// Opens that file, for appending.
+    pub fn open_detached_log(&self) -> Result<File, JournalError> {
+        private::file(&self.detached_log_path())
+    }
+
+    /// Opens what the commands say that tell people of the run, for appending.
+    pub fn open_notify_log(&self) -> Result<File, JournalError> {
+        private::file(&self.path.join("notify.log"))
+    }
+
     /// Begins the transcript of an attempt, empty: a job that is followed again is followed from its
     /// first byte, for the node has all of them.
     pub fn begin_transcript(&self, key: &StepKey, attempt: u32) -> Result<File, JournalError> {
@@ -191,7 +206,7 @@ impl RunDir {
         Ok(folder.join(file_word(name)))
     }
 
-    fn trusted(&self) -> Result<(), JournalError> {
+    pub(super) fn trusted(&self) -> Result<(), JournalError> {
         private::trusted_directory(&self.path)
     }
 }

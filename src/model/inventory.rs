@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub struct Inventory {
     pub vars: BTreeMap<VarName, String>,
     /// Secrets, by where they come from.
     pub secrets: BTreeMap<VarName, SecretSource>,
+    /// What is run on the operator's machine when somebody is wanted.
+    pub notify: Option<Notify>,
     /// Groups with their variables, in the order of the file.
     pub groups: Vec<Group>,
     /// Nodes in the order of the file.
@@ -49,6 +52,15 @@ pub struct Node {
     pub groups: Vec<GroupName>,
     /// Its own variables.
     pub vars: BTreeMap<VarName, String>,
+}
+
+/// A command that tells people of a run: that it asks something, or that it has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Notify {
+    /// For `sh -c`; what happened stands on its standard input.
+    pub run: String,
+    /// How long it may take.
+    pub timeout: Duration,
 }
 
 /// Where a secret comes from. It is fetched once when a run starts and never stored.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::host::{Become, Connection};
-use super::inventory::SecretSource;
+use super::inventory::{Notify, SecretSource};
 use super::name::{CheckName, ClusterName, GroupName, NodeName, RoleName, StepName, VarName};
 use super::procedure::{Action, Check, CheckRef, Guard, PointOfNoReturn, Scope, Script, Soak, Step, When};
 use super::template::Vars;
@@ -31,6 +31,9 @@ pub struct Plan {
     pub vars: Vars,
     /// Secrets, by where they come from.
     pub secrets: BTreeMap<VarName, SecretSource>,
+    /// What tells people of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     /// The nodes in the order of the inventory.
     pub nodes: Vec<PlannedNode>,
     /// How a node's installed version is read.

@@ -121,6 +121,7 @@ pub fn plan(
         sources,
         vars,
         secrets: inventory.secrets.clone(),
+        notify: inventory.notify.clone(),
         nodes,
         version: procedure.version.clone(),
         checks: procedure.checks.clone(),

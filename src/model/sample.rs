@@ -124,6 +124,7 @@ pub(crate) fn plan() -> Plan {
         },
         vars: Vars::new(),
         secrets: BTreeMap::new(),
+        notify: None,
         nodes: names
             .iter()
             .map(|name| PlannedNode {
@@ -150,6 +151,7 @@ pub(crate) fn request() -> Request {
         goal: Goal::Finished,
         by: Operator { user: "anna".into(), host: "bastion-1".into(), pid: 41822 },
         attended: true,
+        detached: false,
         yes: false,
         confirm: None,
         overrides: BTreeMap::new(),

@@ -180,6 +180,7 @@ impl Found<'_> {
         let who = match how {
             How::Nobody => None,
             How::Terminal => Some(person(by)),
+            How::Approved => Some(format!("{}, by rollgate approve", person(by))),
             How::YesFlag => Some(format!("{}, by --yes", person(by))),
             How::OverrideFlag => Some(format!("{}, by --override", person(by))),
             How::ConfirmFlag => Some(format!("{}, by --confirm", person(by))),

@@ -42,6 +42,24 @@ pub struct Passing {
 
 /// Builds the block.
 pub fn lines(face: &Face, moment: &Moment, state: &RunState, passing: &Passing) -> Vec<Line> {
+    let mut lines = in_flights(face, moment, state, passing);
+    if run::in_flight(state).iter().any(|flight| waits_at_gate(state, passing, &flight.key)) {
+        lines.push(Line::new(face).tone(Tone::Dim, "  Ctrl-C for choices"));
+    }
+    lines.extend(overall(face, moment, state));
+    lines
+}
+
+/// The same as an answer to whoever asks how far it is (SIGUSR1): with the run, and without keys to press.
+pub fn progress(face: &Face, moment: &Moment, state: &RunState, passing: &Passing) -> Vec<Line> {
+    let head = format!("run {}: {}, {} done", state.run, state.status().word(), run::extent(state));
+    let mut lines = vec![Line::new(face).tone(Tone::Strong, &head).fit(face)];
+    lines.extend(in_flights(face, moment, state, passing));
+    lines.extend(overall(face, moment, state));
+    lines
+}
+
+fn in_flights(face: &Face, moment: &Moment, state: &RunState, passing: &Passing) -> Vec<Line> {
     let flights = run::in_flight(state);
     let label = flights.iter().map(|flight| flight.key.node.as_str().len()).max().unwrap_or(0);
     let mut lines = Vec::new();
@@ -55,15 +73,11 @@ pub fn lines(face: &Face, moment: &Moment, state: &RunState, passing: &Passing) 
         let names: Vec<&str> = passing.connecting.iter().map(NodeName::as_str).collect();
         lines.push(Line::of(face, "connecting to ").text(&words::list_some(&names, 6)).fit(face));
     }
-    if flights.iter().any(|flight| passing.waiting.contains_key(&flight.key) && is_gate(state, &flight.key)) {
-        lines.push(Line::new(face).tone(Tone::Dim, "  Ctrl-C for choices"));
-    }
-    lines.extend(overall(face, moment, state));
     lines
 }
 
-fn is_gate(state: &RunState, key: &StepKey) -> bool {
-    state.plan.find(&key.step).is_some_and(|(_, step)| step.is_gate())
+fn waits_at_gate(state: &RunState, passing: &Passing, key: &StepKey) -> bool {
+    passing.waiting.contains_key(key) && state.is_gate(key)
 }
 
 /// A step that waits, as the gate screen shows it.

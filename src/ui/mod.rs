@@ -4,6 +4,7 @@
 //! the terminal, and only `terminal` decides what it can do.
 
 pub mod after;
+pub mod approve;
 pub mod block;
 pub mod desk;
 pub mod dialog;
@@ -15,6 +16,7 @@ pub mod ink;
 pub mod moment;
 pub mod narrate;
 pub mod next;
+pub mod notification;
 pub mod plan;
 pub mod prompt;
 pub mod question;

@@ -285,6 +285,7 @@ fn answered(
     let title = run::title_of(state, question.key());
     let who = match how {
         How::Terminal => user.to_owned(),
+        How::Approved => format!("{user} with approve"),
         How::YesFlag => "--yes".to_owned(),
         How::OverrideFlag => "--override".to_owned(),
         How::ConfirmFlag => "--confirm".to_owned(),

@@ -183,6 +183,10 @@ impl Style {
         }
     }
 
+    /// Where there is no terminal: nobody is asked, and nothing is drawn.
+    pub const PLAIN: Self =
+        Self { interactive: false, live: false, format: Format::Plain, out: Face::PLAIN, err: Face::PLAIN };
+
     /// Decides for this process.
     pub fn detect(wishes: &Wishes) -> Self {
         Self::decide(wishes, &|name| std::env::var(name).ok(), &Facts::gather())

@@ -38,5 +38,8 @@ fn every_example_is_read_without_a_complaint() {
         seen.push(entry.file_name().into_string().unwrap());
     }
     seen.sort();
-    assert_eq!(seen, ["3scale", "bluecat", "demo", "digital-rebar", "skudonet", "starlingx", "starter"]);
+    assert_eq!(
+        seen,
+        ["3scale", "bluecat", "demo", "digital-rebar", "notify", "skudonet", "starlingx", "starter"]
+    );
 }

@@ -7,6 +7,8 @@ mod complete;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod detach;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod docs;
@@ -34,6 +36,8 @@ mod layering;
 mod lock;
 #[cfg(test)]
 mod nightly;
+#[cfg(test)]
+mod notify;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

@@ -5,20 +5,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::path::Path;
-use super::super::raw::inventory::{RawInventory, RawSecret, RawSsh};
+use super::super::raw::inventory::{RawInventory, RawNotify, RawSecret, RawSsh};
 use super::super::raw::words::HOST_KEYS;
-use super::super::raw::{Entries, Given as _, Scalar};
+use super::super::raw::{Entries, Given as _, Or, Scalar};
 use super::check::become_with;
 use super::desk::Desk;
 use super::node;
 use crate::model::host::Become;
-use crate::model::inventory::{Group, Inventory, Node, SecretSource};
+use crate::model::inventory::{Group, Inventory, Node, Notify, SecretSource};
 use crate::model::name::{ClusterName, GroupName, VarName};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a node may be out of contact while a step runs there.
 const RECONNECT: Duration = Duration::from_mins(10);
+
+/// How long the command may take that tells people of a run.
+const NOTIFY: Duration = Duration::from_secs(10);
 
 /// What every node takes over unless it says otherwise.
 pub(super) struct Defaults {
@@ -44,6 +47,7 @@ pub(crate) fn lower(desk: &Desk<'_>, raw: &RawInventory) -> Option<Inventory> {
     let defaults = defaults(desk, raw);
     let vars = desk.vars(&top.key("vars"), raw.vars.as_ref());
     let secrets = secrets(desk, &top.key("secrets"), raw.secrets.as_ref(), &vars);
+    let notify = raw.notify.as_ref().and_then(|raw| notify(desk, &top.key("notify"), raw));
     let mut groups = Vec::new();
     for (name, raw) in raw.groups.as_ref().map(|groups| groups.0.as_slice()).unwrap_or_default() {
         let at = top.key("groups").key(name);
@@ -64,7 +68,7 @@ pub(crate) fn lower(desk: &Desk<'_>, raw: &RawInventory) -> Option<Inventory> {
     refuse_unused_groups(desk, &groups, &nodes);
     add_undeclared(&mut groups, &nodes);
     refuse_double_meanings(desk, &groups, &nodes);
-    desk.is_clean().then_some(Inventory { cluster: cluster?, vars, secrets, groups, nodes })
+    desk.is_clean().then_some(Inventory { cluster: cluster?, vars, secrets, notify, groups, nodes })
 }
 
 fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
@@ -106,6 +110,19 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
             .state_dir
             .as_ref()
             .and_then(|directory| desk.remote_path(&top.key("state_dir"), directory)),
+    }
+}
+
+/// The command alone, or a mapping with its time.
+fn notify(desk: &Desk<'_>, path: &Path, raw: &Or<RawNotify>) -> Option<Notify> {
+    match raw {
+        Or::Short(run) => Some(Notify { run: desk.text(path, run)?, timeout: NOTIFY }),
+        Or::Full(raw) => {
+            let help = "the command, such as run: mail-oncall; what happened stands on its standard input";
+            let run = desk.needed(path, "run", raw.run.as_ref(), help)?;
+            let timeout = desk.duration_or(&path.key("timeout"), raw.timeout.as_ref(), NOTIFY)?;
+            Some(Notify { run: desk.text(&path.key("run"), run)?, timeout })
+        }
     }
 }
 

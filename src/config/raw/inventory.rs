@@ -32,6 +32,9 @@ mapping! {
         /// Secrets, by where they come from. Each is fetched when a run starts, masked in all output and never
         /// stored. Example: `registry_password: { env: REGISTRY_PASSWORD }`.
         secrets: Entries<RawSecret> => text().by(own_variable()),
+        /// What tells people that a run waits, stopped or finished: a command of this machine, which finds the
+        /// event on its standard input as JSON, or a mapping with its time. Example: `mail-oncall`.
+        notify: Or<RawNotify> => text(),
         /// Variables of groups. A group that has none need not stand here: that nodes name it is enough.
         /// Example: `web: { vars: { port: "8080" } }`.
         groups: Entries<RawGroup> => text().by(name().but(GroupName::RESERVED)),
@@ -79,6 +82,17 @@ mapping! {
         command: Scalar => text(),
         /// The text with which you are asked for it at the terminal. Example: `Password of the registry`.
         prompt: Scalar => line(),
+    }
+}
+
+mapping! {
+    /// What tells people of a run.
+    RawNotify [required(&["run"])] {
+        /// The command, run with `sh -c` on this machine; the event stands on its standard input as JSON.
+        /// Example: `mail-oncall`.
+        run: Scalar => text(),
+        /// How long it may take: a number and its unit. A run never waits for it.
+        timeout: Scalar => duration().or("10s"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one loop. Work, answers and signals come in one after the other; what follows from them is the
 //! scheduler's to say.
 
+mod approving;
 mod locking;
 mod moves;
 mod operator;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::callers::Call;
 use super::desk::{Desk, Message};
 use super::ledger::Ledger;
 use super::lock::Heartbeat;
@@ -36,12 +38,13 @@ enum Errand {
     ReadTurn(Turn),
 }
 
-/// Executes a run until its invocation ends.
+/// Executes a run until its invocation ends. Answers come from the screen and, by `calls`, from other processes.
 pub async fn drive<J: Journal>(
     ledger: Ledger<J>,
     site: Arc<Site<Changing>>,
     screen: Screen,
     controls: mpsc::UnboundedReceiver<Control>,
+    calls: mpsc::UnboundedReceiver<Call>,
     signals: Signals,
 ) -> Result<RunEnd, EngineError> {
     let (loop_, inbox) = mpsc::unbounded_channel();
@@ -52,6 +55,7 @@ pub async fn drive<J: Journal>(
         site,
         inbox,
         controls,
+        calls,
         signals,
         stop,
         errands: BTreeSet::new(),
@@ -85,16 +89,27 @@ struct Driver<J> {
     site: Arc<Site<Changing>>,
     inbox: mpsc::UnboundedReceiver<Message>,
     controls: mpsc::UnboundedReceiver<Control>,
+    calls: mpsc::UnboundedReceiver<Call>,
     signals: Signals,
     stop: watch::Sender<bool>,
     errands: BTreeSet<Errand>,
-    questions: BTreeMap<StepKey, (Question, oneshot::Sender<(Decision, How)>)>,
+    questions: BTreeMap<StepKey, Standing>,
     gates: BTreeMap<StepKey, mpsc::UnboundedSender<GateWord>>,
     terminal: Option<(StepKey, oneshot::Sender<()>)>,
     interrupts: u32,
     screen_is_gone: bool,
     at_choices: bool,
     heartbeat: Option<Heartbeat>,
+}
+
+/// A question of a worker that nobody has answered yet.
+struct Standing {
+    question: Question,
+    /// The word that must be typed, where it is not `yes`.
+    typed: Option<String>,
+    /// The record that put it.
+    number: u64,
+    answer: oneshot::Sender<(Decision, How)>,
 }
 
 impl<J: Journal> Driver<J> {
@@ -145,6 +160,7 @@ impl<J: Journal> Driver<J> {
                 // The operator comes first, and in order: a Ctrl-C after an answer is no Ctrl-C before it.
                 biased;
                 control = self.controls.recv(), if !self.screen_is_gone => self.obey(control)?,
+                Some(call) = self.calls.recv() => self.take_call(call)?,
                 signal = self.signals.next() => {
                     if let Some(end) = self.signalled(signal)? {
                         return Ok(end);

@@ -2,13 +2,14 @@
 
 use tokio::sync::oneshot;
 
-use super::Driver;
+use super::{Driver, Standing};
 use crate::engine::EngineError;
 use crate::engine::signals::Arrived;
 use crate::engine::worker::GateWord;
 use crate::journal::Journal;
 use crate::model::event::{
-    Control, Decision, Event, Halt, How, Inquiry, Notice, Outcome, Question, Reading, Report, RunEnd, Stop,
+    Control, Decision, Event, Halt, How, Inquiry, Notice, Operator, Outcome, Question, Reading, Report,
+    RunEnd, Stop,
 };
 use crate::model::plan::StepKey;
 use crate::model::state::RunState;
@@ -23,7 +24,8 @@ impl<J: Journal> Driver<J> {
         let question = inquiry.question.clone();
         self.commit(Event::Asked { question: question.clone() })?;
         if self.ledger.state().request.attended && !self.screen_is_gone {
-            self.questions.insert(question.key().clone(), (question, answer));
+            let (typed, number) = (inquiry.typed.clone(), self.ledger.state().latest_seq);
+            self.questions.insert(question.key().clone(), Standing { question, typed, number, answer });
             self.desk.report(Report::Ask(Box::new(inquiry)));
             return Ok(());
         }
@@ -40,6 +42,16 @@ impl<J: Journal> Driver<J> {
         readings: Vec<Reading>,
     ) -> Result<(), EngineError> {
         let by = self.ledger.state().request.by.clone();
+        self.answered_by(question, decision, (how, by), readings)
+    }
+
+    pub(super) fn answered_by(
+        &mut self,
+        question: &Question,
+        decision: Decision,
+        (how, by): (How, Operator),
+        readings: Vec<Reading>,
+    ) -> Result<(), EngineError> {
         self.commit(Event::Answered { question: question.clone(), decision, how, by, readings })
     }
 
@@ -51,7 +63,7 @@ impl<J: Journal> Driver<J> {
         self.at_choices = false;
         match control {
             Control::Answer { question, decision } => self.take_answer(&question, decision)?,
-            Control::Open { key, reason } => self.tell_gate(&key, GateWord::Open { reason }),
+            Control::Open { key, reason } => self.tell_gate(&key, GateWord::Open { reason, from: None }),
             Control::ReadNow { key } => self.tell_gate(&key, GateWord::ReadNow),
             Control::Stop => self.request_stop(Halt::Interrupted, "stopped by the operator")?,
             Control::Yielded(key) => {
@@ -69,16 +81,16 @@ impl<J: Journal> Driver<J> {
             return self.answered(question, decision, How::Terminal, Vec::new());
         }
         // An answer to a question that was withdrawn meanwhile is void.
-        let Some((_, answer)) = self.questions.remove(question.key()) else { return Ok(()) };
+        let Some(standing) = self.questions.remove(question.key()) else { return Ok(()) };
         self.answered(question, decision.clone(), How::Terminal, state.readings_of(question.key()))?;
-        drop(answer.send((decision, How::Terminal)));
+        drop(standing.answer.send((decision, How::Terminal)));
         Ok(())
     }
 
     /// A step that ends takes its question with it. Whether to go on though a check stopped holding was still
     /// to be said, and no answer is a no; the question about a failure comes instead where it failed.
     pub(super) fn end_question(&mut self, key: &StepKey, outcome: &Outcome) -> Result<(), EngineError> {
-        let Some((question, _)) = self.questions.remove(key) else { return Ok(()) };
+        let Some(Standing { question, .. }) = self.questions.remove(key) else { return Ok(()) };
         self.desk.report(Report::Withdraw(question.clone()));
         if matches!(question, Question::Gate { .. }) || matches!(outcome, Outcome::Failed(_)) {
             return Ok(());
@@ -147,7 +159,11 @@ impl<J: Journal> Driver<J> {
 
 /// The gate that the run waits at, when it waits at nothing else and somebody is there.
 fn closed_gate(state: &RunState) -> Option<StepKey> {
-    if !state.request.attended || !state.waiting.is_empty() || state.question.is_some() {
+    if !state.request.attended
+        || state.request.detached
+        || !state.waiting.is_empty()
+        || state.question.is_some()
+    {
         return None;
     }
     let mut running = state.steps.iter().filter(|(_, step)| step.is_in_flight());

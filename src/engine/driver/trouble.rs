@@ -48,7 +48,7 @@ fn what_happened(state: &RunState, key: &StepKey, label: &str) -> String {
 }
 
 /// Only what went wrong on the way forward, where there is a way back.
-fn can_roll_back(state: &RunState, key: &StepKey) -> bool {
+pub(super) fn can_roll_back(state: &RunState, key: &StepKey) -> bool {
     state.request.goal == Goal::Finished
         && state.plan.find(&key.step).is_some_and(|(phase, step)| {
             step.section != Section::Rollback && !state.plan.phases[phase].rollback.is_empty()

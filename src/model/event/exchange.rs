@@ -88,6 +88,8 @@ pub enum Report {
     /// Ctrl-C while the run waits at a closed gate: offer the choices (keep waiting, read now, open
     /// anyway, stop). The answer is [`Control::ReadNow`], [`Control::Open`], [`Control::Stop`] or nothing.
     Choices(StepKey),
+    /// Show how far everything is.
+    Progress,
     /// A step needs the terminal for itself; the screen lets go of it, says [`Control::Yielded`], and
     /// stays silent until [`Report::Restore`].
     Yield(StepKey),

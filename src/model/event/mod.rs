@@ -1,5 +1,6 @@
 //! What happens in a run. An [`Event`] is journaled, in the past tense; a [`Notice`] is only shown.
 
+mod approval;
 mod exchange;
 mod outcome;
 mod question;
@@ -19,6 +20,7 @@ use super::fence::{Broken, Fence};
 use super::name::{CheckName, NodeName, RoleName, StepName, VarName};
 use super::plan::{Plan, StepId, StepKey};
 
+pub use approval::{Approval, Reception};
 pub use exchange::{Control, Inquiry, Notice, Report};
 pub use outcome::{Failure, FailureKind, Halt, Outcome, Reading, RunEnd, Stop, TurnEnd};
 pub use question::{Decision, How, Question};
@@ -65,8 +67,11 @@ pub struct Request {
     pub goal: Goal,
     /// Who asked.
     pub by: Operator,
-    /// Whether there is somebody at a terminal who can be asked.
+    /// Whether there is somebody who can be asked: at the terminal, or with `approve`.
     pub attended: bool,
+    /// Whether it goes on without a terminal, and only `approve` answers.
+    #[serde(default)]
+    pub detached: bool,
     /// Whether open gates are answered with yes.
     pub yes: bool,
     /// The cluster's name as given on the command line, for typed questions.

@@ -72,6 +72,8 @@ pub enum Decision {
 pub enum How {
     /// Typed at a terminal.
     Terminal,
+    /// `rollgate approve`, from another process.
+    Approved,
     /// `--yes`, for a gate that was open.
     YesFlag,
     /// `--override GATE=REASON`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{PhaseState, PhaseStatus, RunState, StepState, TurnStatus, Versions};
+use super::{Asked, PhaseState, PhaseStatus, RunState, StepState, TurnStatus, Versions};
 use crate::model::event::{Event, Goal, Halt, Record, RunEnd, Stop};
 use crate::model::name::NodeName;
 use crate::model::plan::{PlannedStep, StepKey, Work};
@@ -53,6 +53,7 @@ impl RunState {
             points_passed: std::collections::BTreeSet::new(),
             question: None,
             waiting: std::collections::BTreeSet::new(),
+            asked: BTreeMap::new(),
             stop: None,
             end: None,
         })
@@ -145,7 +146,11 @@ impl RunState {
                     self.waiting.remove(key);
                 }
             }
-            Event::Asked { question } => self.ask(question)?,
+            Event::Asked { question } => {
+                self.ask(question)?;
+                let asked = Asked { question: question.clone(), number: record.seq, at: record.at };
+                self.asked.insert(question.key().clone(), asked);
+            }
             Event::Answered { question, decision, readings, .. } => {
                 self.answer(question, decision, readings)?;
             }

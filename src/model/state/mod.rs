@@ -2,6 +2,7 @@
 //! `status` all use this one; there is no second way to know where a run stands.
 
 mod fold;
+mod pending;
 mod resume;
 mod settling;
 mod steps;
@@ -23,6 +24,7 @@ use super::name::{CheckName, NodeName, RoleName};
 use super::plan::{Plan, StepKey};
 
 pub use fold::Illegal;
+pub use pending::{Asked, Pending};
 pub use view::RunStatus;
 
 /// Where a run stands.
@@ -78,6 +80,8 @@ pub struct RunState {
     pub question: Option<Question>,
     /// Questions that hold up their own step only.
     pub waiting: BTreeSet<StepKey>,
+    /// The latest question about each step, answered or not.
+    pub asked: BTreeMap<StepKey, Asked>,
     /// Why no new step begins.
     pub stop: Option<Stop>,
     /// How the latest invocation ended; `None` while it lasts or after it died.

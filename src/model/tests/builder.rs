@@ -51,6 +51,7 @@ pub(in crate::model) fn inventory(names: &str) -> Inventory {
         cluster: ClusterName::parse("lab").unwrap(),
         vars: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        notify: None,
         groups: Vec::new(),
         nodes,
     }
@@ -217,6 +218,7 @@ pub(in crate::model) fn request(goal: Goal) -> Request {
         goal,
         by: Operator { user: "ann".to_owned(), host: "desk".to_owned(), pid: 1 },
         attended: false,
+        detached: false,
         yes: true,
         confirm: None,
         overrides: BTreeMap::new(),

@@ -1,5 +1,7 @@
 //! Who works at the desk: one thread that takes reports and replies in turn.
 
+mod elsewhere;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -151,6 +153,7 @@ impl Clerk {
             Report::Ask(inquiry) => self.inquiries.push_back(*inquiry),
             Report::Withdraw(question) => self.withdraw(&question),
             Report::Choices(key) => self.offer_choices(key),
+            Report::Progress => self.show_progress(),
             Report::Yield(key) => self.yields.push_back(key),
             Report::Restore(key) => self.restore(&key),
         }
@@ -203,6 +206,8 @@ impl Clerk {
         let over = |key: &StepKey| match event {
             Event::StepEnded { key: ended, .. } => ended == key,
             Event::RunClosed { .. } => true,
+            // Somebody has answered from elsewhere.
+            Event::Answered { question, .. } => question.key() == key,
             _ => false,
         };
         self.inquiries.retain(|inquiry| !over(inquiry.question.key()));
@@ -352,20 +357,16 @@ impl Clerk {
     fn ask_next(&mut self) {
         while self.dialog.is_none() && !self.yielded {
             let Some(inquiry) = self.inquiries.pop_front() else { return };
+            if self.place.keyboard.is_none() && self.place.approved_by.is_some() {
+                self.put_up(&inquiry);
+                continue;
+            }
             if self.place.keyboard.is_none() {
                 let question = inquiry.question;
                 (self.controls)(Control::Answer { question, decision: Decision::No });
                 continue;
             }
-            let waiting = self.passing.waiting.entry(inquiry.question.key().clone()).or_default();
-            waiting.watch.read(&inquiry.readings);
-            let above = match &self.state {
-                Some(state) => {
-                    let moment = Moment::current();
-                    question::lines(self.place.screen.face(), &moment, state, &self.passing, &inquiry)
-                }
-                None => Vec::new(),
-            };
+            let above = self.above(&inquiry);
             self.put(Dialog::of(inquiry), &above);
         }
     }

@@ -29,6 +29,8 @@ pub struct Place {
     pub screen: Box<dyn Screen>,
     /// The terminal where answers are typed; absent where nobody can be asked.
     pub keyboard: Option<OwnedFd>,
+    /// How this program is called, where there is no keyboard and `approve` answers.
+    pub approved_by: Option<Vec<String>>,
     /// Whether choices are made with arrows (only on the process's own terminal).
     pub arrows: bool,
     /// Where each record goes as a line of JSON.
@@ -50,6 +52,7 @@ impl Place {
         Self {
             screen,
             keyboard: style.interactive.then(|| prompt::stdin().ok()).flatten(),
+            approved_by: None,
             arrows: style.live,
             records: (style.format == Format::Json)
                 .then(|| Box::new(write::stdout()) as Box<dyn Write + Send>),

@@ -85,6 +85,7 @@ fn bench(keyboard: bool, screen: impl FnOnce(Paper) -> Box<dyn Screen>) -> Bench
     let place = Place {
         screen: screen(paper.clone()),
         keyboard: keyboard.as_ref().map(|(_, pts)| pts.as_fd().try_clone_to_owned().unwrap()),
+        approved_by: None,
         arrows: false,
         records: Some(Box::new(records.clone())),
         loudness: Loudness::Normal,

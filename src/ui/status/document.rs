@@ -4,7 +4,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::model::duration::between;
-use crate::model::event::Halt;
+use crate::model::event::{Halt, Reading};
 use crate::model::history::{NodeHistory, Then};
 
 use super::super::document::{self, ROLLGATE, VERSION};
@@ -74,6 +74,13 @@ pub fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: 
             "step": stop.key.as_ref().map(|key| &key.step),
             "message": stop.why,
         })),
+        "questions": run.questions.iter().map(|question| json!({
+            "number": question.number,
+            "node": question.node,
+            "step": question.title,
+            "since": moment.iso(question.since),
+            "next": question.ways.iter().map(|way| &way.argv).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
         "broke": run.broke.iter().map(|broken| json!({
             "holder": broken.holder,
             "reason": broken.reason,
@@ -107,11 +114,7 @@ fn node_object(moment: &Moment, view: &StatusView, node: &NodeView) -> Json {
         .filter_map(|run| run.waiting_at.as_ref())
         .filter(|(_, at, _)| *at == node.name)
         .flat_map(|(title, _, readings)| {
-            readings.iter().map(move |reading| {
-                let mut gate = document::reading(moment, reading);
-                gate["step"] = json!(title);
-                gate
-            })
+            readings.iter().map(|reading| reading_object(moment, title, reading))
         });
     json!({
         "name": node.name,
@@ -132,6 +135,13 @@ fn node_object(moment: &Moment, view: &StatusView, node: &NodeView) -> Json {
         "detail": (!node.detail.is_empty()).then_some(&node.detail),
         "error": node.observed.error,
     })
+}
+
+/// A reading of a gate, for programs.
+pub(in crate::ui) fn reading_object(moment: &Moment, title: &str, reading: &Reading) -> Json {
+    let mut gate = document::reading(moment, reading);
+    gate["step"] = json!(title);
+    gate
 }
 
 fn history_object(history: &NodeHistory) -> Json {

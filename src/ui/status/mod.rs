@@ -25,11 +25,14 @@ use super::words;
 
 mod document;
 mod past;
+mod question;
 #[cfg(test)]
 mod tests;
 
 pub use crate::model::stand::Stand;
+pub(super) use document::reading_object;
 pub use document::{document, lock_object, run_object};
+pub use question::QuestionView;
 
 /// What a node itself says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -124,6 +127,8 @@ pub struct RunView {
     pub stop: Option<Stop>,
     /// The gate or wait that holds it up: its title, its node, what it read.
     pub waiting_at: Option<(String, NodeName, Vec<Reading>)>,
+    /// The questions that wait for an answer, while somebody is at work who takes one.
+    pub questions: Vec<QuestionView>,
     /// Locks that were taken from others for it: from whom, and why.
     pub broke: Vec<Broken>,
     /// Temporary changes in force.
@@ -207,6 +212,9 @@ impl StatusView {
             .filter_map(|key| Some((state.step(&key)?.readings.clone(), key)))
             .find(|(readings, _)| !readings.is_empty())
             .map(|(readings, key)| (run::title_of(state, &key), key.node, readings));
+        let questions = QuestionView::all(state, around);
+        let ways = questions.iter().flat_map(|question| question.ways.clone());
+        let next = ways.chain(after::next_of_status(state, &around.program)).collect();
         let rolling_back = matches!(state.request.goal, crate::model::event::Goal::RolledBack(_));
         Self {
             cluster: state.plan.cluster.clone(),
@@ -229,6 +237,7 @@ impl StatusView {
                 ended: state.end.is_some(),
                 stop,
                 waiting_at,
+                questions,
                 broke: state.broke.clone(),
                 outstanding: after::outstanding(state),
                 aborting: after::aborting(state),
@@ -236,7 +245,7 @@ impl StatusView {
             }),
             lock: around.lock.clone(),
             nodes: nodes.collect(),
-            next: after::next_of_status(state, &around.program),
+            next,
         }
     }
 
@@ -439,6 +448,7 @@ fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
             }
         }
     };
+    section("waits for an answer:", Tone::Wait, &QuestionView::sentences(run, |at| moment.short(at)));
     if let Some(stop) = &run.stop {
         section("why stopped:", Tone::Wait, std::slice::from_ref(&stop.why));
     }
@@ -502,6 +512,8 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
             let exit = exit_code.map(|code| format!("exit {code}, ")).unwrap_or_default();
             lines.push(Line::of(face, &format!("stopped: {exit}{}", stop.why)));
         }
+        let waiting = QuestionView::sentences(run, |at| moment.iso(at)).into_iter();
+        lines.extend(waiting.map(|text| Line::of(face, &format!("waits-for-an-answer: {text}"))));
         lines
             .extend(run.broke.iter().map(|found| Line::of(face, &format!("lock-broken: {}", broken(found)))));
         lines.extend(run.outstanding.iter().map(|change| Line::of(face, &format!("in-force: {change}"))));

@@ -1,0 +1,140 @@
+//! `rollgate approve`: answers a question of the run at work, from any process of the same user on its machine.
+//!
+//! The run itself takes the answer, by its own rules; what came of it is read from the journal.
+
+mod choice;
+mod outcome;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::context::Context;
+use super::files::Files;
+use super::refusal::Refusal;
+use super::runs::{Recorded, trusted};
+use super::start::confirmed;
+use crate::cli::Approve;
+use crate::exit::Exit;
+use crate::journal::RunDir;
+use crate::model::event::{Approval, Decision, Event, Reception};
+use crate::model::state::{Pending, RunState};
+use crate::ui::escape;
+use crate::ui::gate::{self, Watch};
+use crate::ui::ink::paint;
+use crate::ui::run;
+use crate::ui::terminal::Format;
+use crate::ui::write;
+use outcome::{CameOf, follow};
+
+/// How long the run may take to say whether an answer counts.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn run(context: &Context, flags: &Approve) -> Result<Exit, Refusal> {
+    let files = Files::read(context)?;
+    let name = files.loaded.inventory.cluster.clone();
+    confirmed(context, name.as_str(), flags.confirm.as_deref())?;
+    if let Some(node) = &flags.node {
+        files.node(node)?;
+    }
+    let cluster = Context::state_dir()?.cluster(&name);
+    let at_work = cluster.holder()?.is_some();
+    let latest = trusted(&cluster)?.filter(|latest| at_work && latest.state.end.is_none());
+    let Some(latest) = latest else {
+        return Err(Refusal::input(format!("nothing waits for an answer: no run of {name} is at work here"))
+            .next(context.command(&["status"], "where it stands"))
+            .standing("nothing was done"));
+    };
+    let pending = choice::choose(context, &latest.state, flags)?;
+    let decision = choice::decide(context, &latest.state, &pending, flags)?;
+    if decision != Decision::No {
+        show(context, &latest.state, &pending);
+    }
+    let approval = Approval {
+        number: pending.number,
+        key: pending.question.key().clone(),
+        decision,
+        typed: flags.confirm.clone(),
+        by: context.by.clone(),
+    };
+    match send(&latest.dir, &approval)? {
+        Some(Reception::Taken { after }) => {
+            let came_of = follow(&cluster, &latest.dir, &approval, after)?;
+            tell(context, &latest.state, &approval, &came_of)
+        }
+        Some(Reception::Unfit { why }) => Err(Refusal::input(format!("that is no answer to it: {why}"))
+            .next(context.command(&["status"], "what is asked, and how it is answered"))
+            .standing("it waits on")),
+        Some(Reception::Late) | None => Err(late(context, &latest, &approval)),
+    }
+}
+
+/// What the answer is about, as it was read last.
+fn show(context: &Context, state: &RunState, pending: &Pending) {
+    let key = pending.question.key();
+    let face = &context.style.err;
+    let mut watch = Watch::default();
+    watch.read(&state.readings_of(key));
+    write::to_stderr(&paint(face, &gate::reading_lines(face, &watch, &key.node)));
+}
+
+/// Takes the answer to the run; `None` when nobody is there any more.
+fn send(dir: &RunDir, approval: &Approval) -> Result<Option<Reception>, Refusal> {
+    let Some(mut stream) = dir.knock()? else { return Ok(None) };
+    let text = serde_json::to_string(approval).expect("an answer is made of plain data");
+    let mut line = String::new();
+    let spoken = stream
+        .set_read_timeout(Some(PATIENCE))
+        .and_then(|()| writeln!(stream, "{text}"))
+        .and_then(|()| BufReader::new(&stream).read_line(&mut line));
+    let broken = |why: String| {
+        Refusal::new(Exit::Broken, format!("the run did not say whether the answer counts: {why}"))
+            .standing("the journal tells")
+    };
+    match spoken {
+        Ok(0) => Ok(None),
+        Ok(_) => serde_json::from_str(&line).map(Some).map_err(|error| broken(error.to_string())),
+        Err(error) => Err(broken(error.to_string())),
+    }
+}
+
+/// Somebody else was faster, or the gate closed, or the run went on.
+fn late(context: &Context, latest: &Recorded, approval: &Approval) -> Refusal {
+    let title = run::title_of(&latest.state, &approval.key);
+    let refusal = Refusal::input(format!("{title} no longer waits for this answer"));
+    let records = latest.dir.read_journal().map(|contents| contents.records).unwrap_or_default();
+    let answered = records.iter().rev().find_map(|record| match &record.event {
+        Event::Answered { question, by, .. } if *question.key() == approval.key => Some(by.clone()),
+        _ => None,
+    });
+    let refusal = match answered {
+        Some(by) => refusal.evidence(format!("{} on {} has answered it", by.user, by.host)),
+        None => refusal.help("it closed again, or was asked anew, or the run has stopped"),
+    };
+    refusal.next(context.command(&["status"], "what waits now")).standing("nothing was done")
+}
+
+/// Says what came of it, and ends with the code that goes with that.
+fn tell(context: &Context, state: &RunState, approval: &Approval, came_of: &CameOf) -> Result<Exit, Refusal> {
+    let title = run::title_of(state, &approval.key);
+    let place =
+        if approval.key.node.is_operator() { title } else { format!("{}: {title}", approval.key.node) };
+    if context.style.format == Format::Json {
+        let document = json!({
+            "format": "rollgate/approval",
+            "format_version": "1.0",
+            "cluster": state.plan.cluster,
+            "run": state.run,
+            "node": approval.key.node,
+            "step": approval.key.step,
+            "outcome": came_of.word(),
+            "text": came_of.sentence(),
+        });
+        super::print(&format!("{}\n", escape::json(&format!("{document:#}"))))?;
+    } else {
+        let sentence = format!("{place} {}", came_of.sentence());
+        super::print(&format!("{}\n", escape::line(sentence.as_bytes(), context.style.out.unicode)))?;
+    }
+    Ok(came_of.exit())
+}
