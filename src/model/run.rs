@@ -214,10 +214,12 @@ pub fn outstanding(state: &RunState) -> Vec<String> {
     keys.map(|key| format!("{}: {}", key.node, title_of(state, key))).collect()
 }
 
+/// What a turn's time is spent on, in the order in which it is shown.
+pub const PARTS: [&str; 8] =
+    ["stage", "gate", "precheck", "drain", "upgrade", "verify", "undrain", "rollback"];
+
 /// Time that a turn's steps took, by what they were: gates apart, then the sections, in order.
 pub fn time_by_part(state: &RunState, node: &NodeName) -> Vec<(&'static str, Duration)> {
-    const PARTS: [&str; 8] =
-        ["stage", "gate", "precheck", "drain", "upgrade", "verify", "undrain", "rollback"];
     let mut spent = [Duration::ZERO; PARTS.len()];
     for (key, step) in state.steps.iter().filter(|(key, _)| key.node == *node) {
         let Some((_, planned)) = state.plan.find(&key.step) else { continue };

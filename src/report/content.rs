@@ -173,12 +173,8 @@ fn nodes(story: &Story<'_>) -> Vec<Block> {
     let state = story.state;
     let names = run::nodes_of(state);
     let times: Vec<_> = names.iter().map(|node| run::time_by_part(state, node)).collect();
-    let mut parts: Vec<&str> = Vec::new();
-    for (part, _) in times.iter().flatten() {
-        if !parts.contains(part) {
-            parts.push(part);
-        }
-    }
+    let is_spent = |part: &&str| times.iter().flatten().any(|(known, _)| known == part);
+    let parts: Vec<&str> = run::PARTS.into_iter().filter(is_spent).collect();
     let rows = names.iter().map(|node| {
         let versions = state.versions.get(*node);
         let version = |of: fn(&crate::model::state::Versions) -> &String| {
@@ -219,7 +215,7 @@ fn nodes(story: &Story<'_>) -> Vec<Block> {
     blocks
 }
 
-/// The time of all nodes by what they were at, the longest first; last the time in which the run was stopped.
+/// The time of all nodes by what they were at, the longest first; last the time in which nobody worked on the run.
 pub(super) fn spent_by_part(story: &Story<'_>) -> Vec<(&'static str, Duration)> {
     let state = story.state;
     let mut parts: Vec<(&'static str, Duration)> = Vec::new();
@@ -238,7 +234,7 @@ pub(super) fn spent_by_part(story: &Story<'_>) -> Vec<(&'static str, Duration)> 
     let stops = story.invocations.windows(2).map(|pair| between(pair[0].to, pair[1].from));
     let stopped: Duration = stops.sum();
     if stopped > Duration::ZERO {
-        parts.push(("stopped", stopped));
+        parts.push(("between invocations", stopped));
     }
     parts
 }

@@ -9,6 +9,7 @@ use super::markup::Markup;
 use super::plot;
 use super::story::{Block, Part, Story};
 use crate::model::duration::between;
+use crate::model::event::RunEnd;
 use crate::model::moment::Moment;
 use crate::model::name::NodeName;
 use crate::model::{run, words};
@@ -116,14 +117,20 @@ impl Drawing<'_> {
             };
             self.label("e", self.left - 6.0, y + self.row / 2.0 + 4.0, &shown);
         }
-        for stop in self.axis.stops() {
+        let ends = self.story.invocations.iter().map(|invocation| match invocation.end {
+            Some(RunEnd::Staged) => "staged",
+            Some(RunEnd::RolledBack) => "rolled back",
+            Some(_) => "stopped",
+            None => "died",
+        });
+        for (stop, end) in self.axis.stops().into_iter().zip(ends) {
             self.rect("stop", stop.left, TOP, stop.right - stop.left, height);
             if stop.is_break {
                 let middle = f64::midpoint(stop.left, stop.right);
                 for x in [middle - 3.0, middle + 3.0] {
                     self.line("axis", (x - 3.0, TOP + 5.0), (x + 3.0, TOP - 5.0));
                 }
-                self.label("s c", middle, TOP - 32.0, "stopped");
+                self.label("s c", middle, TOP - 32.0, end);
                 self.label("s c", middle, TOP - 21.0, &words::total(stop.length));
             }
         }
@@ -217,7 +224,7 @@ impl Drawing<'_> {
             return;
         }
         self.rect("stop", x, y, 22.0, 10.0);
-        self.label("s", x + 26.0, y + 9.0, "run stopped");
+        self.label("s", x + 26.0, y + 9.0, "nobody at work");
     }
 
     fn rect(&mut self, class: &str, x: f64, y: f64, width: f64, height: f64) {
@@ -266,7 +273,7 @@ fn describe(story: &Story<'_>, moment: &Moment, rows: usize) -> String {
         format!("{} done.", run::extent(story.state)),
     ];
     if story.invocations.len() > 1 {
-        says.push(format!("The run was stopped {}.", words::count(story.invocations.len() - 1, "time")));
+        says.push(format!("The work was interrupted {}.", words::count(story.invocations.len() - 1, "time")));
     }
     if !story.marks.is_empty() {
         let marks = words::count(story.marks.len(), "numbered mark");

@@ -17,8 +17,6 @@ pub(super) fn document(facts: &Facts<'_>, story: &Story<'_>) -> Value {
     let plan = &state.plan;
     let mut events = serde_json::to_value(story.records).unwrap_or_default();
     events.as_array_mut().into_iter().flatten().for_each(hide_sources);
-    let file = |role: &str| facts.files.iter().find(|file| file.role == role);
-    let place = |role| file(role).map(|file| json!({ "path": file.path, "sha256": file.sha256 }));
     let document = json!({
         "format": "rollgate/report",
         "format_version": "1.0",
@@ -28,20 +26,7 @@ pub(super) fn document(facts: &Facts<'_>, story: &Story<'_>) -> Value {
         "procedure": plan.procedure,
         "from": content::before(state),
         "to": plan.to,
-        "run": {
-            "id": state.run,
-            "state": state.status().word().replace('-', "_"),
-            "unfinished": state.is_open(),
-            "at_work": story.at_work,
-            "change": content::change(story),
-            "by": { "user": state.opened.by.user, "host": state.opened.by.host },
-            "started_at": moment.iso(state.opened_at),
-            "ended_at": state.end.is_some().then(|| moment.iso(story.until)),
-            "seconds": between(state.opened_at, story.until).as_secs_f64(),
-            "result": content::result(story),
-            "exit_code": facts.exit.map(|(code, _)| code),
-            "flaw": facts.journal.flaw,
-        },
+        "run": run_object(facts, story),
         "nodes": run::nodes_of(state).into_iter().map(|node| {
             let versions = state.versions.get(node);
             json!({
@@ -79,20 +64,44 @@ pub(super) fn document(facts: &Facts<'_>, story: &Story<'_>) -> Value {
             "output": trouble.failure.tail,
         })).collect::<Vec<_>>(),
         "outstanding": run::outstanding(state),
-        "evidence": {
-            "inventory": place("inventory"),
-            "procedure": place("procedure"),
-            "journal": { "path": facts.journal.path, "sha256": facts.journal.sha256 },
-            "artifacts": plan.artifacts.iter().map(|artifact| json!({
-                "name": artifact.name,
-                "bytes": artifact.size,
-                "sha256": artifact.sha256,
-            })).collect::<Vec<_>>(),
-            "unknown_secrets": facts.unknown_secrets,
-        },
+        "evidence": evidence(facts, story),
         "events": events,
     });
     masked(document, facts.mask)
+}
+
+fn run_object(facts: &Facts<'_>, story: &Story<'_>) -> Value {
+    let (state, moment) = (story.state, facts.moment);
+    json!({
+        "id": state.run,
+        "state": state.status().word().replace('-', "_"),
+        "unfinished": state.is_open(),
+        "at_work": story.at_work,
+        "change": content::change(story),
+        "by": { "user": state.opened.by.user, "host": state.opened.by.host },
+        "started_at": moment.iso(state.opened_at),
+        "ended_at": state.end.is_some().then(|| moment.iso(story.until)),
+        "seconds": between(state.opened_at, story.until).as_secs_f64(),
+        "result": content::result(story),
+        "exit_code": facts.exit.map(|(code, _)| code),
+        "flaw": facts.journal.flaw,
+    })
+}
+
+fn evidence(facts: &Facts<'_>, story: &Story<'_>) -> Value {
+    let file = |role: &str| facts.files.iter().find(|file| file.role == role);
+    let place = |role| file(role).map(|file| json!({ "path": file.path, "sha256": file.sha256 }));
+    json!({
+        "inventory": place("inventory"),
+        "procedure": place("procedure"),
+        "journal": { "path": facts.journal.path, "sha256": facts.journal.sha256 },
+        "artifacts": story.state.plan.artifacts.iter().map(|artifact| json!({
+            "name": artifact.name,
+            "bytes": artifact.size,
+            "sha256": artifact.sha256,
+        })).collect::<Vec<_>>(),
+        "unknown_secrets": facts.unknown_secrets,
+    })
 }
 
 fn marks(facts: &Facts<'_>, story: &Story<'_>) -> Vec<Value> {

@@ -9,8 +9,8 @@ use crate::model::event::{
 use crate::model::name::NodeName;
 use crate::model::plan::{Plan, PlannedStep, StepKey, Work};
 use crate::model::procedure::{Action, CheckRef, Undo};
-use crate::model::run;
 use crate::model::state::RunState;
+use crate::model::{run, words};
 
 /// What kind of moment it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,12 @@ impl Found<'_> {
                 let mark = self.push(at, &key.node, Kind::Override, what);
                 mark.who = by.as_ref().map(person);
                 mark.reason = Some(why.clone()).filter(|why| !why.is_empty());
+            }
+            Event::Adopted { from, records, by, .. } => {
+                let nodes: Vec<&str> = from.iter().map(NodeName::as_str).collect();
+                let proven = words::count(usize::try_from(*records).unwrap_or(usize::MAX), "record");
+                let what = format!("took the run over with {proven} that {} proved", words::list(&nodes));
+                self.push(at, &NodeName::operator(), Kind::Answer, what).who = Some(person(by));
             }
             Event::LockTaken { broke: Some(broken), .. } => {
                 let what = format!("took the lock from {}", broken.holder);

@@ -78,6 +78,12 @@ impl Plot<'_> {
         }
         for strand in &self.curve.strands {
             let points = self.thinned(&strand.points, axis);
+            let (Some(first), Some(last)) = (points.first(), points.last()) else { continue };
+            if last.0 - first.0 < 2.0 {
+                // A line of no length shows nothing.
+                let (x, y) = (short(last.0), short(last.1));
+                out.tag(format_args!("<circle class=\"dot\" cx=\"{x}\" cy=\"{y}\" r=\"1.8\"/>\n"));
+            }
             out.tag(format_args!("<polyline class=\"line\" points=\""));
             for (place, (x, y)) in points.iter().enumerate() {
                 let blank = if place == 0 { "" } else { " " };

@@ -53,6 +53,9 @@ impl Page<'_> {
     }
 
     fn table(&mut self, caption: &str, heads: &[(String, bool)], rows: &[Vec<String>]) {
+        if self.lines.last().is_some_and(|line| line.starts_with(' ')) {
+            self.lines.push(String::new());
+        }
         self.wrapped("  ", &format!("{caption}:"));
         let masked: Vec<Vec<String>> =
             rows.iter().map(|row| row.iter().map(|cell| (self.facts.mask)(cell)).collect()).collect();

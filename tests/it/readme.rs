@@ -143,7 +143,7 @@ fn the_life_of_a_run_is_what_it_shows() {
     let cluster =
         cluster("    drain:\n      - gate: isolated\n        checks: [queue-empty, clients-gone]\n");
     let commands = commands(&block);
-    assert_eq!(commands.len(), 8, "{commands:?}");
+    assert_eq!(commands.len(), 9, "{commands:?}");
     for command in commands {
         let mut args = command[1..].to_vec();
         // What is asked at a terminal is said on the command line here.

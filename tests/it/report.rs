@@ -216,6 +216,16 @@ fn a_run_at_work_is_reported_while_it_works_and_after_its_death() {
     report(&cluster, &[]).stdout_has("finished: 1 of 1 node done").stdout_has("died");
 }
 
+#[test]
+fn a_damaged_journal_is_reported_as_far_as_it_is_true() {
+    let cluster = cluster(1);
+    cluster.start(&[]).run().code(0);
+    let path = cluster.run_dir().join("journal.ndjson");
+    let journal = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{journal}{{\"n\":999}}\n")).unwrap();
+    report(&cluster, &[]).stdout_has("the journal is damaged: this is what precedes the damage");
+}
+
 /// A secret that the node prints, that a variable repeats, and that stands in the command line.
 fn secretive() -> Cluster {
     let cluster = Cluster::new()
