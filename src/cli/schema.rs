@@ -12,8 +12,8 @@ Exit codes: 0, 1, 2; see rollgate(1).";
 /// Arguments of `schema`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Schema {
-    /// The file that it is of
-    #[arg(default_value = "inventory")]
+    /// Which file it is of
+    #[arg(value_name = "KIND", default_value = "inventory")]
     pub of: Described,
 }
 

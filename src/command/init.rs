@@ -12,6 +12,7 @@ use crate::config::starter::{BadAddress, NoInventory, Starter};
 use crate::config::{Source, load_source};
 use crate::exit::Exit;
 use crate::ui::ink::{Line, Tone, paint};
+use crate::ui::narrate::Loudness;
 use crate::ui::next::Next;
 use crate::ui::write;
 
@@ -31,10 +32,12 @@ pub(super) fn run(context: &Context, flags: &Init) -> Result<Exit, Refusal> {
     let source = Source::from_bytes(Path::new("rollgate.yaml"), text.clone().into_bytes())?;
     Files { loaded: load_source(source)? }.lint()?;
     let done = super::print(&text)?;
-    let face = &context.style.err;
-    let left_out = starter.left_out().iter();
-    let notes = left_out.map(|note| Line::new(face).tone(Tone::Wait, "left out: ").text(note));
-    write::to_stderr(&paint(face, &notes.collect::<Vec<_>>()));
+    if context.loudness > Loudness::Quiet {
+        let face = &context.style.err;
+        let left_out = starter.left_out().iter();
+        let notes = left_out.map(|note| Line::new(face).tone(Tone::Wait, "left out: ").text(note));
+        write::to_stderr(&paint(face, &notes.collect::<Vec<_>>()));
+    }
     Ok(done)
 }
 

@@ -346,7 +346,7 @@ pub(crate) fn remote_template() -> Hint {
 
 /// A path that stays below a directory.
 pub(crate) fn path_below() -> Hint {
-    formed("^[^/~\\s]", "a name, or a path without `..` and a `/` in front")
+    formed("^[^/~]", "a name, or a path without `..` and a `/` in front")
 }
 
 /// A SHA-256 sum, or a variable with one.
@@ -386,7 +386,7 @@ const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]{0,63}$";
 const HOST: &str = "^[A-Za-z0-9._:\\[\\]@][A-Za-z0-9._:\\[\\]@-]{0,254}$";
 const RANGE: &str = "^([A-Za-z0-9]|\\[[0-9]+-[0-9]+\\])([A-Za-z0-9._-]|\\[[0-9]+-[0-9]+\\])*$";
 const DURATION: &str = "^\\s*([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?\\s*$";
-const PERCENT: &str = "^(100|[1-9][0-9]?)%$";
+const PERCENT: &str = "^\\+?0*(100|[1-9][0-9]?)%$";
 
 #[cfg(test)]
 mod tests {

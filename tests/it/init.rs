@@ -295,6 +295,9 @@ fn ansibles_inventory_becomes_one_here() {
     {
         assert!(!vars.contains_key(name), "{name}");
     }
+    let quiet = rollgate(["-q", "init", "--from-ansible", "-"]).stdin(ANSIBLE).run();
+    quiet.code(0).stderr("");
+    assert_eq!(quiet.raw_stdout(), done.raw_stdout());
     // What was left out is said twice: where it is missed, and where it is seen at once.
     let notes: Vec<&str> = done.raw_stdout().lines().filter_map(|line| line.strip_prefix("# - ")).collect();
     let said: Vec<&str> =

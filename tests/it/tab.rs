@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::support::{Cluster, NodeSpec, Output, VANISH};
+use super::support::{Cluster, Invocation, NodeSpec, Output, VANISH, rollgate};
 
 /// Two local nodes with everything that has a name.
 fn cluster() -> Cluster {
@@ -122,6 +123,17 @@ fn it_takes_no_time() {
         .unwrap();
     println!("a list of nodes takes {quickest:?}");
     assert!(quickest < Duration::from_millis(500), "{quickest:?}");
+}
+
+#[test]
+fn every_shell_reads_how_it_is_to_ask() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = rollgate([""; 0]).env("COMPLETE", shell).run();
+        script.code(0).stderr("");
+        let read = Invocation::new(shell, Path::new("/")).args(["-n"]).stdin(script.raw_stdout()).run();
+        read.code(0).stdout("").stderr("");
+        assert!(script.raw_stdout().contains("rollgate"));
+    }
 }
 
 #[test]
