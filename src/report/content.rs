@@ -11,8 +11,6 @@ use crate::model::stand::Stand;
 use crate::model::state::RunState;
 use crate::model::{run, words};
 
-/// Failures whose output is shown; what so many have is one thing that went wrong.
-const SHOWN: usize = 20;
 /// Lines of a command that are shown.
 const COMMAND: usize = 40;
 /// Characters of a line of output that are shown.
@@ -119,8 +117,26 @@ pub(super) fn head(facts: &Facts<'_>, story: &Story<'_>) -> Vec<(&'static str, S
     head
 }
 
+/// How much of what is long is said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Failures whose output is shown; what so many have is one thing that went wrong.
+    pub(super) outputs: usize,
+    /// Whether files are there in full.
+    pub(super) files: bool,
+}
+
+impl Room {
+    /// What there is room for, the most first.
+    pub(super) const ALL: [Self; 3] = [
+        Self { outputs: 20, files: true },
+        Self { outputs: 20, files: false },
+        Self { outputs: 5, files: false },
+    ];
+}
+
 /// Everything below the head, in order.
-pub(super) fn sections(facts: &Facts<'_>, story: &Story<'_>) -> Vec<Section> {
+pub(super) fn sections(facts: &Facts<'_>, story: &Story<'_>, room: Room) -> Vec<Section> {
     let plain = |title, blocks| Section { title, boxed: false, blocks };
     let mut sections = vec![
         Section { title: "Overrides", boxed: true, blocks: overrides(facts, story) },
@@ -131,10 +147,10 @@ pub(super) fn sections(facts: &Facts<'_>, story: &Story<'_>) -> Vec<Section> {
     if !story.curves.is_empty() {
         sections.push(plain("Readings at gates", vec![gates(facts, story)]));
     }
-    sections.push(plain("Failures", failures(facts, story)));
+    sections.push(plain("Failures", failures(facts, story, room)));
     sections.push(plain("Temporary changes still in force", outstanding(story.state)));
     sections.push(plain("Invocations", vec![invocations(facts, story)]));
-    sections.push(plain("Evidence", evidence(facts, story)));
+    sections.push(plain("Evidence", evidence(facts, story, room)));
     sections
 }
 
@@ -297,12 +313,12 @@ fn gates(facts: &Facts<'_>, story: &Story<'_>) -> Block {
     }
 }
 
-fn failures(facts: &Facts<'_>, story: &Story<'_>) -> Vec<Block> {
+fn failures(facts: &Facts<'_>, story: &Story<'_>, room: Room) -> Vec<Block> {
     let shown = story.troubles.iter().enumerate();
-    let items = shown.map(|(place, trouble)| failure(facts, story, trouble, place < SHOWN));
+    let items = shown.map(|(place, trouble)| failure(facts, story, trouble, place < room.outputs));
     let mut blocks = listed(items.collect());
-    if story.troubles.len() > SHOWN {
-        let more = words::count(story.troubles.len() - SHOWN, "failure");
+    if story.troubles.len() > room.outputs {
+        let more = words::count(story.troubles.len() - room.outputs, "failure");
         blocks.push(Block::Text(format!("The output of {more} more is in the run's directory.")));
     }
     blocks
@@ -383,7 +399,7 @@ fn invocations(facts: &Facts<'_>, story: &Story<'_>) -> Block {
     }
 }
 
-fn evidence(facts: &Facts<'_>, story: &Story<'_>) -> Vec<Block> {
+fn evidence(facts: &Facts<'_>, story: &Story<'_>, room: Room) -> Vec<Block> {
     let plan = &story.state.plan;
     let mut rows = vec![("Report by", format!("rollgate {}", env!("CARGO_PKG_VERSION")))];
     rows.push(("Made at", facts.moment.iso(facts.moment.now)));
@@ -417,7 +433,7 @@ fn evidence(facts: &Facts<'_>, story: &Story<'_>) -> Vec<Block> {
             rows: rows.collect(),
         });
     }
-    blocks.extend(facts.files.iter().filter_map(fold));
+    blocks.extend(facts.files.iter().filter(|_| room.files).filter_map(fold));
     blocks
 }
 

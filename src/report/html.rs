@@ -1,6 +1,6 @@
 //! The report as one page: inline style and drawing, no script, no address, fit for A4 across.
 
-use super::content::{self, Block, Item, Section};
+use super::content::{self, Block, Item, Room, Section};
 use super::markup::Markup;
 use super::story::Story;
 use super::{Facts, figure};
@@ -9,8 +9,22 @@ const STYLE: &str = include_str!("page.css");
 /// What a browser may load for it: nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// Builds the page.
+/// A larger page is refused by some ticket systems.
+const MOST: usize = 300 << 10;
+
+/// Builds the page, with as much as there is room for.
 pub(super) fn page(facts: &Facts<'_>, story: &Story<'_>) -> String {
+    let [most, less @ ..] = Room::ALL;
+    let mut page = page_with(facts, story, most);
+    for room in less {
+        if page.len() >= MOST {
+            page = page_with(facts, story, room);
+        }
+    }
+    page
+}
+
+fn page_with(facts: &Facts<'_>, story: &Story<'_>, room: Room) -> String {
     let state = story.state;
     let mut out = Markup::new(facts.mask);
     out.tag(format_args!(
@@ -31,7 +45,7 @@ pub(super) fn page(facts: &Facts<'_>, story: &Story<'_>) -> String {
     let drawing = figure::svg(story, facts.moment, facts.mask, false);
     // Made by the same means, and so masked and escaped already.
     out.tag(format_args!("{drawing}</figure>\n"));
-    for section in content::sections(facts, story) {
+    for section in content::sections(facts, story, room) {
         part(&mut out, &section);
     }
     out.tag(format_args!("</main>\n</body>\n</html>\n"));

@@ -95,7 +95,7 @@ impl Long {
             let failure = Failure {
                 kind: FailureKind::Check,
                 message: "nodes is 2, needs 3".into(),
-                tail: (0..20).map(|n| format!("line {n} of what {node} said: {}", "x".repeat(90))).collect(),
+                tail: (0..20).map(|n| format!("line {n} of what {node} said: {}", "x".repeat(360))).collect(),
                 help: None,
             };
             self.step(&check, attempt, 36, Outcome::Failed(failure));
@@ -132,7 +132,7 @@ impl Long {
 fn with_report(records: &[Record], look: impl FnOnce(&Report<'_>)) {
     let state = RunState::replay(records).unwrap().unwrap();
     let moment = Moment { now: state.latest_at, zone: TimeZone::fixed(jiff::tz::offset(1)) };
-    let text: String = (0..50)
+    let text: String = (0..700)
         .map(|n| format!("  - {{ name: mq-{n:02}, host: 10.0.0.{n}, groups: [brokers] }}\n"))
         .collect();
     let file = |role, path: &str| FileFact {
@@ -160,6 +160,7 @@ fn fifty_nodes_with_many_readings_fit_into_a_ticket() {
     with_report(&Long::run(50, 400), |report| {
         let page = report.html();
         assert!(page.len() < 300 << 10, "{} KiB", page.len() >> 10);
+        assert!(!page.contains("<details>"), "the files are left out first");
         // One for each node, and the legend.
         assert!(page.matches("class=\"part upgrade\"").count() == 51 && page.contains("mq-50"));
         let text = report.text(&Bare);
@@ -172,6 +173,7 @@ fn fifty_nodes_with_many_readings_fit_into_a_ticket() {
 fn nothing_is_drawn_outside_of_the_drawing() {
     for nodes in [1, 5, 50] {
         with_report(&Long::run(nodes, 40), |report| {
+            assert_eq!(report.html().contains("<details>"), nodes < 50);
             let drawing = report.svg();
             let (_, size) = drawing.split_once("viewBox=\"0 ").unwrap();
             let (size, _) = size.split_once('"').unwrap();

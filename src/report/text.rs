@@ -1,6 +1,6 @@
 //! The report as text, complete by itself: for tickets that take no attachment.
 
-use super::content::{self, Block, Item};
+use super::content::{self, Block, Item, Room};
 use super::story::Story;
 use super::{Facts, Layout};
 
@@ -10,7 +10,7 @@ pub(super) fn text(facts: &Facts<'_>, story: &Story<'_>, layout: &dyn Layout) ->
     let state = story.state;
     page.heading(&format!("Run {} of {}", state.run, state.plan.cluster));
     page.rows(&content::head(facts, story));
-    for section in content::sections(facts, story) {
+    for section in content::sections(facts, story, Room::ALL[0]) {
         page.heading(section.title);
         for block in &section.blocks {
             match block {
