@@ -248,10 +248,8 @@ fn ask_secret(context: &Context, text: &str) -> Option<String> {
         return None;
     }
     let face = &context.style.err;
-    let _ = prompt::forget_type_ahead(std::io::stdin());
-    write::to_stderr(&format!("{}: ", Line::of(face, text.trim_end_matches(':')).paint(face)));
-    let typed = console::Term::stderr().read_secure_line().ok()?;
-    Some(typed).filter(|typed| !typed.is_empty())
+    let question = format!("{}: ", Line::of(face, text.trim_end_matches(':')).paint(face));
+    prompt::secret(&question).filter(|typed| !typed.is_empty())
 }
 
 fn conclude(

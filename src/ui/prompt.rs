@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, tcflush};
+
+use super::write;
 
 /// An answer longer than this is no word, name or reason.
 const LONGEST: usize = 4096;
@@ -87,6 +89,26 @@ pub fn forget_type_ahead(terminal: impl AsFd) -> Unanswered {
     // Not a terminal, or one that is gone: then nothing was typed either.
     let _ = tcflush(terminal, QueueSelector::IFlush);
     Unanswered(())
+}
+
+/// Asks for a line that is not shown while it is typed; `None` where none comes. The terminal stops showing before
+/// the question stands there, so that not even the quickest answer is seen, or thrown away with what was typed
+/// before.
+pub fn secret(question: &str) -> Option<String> {
+    let terminal = io::stdin();
+    let shown = termios::tcgetattr(&terminal).ok()?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    // Enter is seen all the same.
+    hidden.local_modes.insert(LocalModes::ECHONL);
+    termios::tcsetattr(&terminal, OptionalActions::Flush, &hidden).ok()?;
+    write::to_stderr(question);
+    let mut line = String::new();
+    let read = terminal.read_line(&mut line);
+    // A terminal that is gone has nothing to be put back.
+    let _ = termios::tcsetattr(&terminal, OptionalActions::Now, &shown);
+    read.ok().filter(|count| *count > 0)?;
+    Some(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 /// Reads one line from a terminal in its usual line mode, until the question is taken back or `patience` is

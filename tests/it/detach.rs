@@ -333,6 +333,7 @@ fn a_secret_that_was_typed_reaches_the_run_and_no_disk() {
     let mut terminal = away.terminal(["start", "--detach", "--confirm", "test"]);
     terminal.expect("Password of the pool: ").send("hunter22\n");
     terminal.expect("goes on in the background").ends_with(0);
+    assert!(!terminal.screen().contains("hunter22"), "{}", terminal.screen());
     drop(terminal);
     away.await_question();
     let pid = away.pid().unwrap();
