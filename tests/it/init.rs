@@ -239,7 +239,7 @@ const ANSIBLE: &str = r#"{
       "motd": "one\ntwo \"three\" \u00e9", "template": "{{ rack }}-x", "list": [1], "my-var": "x", "PATH": "/x", "empty": "" },
     "db2": { "ansible_host": "2001:db8::2", "ansible_user": "ops", "ansible_become": true, "rack": "b", "version": "1.10",
       "ansible_port": 2222, "ansible_ssh_private_key_file": "~/.ssh/id", "ansible_ssh_common_args": "-o ProxyJump=ops@bastion",
-      "ansible_become_password": "hunter3", "nothing": null },
+      "ansible_become_password": "hunter3", "nothing": null, "release": 3.1 },
     "web node": { "ansible_host": "10.0.0.3", "ansible_user": "ops", "ansible_become": "yes", "version": "1.10",
       "ansible_ssh_private_key_file": "~/.ssh/id", "ansible_ssh_common_args": "-J ops@bastion" },
     "evil": { "ansible_host": "$(reboot)", "ansible_user": "ops", "version": "1.10" }
@@ -311,6 +311,7 @@ fn ansibles_inventory_becomes_one_here() {
         "`my-var`",
         "`PATH`",
         "`nothing`",
+        "`release`",
         "`ansible_python_interpreter`",
         "`ansible_become_password`",
         "`ServerAliveInterval`",

@@ -42,6 +42,9 @@ fn own(name: &str, value: &Value) -> Result<Option<String>, &'static str> {
     }
     let text = match value {
         Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => {
+            return Err("a number with a fraction, and 3.10 is 3.1 to Ansible: write it here, in quotes");
+        }
         Value::Number(number) => number.to_string(),
         Value::Bool(answer) => answer.to_string(),
         Value::Null => return Err("it has no value"),
