@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::model::duration::between;
 use crate::model::event::{Operator, Reading, RunEnd, Stop};
-use crate::model::fence::{Broken, Fence};
+use crate::model::fence::Broken;
 use crate::model::name::{ClusterName, NodeName};
 use crate::model::plan::{Plan, Sources};
 use crate::model::state::{RunState, StepStatus, TurnStatus};
@@ -23,11 +23,13 @@ use super::terminal::Face;
 use super::words;
 
 mod document;
+mod lock;
 mod stand;
 #[cfg(test)]
 mod tests;
 
-pub use document::{document, lock_object};
+pub use document::document;
+pub use lock::LockView;
 pub use stand::Stand;
 
 /// What a node itself says.
@@ -41,32 +43,6 @@ pub struct Observed {
     pub staged: Option<bool>,
     /// Why it could not be asked.
     pub error: Option<String>,
-}
-
-/// A lock on a node that stands in the way of somebody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LockView {
-    /// The node.
-    pub node: NodeName,
-    /// The lock.
-    pub fence: Fence,
-    /// Whether it was taken from this machine's state directory.
-    pub ours: bool,
-}
-
-impl LockView {
-    /// Of the nodes' locks the one to know of: somebody else's, else one that ours left behind.
-    pub fn of<'a>(
-        locks: impl IntoIterator<Item = (&'a NodeName, &'a Fence)>,
-        seat: Option<&str>,
-    ) -> Option<Self> {
-        let held = locks.into_iter().filter(|(_, fence)| fence.holds()).map(|(node, fence)| Self {
-            node: node.clone(),
-            fence: fence.clone(),
-            ours: seat == Some(fence.owner.seat.as_str()),
-        });
-        held.min_by_key(|lock| (lock.ours, lock.fence.ended.is_some()))
-    }
 }
 
 /// One node's line.
