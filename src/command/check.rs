@@ -21,7 +21,7 @@ use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::error;
 use crate::ui::ink::{Line, Sign, Tone, paint};
 use crate::ui::next::{self, Next};
-use crate::ui::status::{LockView, lock_object};
+use crate::ui::status::LockView;
 use crate::ui::terminal::{Face, Format};
 use crate::ui::words;
 use crate::ui::write;
@@ -149,7 +149,7 @@ fn document(
         "exit_code": exit.number(),
         "findings": warnings.iter().map(|warning| finding("warning", warning)).collect::<Vec<_>>(),
         "nodes": found.map(|found| found.answers.iter().map(node).collect::<Vec<_>>()),
-        "lock": found.and_then(|found| found.lock.as_ref()).map(lock_object),
+        "lock": found.and_then(|found| found.lock.as_ref()).map(LockView::document),
         "next": document::next(next),
     })
 }

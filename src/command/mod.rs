@@ -106,7 +106,7 @@ pub fn unparsed(unfit: &clap::Error) -> Exit {
             ..Problem::default()
         };
         // Nothing can be told to anybody when the stream is closed.
-        let _ = print_document(&error.document());
+        let _ = print(&error.line());
     }
     Exit::Input
 }

@@ -7,7 +7,6 @@ use crate::model::planner::PlanError;
 use crate::model::selector::NoMatch;
 use crate::ui::document::{Finding, Problem};
 use crate::ui::error::{self, Message};
-use crate::ui::escape;
 use crate::ui::ink::{Line, paint};
 use crate::ui::next::Next;
 use crate::ui::terminal::Format;
@@ -101,7 +100,7 @@ impl Refusal {
         write::to_stderr(&paint(face, &lines));
         if context.style.format == Format::Json {
             // When standard output is what failed, it has been said above.
-            let _ = super::print(&format!("{}\n", escape::json(&problem.document().to_string())));
+            let _ = super::print(&problem.line());
         }
         self.exit
     }

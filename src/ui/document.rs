@@ -102,9 +102,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The document.
-    pub fn document(&self) -> Json {
-        json!({
+    /// The document as it is printed: on one line, for it may end a run's records.
+    pub fn line(&self) -> String {
+        let document = json!({
             "format": "rollgate/error",
             "format_version": VERSION,
             "rollgate": ROLLGATE,
@@ -115,6 +115,7 @@ impl Problem {
             "standing": self.standing,
             "findings": self.findings,
             "next": next(&self.next),
-        })
+        });
+        format!("{}\n", escape::json(&document.to_string()))
     }
 }

@@ -35,7 +35,7 @@ pub fn document(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Js
         "working_node": working.map(|node| &node.name),
         "working_state": working.map(|node| node.stand.code()),
         "run": run.map(|run| run_object(moment, view, run, exit_code)),
-        "lock": view.lock.as_ref().map(lock_object),
+        "lock": view.lock.as_ref().map(LockView::document),
         "nodes": view.nodes.iter().map(|node| node_object(moment, view, node)).collect::<Vec<_>>(),
         "next": document::next(&view.next),
     })
@@ -87,23 +87,6 @@ pub fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: 
         })).collect::<Vec<_>>(),
         "outstanding": run.outstanding,
         "giving_up": run.aborting,
-    })
-}
-
-/// A lock that a node shows.
-pub fn lock_object(lock: &LockView) -> Json {
-    let fence = &lock.fence;
-    json!({
-        "node": lock.node,
-        "state": if fence.ended.is_some() { "stopped" } else { "held" },
-        "ours": lock.ours,
-        "stale": fence.is_stale(),
-        "epoch": fence.epoch,
-        "run": fence.owner.run,
-        "by": { "user": fence.owner.by.user, "host": fence.owner.by.host, "pid": fence.owner.by.pid },
-        "doing": fence.owner.doing,
-        "held_seconds": fence.age.as_secs(),
-        "seen_seconds": fence.seen.as_secs(),
     })
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::model::duration::between;
 use crate::model::event::{Operator, Reading, RunEnd, Stop};
-use crate::model::fence::{Broken, Fence};
+use crate::model::fence::Broken;
 use crate::model::history::NodeHistory;
 use crate::model::name::{ClusterName, NodeName};
 use crate::model::plan::{Plan, Sources};
@@ -24,6 +24,7 @@ use super::terminal::Face;
 use super::words;
 
 mod document;
+mod lock;
 mod past;
 mod question;
 #[cfg(test)]
@@ -31,7 +32,8 @@ mod tests;
 
 pub use crate::model::stand::Stand;
 pub(super) use document::reading_object;
-pub use document::{document, lock_object, run_object};
+pub use document::{document, run_object};
+pub use lock::LockView;
 pub use question::QuestionView;
 
 /// What a node itself says.
@@ -45,32 +47,6 @@ pub struct Observed {
     pub staged: Option<bool>,
     /// Why it could not be asked.
     pub error: Option<String>,
-}
-
-/// A lock on a node that stands in the way of somebody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LockView {
-    /// The node.
-    pub node: NodeName,
-    /// The lock.
-    pub fence: Fence,
-    /// Whether it was taken from this machine's state directory.
-    pub ours: bool,
-}
-
-impl LockView {
-    /// Of the nodes' locks the one to know of: somebody else's, else one that ours left behind.
-    pub fn of<'a>(
-        locks: impl IntoIterator<Item = (&'a NodeName, &'a Fence)>,
-        seat: Option<&str>,
-    ) -> Option<Self> {
-        let held = locks.into_iter().filter(|(_, fence)| fence.holds()).map(|(node, fence)| Self {
-            node: node.clone(),
-            fence: fence.clone(),
-            ours: seat == Some(fence.owner.seat.as_str()),
-        });
-        held.min_by_key(|lock| (lock.ours, lock.fence.ended.is_some()))
-    }
 }
 
 /// One node's line.
