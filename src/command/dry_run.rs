@@ -23,6 +23,7 @@ use crate::ui::dry_run::{self, Compared, DryRun, MAIL, problems, report};
 use crate::ui::ink::paint;
 use crate::ui::moment::Moment;
 use crate::ui::narrate::Loudness;
+use crate::ui::status::LockView;
 use crate::ui::terminal::Format;
 
 pub(super) async fn run(
@@ -52,7 +53,10 @@ pub(super) async fn run(
     };
     let mut notes = Vec::new();
     let unfinished = unfinished(cluster, &mut notes)?;
-    if unfinished.is_some() {
+    // Without records of this machine every lock is somebody else's.
+    let seat = cluster.known_seat().unwrap_or_default();
+    let lock = LockView::of(&found.locks, seat.as_deref()).filter(|lock| !lock.ours);
+    if unfinished.is_some() || lock.is_some() {
         exit = exit.worst(Exit::Held);
     }
     let moment = Moment::current();
@@ -68,7 +72,7 @@ pub(super) async fn run(
     let dry = DryRun {
         plan: &plan,
         found: &found,
-        problems: &problems(&plan, &found, unfinished.as_ref(), &context.program()),
+        problems: &problems(&plan, &found, unfinished.as_ref(), lock.as_ref(), &context.program()),
         compared: &compared,
         notes: &notes,
         exit_code: exit.number(),

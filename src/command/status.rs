@@ -229,16 +229,15 @@ impl<'a> Looks<'a> {
     fn eyes(&mut self, plan: &Arc<Plan>, state: Option<RunState>) -> Result<Eyes, Refusal> {
         let run = state.as_ref().map(|state| state.run.clone());
         let known = self.site.take().filter(|(of, _)| *of == run);
-        let (_, site) = match known {
-            Some(known) => self.site.insert(known),
-            None => {
-                let silent: Screen = Arc::new(|_| true);
-                let connector = ReadOnlyConnector::new(Arc::new(Dialer::new()));
-                let pool = Pool::new(connector, plan, Context::state_dir()?.path(), silent);
-                // A status that wants a password would not be asked for by a script: what needs none is shown.
-                let secrets = secrets(self.context, plan).unwrap_or_default();
-                self.site.insert((run, Arc::new(Site::new(Arc::clone(plan), pool, secrets, None))))
-            }
+        let (_, site) = if let Some(known) = known {
+            self.site.insert(known)
+        } else {
+            let silent: Screen = Arc::new(|_| true);
+            let connector = ReadOnlyConnector::new(Arc::new(Dialer::new()));
+            let pool = Pool::new(connector, plan, Context::state_dir()?.path(), silent);
+            // A status that wants a password would not be asked for by a script: what needs none is shown.
+            let secrets = secrets(self.context, plan).unwrap_or_default();
+            self.site.insert((run, Arc::new(Site::new(Arc::clone(plan), pool, secrets, None))))
         };
         let state = match state {
             Some(state) => state,

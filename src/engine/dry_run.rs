@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::join_all;
+
 use super::artifacts;
 use super::asking::{self, Ask, Told};
 use super::opening;
@@ -14,12 +16,14 @@ use super::watching::asked_by_invariant;
 use super::worker::holds;
 use crate::model::condition::Verdict;
 use crate::model::event::{Event, Failure, FailureKind, Halt, Reading, Record, Stop, Turn};
+use crate::model::fence::Fence;
 use crate::model::forecast::{Forecast, Outlook, StepForecast, TurnForecast};
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedStep, Section, Work};
 use crate::model::procedure::{Action, CheckRef};
 use crate::model::schedule::turns_to_come;
 use crate::model::state::{Illegal, RunState};
+use crate::transport::Reader as _;
 
 /// Reads everything that a run would read before it changes something. `opened` is the state of a run
 /// that exists only in memory. A node that does not answer keeps nobody from asking the others.
@@ -32,7 +36,7 @@ pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Fore
     nodes.retain(|node| !silent.contains_key(node));
     if !silent.is_empty() {
         if nodes.is_empty() {
-            return Ok(Forecast { silent, refused: None, turns: Vec::new() });
+            return Ok(Forecast { silent, locks: BTreeMap::new(), refused: None, turns: Vec::new() });
         }
         state.request.limit = Some(nodes.clone());
     }
@@ -40,7 +44,17 @@ pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Fore
         Ok(turns) => (None, turns),
         Err(stop) => (Some(stop), glance(site, &state, &nodes).await),
     };
-    Ok(Forecast { silent, refused, turns })
+    let locks = locks(site, &nodes).await;
+    Ok(Forecast { silent, locks, refused, turns })
+}
+
+/// The locks of nodes. One that cannot be read now is found when it is to be taken.
+async fn locks<O: Opens>(site: &Site<O>, nodes: &[NodeName]) -> BTreeMap<NodeName, Fence> {
+    let asked = nodes.iter().map(|node| async move {
+        let session = site.pool.session(node).await.ok()?;
+        Some((node.clone(), session.fence(&site.plan.cluster).await.ok()??))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// The turns that would come, or why there would be none.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{Failure, FailureKind, Halt, Reading, Stop};
+use super::fence::Fence;
 use super::name::NodeName;
 use super::plan::{Section, StepKey};
 
@@ -11,6 +12,8 @@ use super::plan::{Section, StepKey};
 pub struct Forecast {
     /// Nodes that do not answer. A run would not even begin; what the others say is in the turns.
     pub silent: BTreeMap<NodeName, Failure>,
+    /// The locks of the nodes that answer, also those that are in nobody's way.
+    pub locks: BTreeMap<NodeName, Fence>,
     /// Why else a run would not even begin: a guard, a role. The turns have versions and what is staged then,
     /// and no more.
     pub refused: Option<Stop>,

@@ -314,3 +314,22 @@ fn one_node_that_is_down_does_not_hide_what_the_others_say() {
         assert!(line.is_ascii() && line.len() <= 78, "{line}");
     }
 }
+
+#[test]
+fn a_lock_of_somebody_else_is_what_start_would_refuse_for() {
+    let cluster = cluster();
+    cluster.write("nodes/n1/clients", "9\n");
+    cluster.elsewhere(["start", "--yes", "--confirm", "test", "--gate-timeout", "300ms"]).run().code(10);
+    cluster.write("nodes/n1/clients", "3\n");
+    let dry = || cluster.rollgate(["start", "--dry-run"]).run();
+    dry()
+        .code(14)
+        .stdout_has("RESULT  would stop: there would be no run")
+        .stdout_has("\nPROBLEMS\n  n1  is held by an unfinished run of ");
+    cluster.rollgate(["start", "--yes", "--confirm", "test"]).run().code(14);
+    // Whoever has it is told of his run, and not of his own lock.
+    let own = cluster.elsewhere(["start", "--dry-run"]).run();
+    own.code(14).stdout_has(" is unfinished; start").lacks("is held by");
+    cluster.elsewhere(["unstage", "--yes"]).run().code(0);
+    dry().code(0);
+}

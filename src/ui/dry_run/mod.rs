@@ -132,7 +132,7 @@ pub fn result(dry: &DryRun<'_>) -> String {
     let count = |kind: Kind| dry.problems.iter().filter(|problem| problem.kind == kind).count();
     let steps = || dry.found.turns.iter().flat_map(|turn| &turn.steps);
     let mut parts = Vec::new();
-    if count(Kind::Refused) + count(Kind::Unfinished) > 0 {
+    if count(Kind::Refused) + count(Kind::Unfinished) + count(Kind::Held) > 0 {
         parts.push("there would be no run".to_owned());
     }
     match dry.found.silent.len() {

@@ -8,6 +8,7 @@ use crate::model::plan::{Plan, Section, Work};
 
 use super::super::gate;
 use super::super::next::Next;
+use super::super::status::LockView;
 use super::super::words;
 
 /// Nodes that are named one by one.
@@ -20,6 +21,8 @@ pub enum Kind {
     Refused,
     /// Another run is in the middle.
     Unfinished,
+    /// Somebody else has the lock of a node.
+    Held,
     /// A node does not answer.
     Unreachable,
     /// A check does not hold or cannot be read.
@@ -36,6 +39,7 @@ impl Kind {
         match self {
             Self::Refused => "refused",
             Self::Unfinished => "unfinished_run",
+            Self::Held => "held",
             Self::Unreachable => "unreachable",
             Self::Check => "check",
             Self::Gate => "gate",
@@ -62,8 +66,15 @@ pub struct Problem {
 }
 
 /// Everything that a dry run found wrong, the most serious first. `program` is how this one was called, as in
-/// [`super::super::after::next`].
-pub fn problems(plan: &Plan, found: &Forecast, unfinished: Option<&RunId>, program: &[&str]) -> Vec<Problem> {
+/// [`super::super::after::next`]; `unfinished` is a run of this machine that is in the way, `lock` one of somebody
+/// else.
+pub fn problems(
+    plan: &Plan,
+    found: &Forecast,
+    unfinished: Option<&RunId>,
+    lock: Option<&LockView>,
+    program: &[&str],
+) -> Vec<Problem> {
     let on_cluster = |kind: Kind, what: String| Problem {
         kind,
         node: None,
@@ -81,6 +92,11 @@ pub fn problems(plan: &Plan, found: &Forecast, unfinished: Option<&RunId>, progr
             Kind::Unfinished,
             format!("run {run} is unfinished; start would refuse until it is ended"),
         )
+    }));
+    all.extend(lock.map(|lock| Problem {
+        node: Some(lock.node.clone()),
+        next: command(&["status"]),
+        ..on_cluster(Kind::Held, format!("is {}; start would refuse", lock.fence.sentence()))
     }));
     for (node, failure) in &found.silent {
         let problem = of_failure(Kind::Unreachable, node, failure);

@@ -63,7 +63,7 @@ fn found() -> Forecast {
     let mut silent = BTreeMap::new();
     let dead = failure(FailureKind::Unreachable, "cannot reach mq-03 (ops@10.0.0.13): No route to host");
     silent.insert(sample::node("mq-03"), Failure { help: Some("is the node up?".into()), ..dead });
-    Forecast { silent, refused: None, turns }
+    Forecast { silent, locks: BTreeMap::new(), refused: None, turns }
 }
 
 fn since() -> Compared {
@@ -90,7 +90,7 @@ fn shown(face: &Face, found: &Forecast, compared: &Compared, in_full: bool) -> S
     let dry = DryRun {
         plan: &plan,
         found,
-        problems: &problems(&plan, found, None, &["rollgate"]),
+        problems: &problems(&plan, found, None, None, &["rollgate"]),
         compared,
         notes: &[],
         exit_code: 13,
@@ -171,7 +171,7 @@ fn problems_are_ordered_by_their_kind() {
     let mut found = found();
     found.turns[0].steps[0].outlook = Outlook::WouldRun;
     let run = RunId("2026-11-20.1".into());
-    let all = problems(&sample::plan(), &found, Some(&run), &["rollgate"]);
+    let all = problems(&sample::plan(), &found, Some(&run), None, &["rollgate"]);
     let kinds: Vec<&str> = all.iter().map(|problem| problem.kind.code()).collect();
     assert_eq!(kinds, ["unfinished_run", "unreachable", "check", "gate", "not_staged"]);
 }
@@ -180,7 +180,7 @@ fn problems_are_ordered_by_their_kind() {
 fn a_program_gets_the_same_facts() {
     let (plan, found, compared) = (sample::plan(), found(), since());
     let moment = Moment { now: sample::at(0), zone: TimeZone::UTC };
-    let problems = problems(&plan, &found, None, &["rollgate"]);
+    let problems = problems(&plan, &found, None, None, &["rollgate"]);
     let dry = DryRun {
         plan: &plan,
         found: &found,
