@@ -16,6 +16,9 @@ _rollgate() {
             ",$1")
                 cmd="rollgate"
                 ;;
+            rollgate,approve)
+                cmd="rollgate__subcmd__approve"
+                ;;
             rollgate,check)
                 cmd="rollgate__subcmd__check"
                 ;;
@@ -30,6 +33,9 @@ _rollgate() {
                 ;;
             rollgate,man)
                 cmd="rollgate__subcmd__man"
+                ;;
+            rollgate,report)
+                cmd="rollgate__subcmd__report"
                 ;;
             rollgate,rollback)
                 cmd="rollgate__subcmd__rollback"
@@ -49,6 +55,9 @@ _rollgate() {
             rollgate,unstage)
                 cmd="rollgate__subcmd__unstage"
                 ;;
+            rollgate__subcmd__help,approve)
+                cmd="rollgate__subcmd__help__subcmd__approve"
+                ;;
             rollgate__subcmd__help,check)
                 cmd="rollgate__subcmd__help__subcmd__check"
                 ;;
@@ -63,6 +72,9 @@ _rollgate() {
                 ;;
             rollgate__subcmd__help,man)
                 cmd="rollgate__subcmd__help__subcmd__man"
+                ;;
+            rollgate__subcmd__help,report)
+                cmd="rollgate__subcmd__help__subcmd__report"
                 ;;
             rollgate__subcmd__help,rollback)
                 cmd="rollgate__subcmd__help__subcmd__rollback"
@@ -89,12 +101,62 @@ _rollgate() {
 
     case "${cmd}" in
         rollgate)
-            opts="-i -o -q -v -h -V --inventory --output --color --no-input --quiet --verbose --help --version stage start status unstage rollback check init schema completions man help"
+            opts="-i -o -q -v -h -V --inventory --output --color --no-input --quiet --verbose --help --version stage start status unstage rollback check approve report init schema completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --inventory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rollgate__subcmd__approve)
+            opts="-i -o -q -v -h --node --reason --confirm --deny --retry --done --skip --roll-back --question --inventory --output --color --no-input --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --question)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --inventory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -191,8 +253,22 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__help)
-            opts="stage start status unstage rollback check init schema completions man help"
+            opts="stage start status unstage rollback check approve report init schema completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rollgate__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -261,6 +337,20 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__help__subcmd__man)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rollgate__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -430,8 +520,58 @@ _rollgate() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        rollgate__subcmd__report)
+            opts="-f -i -o -q -v -h --file --format --bundle --inventory --output --color --no-input --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "html svg text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --bundle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --inventory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "auto human plain json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         rollgate__subcmd__rollback)
-            opts="-l -y -i -o -q -v -h --limit --yes --confirm --change --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -y -i -o -q -v -h --limit --yes --confirm --change --detach --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -581,7 +721,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__start)
-            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --decide --yes --confirm --change --override --gate-timeout --pause-after --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --decide --yes --confirm --change --override --gate-timeout --pause-after --detach --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -43,6 +43,8 @@ complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "status" -d 'Show 
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "unstage" -d 'Stop a run safely, undo what is temporary, remove what was staged'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "rollback" -d 'Put nodes back on the version they ran before'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "check" -d 'Check the files, SSH access and tools; change nothing'
+complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "approve" -d 'Answer a gate or question that waits, from any terminal'
+complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "report" -d 'Write a run\'s report: HTML, SVG, text, JSON, or a bundle'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "init" -d 'Print a commented starter inventory'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "schema" -d 'Print the JSON schema of an inventory or procedure, for editors'
 complete -c rollgate -n "__fish_rollgate_needs_command" -f -a "completions" -d 'Print a shell completion script'
@@ -87,6 +89,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s n -l dry-run
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l detailed-exitcode -d 'With --dry-run: exit 19 when an upgrade is pending and could start'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l resume -d 'Go on with the run that stopped'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s y -l yes -d 'Answer yes at gates whose checks hold (never opens a closed gate)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l detach -d 'Go on in the background once it is agreed to; approve answers gates'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
@@ -137,6 +140,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l color -d 
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s y -l yes -d 'Answer yes at gates whose checks hold (never opens a closed gate)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l detach -d 'Go on in the background once it is agreed to; approve answers gates'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l no-input -d 'Never ask; stop where an answer would be needed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
@@ -154,6 +158,45 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand check" -l no-input -d 
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s h -l help -d 'Print help'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l node -d 'The node that it belongs to' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l reason -d 'Why; opens a gate that is closed, and goes into the journal' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l confirm -d 'Agree to what must be typed; must equal the cluster\'s name' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l question -d 'Only if it is still this question, by its number' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
+human\t''
+plain\t''
+json\t''"
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l color -d 'Use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l deny -d 'Answer no: the run stops at its next safe point'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l retry -d 'Of a step that failed: try it again'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l done -d 'Of a step that failed: take it as done'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l skip -d 'Of a step that failed: go on without its node'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l roll-back -d 'Of a step that failed: roll its node back, then stop'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -s q -l quiet -d 'Say less (errors and the last line only)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -s h -l help -d 'Print help'
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s f -l file -d 'File to write; its ending picks the format: .html, .svg, .txt, .json' -r -F
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -l format -d 'Format, where there is no file or its ending says nothing' -r -f -a "html\t''
+svg\t''
+text\t''
+json\t''"
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -l bundle -d 'Pack journal, transcripts and report into FILE, secrets masked' -r -F
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
+human\t''
+plain\t''
+json\t''"
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -l color -d 'Use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s q -l quiet -d 'Say less (errors and the last line only)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s h -l help -d 'Print help'
 complete -c rollgate -n "__fish_rollgate_using_subcommand init" -l from-ansible -d 'Take the nodes from the JSON of `ansible-inventory --list`; - is standard input' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand init" -s i -l inventory -d 'Inventory file (default: ./rollgate.yaml, then the user and system one)' -r -F
 complete -c rollgate -n "__fish_rollgate_using_subcommand init" -s o -l output -d 'Output style; auto is human on a terminal, plain elsewhere' -r -f -a "auto\t''
@@ -203,14 +246,16 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand man" -l no-input -d 'N
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s h -l help -d 'Print help'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "stage" -d 'Copy and verify the new version on every node; nothing restarts'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "start" -d 'Upgrade the nodes batch by batch, stopping at every gate'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "status" -d 'Show what each node runs and where the current run stands'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "unstage" -d 'Stop a run safely, undo what is temporary, remove what was staged'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "rollback" -d 'Put nodes back on the version they ran before'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "check" -d 'Check the files, SSH access and tools; change nothing'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "init" -d 'Print a commented starter inventory'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "schema" -d 'Print the JSON schema of an inventory or procedure, for editors'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "completions" -d 'Print a shell completion script'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "man" -d 'Show a manual page; print its source off a terminal'
-complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check init schema completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "stage" -d 'Copy and verify the new version on every node; nothing restarts'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "start" -d 'Upgrade the nodes batch by batch, stopping at every gate'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "status" -d 'Show what each node runs and where the current run stands'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "unstage" -d 'Stop a run safely, undo what is temporary, remove what was staged'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "rollback" -d 'Put nodes back on the version they ran before'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "check" -d 'Check the files, SSH access and tools; change nothing'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "approve" -d 'Answer a gate or question that waits, from any terminal'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "report" -d 'Write a run\'s report: HTML, SVG, text, JSON, or a bundle'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "init" -d 'Print a commented starter inventory'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "schema" -d 'Print the JSON schema of an inventory or procedure, for editors'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "completions" -d 'Print a shell completion script'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "man" -d 'Show a manual page; print its source off a terminal'
+complete -c rollgate -n "__fish_rollgate_using_subcommand help; and not __fish_seen_subcommand_from stage start status unstage rollback check approve report init schema completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -91,8 +91,8 @@ impl Away {
     #[track_caller]
     fn await_question(&self) {
         self.await_that("no question", |away| {
-            let asked = away.records(&[r#""Asked""#]).len();
-            asked > away.records(&[r#""Answered""#]).len()
+            let asked = away.records(&[r#""asked""#]).len();
+            asked > away.records(&[r#""answered""#]).len()
         });
     }
 
@@ -100,11 +100,11 @@ impl Away {
     #[track_caller]
     fn ends(&self) -> Json {
         self.await_that("it does not end", |away| {
-            !away.records(&[r#""RunClosed""#]).is_empty() && away.pid().is_none()
+            !away.records(&[r#""run_closed""#]).is_empty() && away.pid().is_none()
         });
-        let last = self.records(&[r#""RunClosed""#]).pop().unwrap();
+        let last = self.records(&[r#""run_closed""#]).pop().unwrap();
         let record: Json = serde_json::from_str(&last).unwrap();
-        record["event"]["RunClosed"]["verdict"].clone()
+        record["event"]["run_closed"]["verdict"].clone()
     }
 
     fn run_dir(&self) -> PathBuf {
@@ -127,10 +127,10 @@ impl Away {
 
     /// Who answered, and how.
     fn answers(&self) -> Vec<Json> {
-        let lines = self.records(&[r#""Answered""#]);
+        let lines = self.records(&[r#""answered""#]);
         let answers = lines.iter().map(|line| {
             let record: Json = serde_json::from_str(line).unwrap();
-            let answer = &record["event"]["Answered"];
+            let answer = &record["event"]["answered"];
             serde_json::json!([answer["decision"], answer["how"], answer["by"]["user"]])
         });
         answers.collect()
@@ -169,9 +169,9 @@ fn a_terminal_is_closed_and_the_gate_approved_from_another_one() {
         .stdout_has("next: rollgate -i inventory.yaml approve isolated --node n1\n");
     assert_eq!(away.effects(), [""; 0]);
     away.approve(&["isolated"]).run().code(0).stdout("n1: gate \"isolated\" is passed\n");
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
     assert_eq!(away.effects(), ["n1 upgrade"]);
-    assert_eq!(away.answers(), [serde_json::json!(["Yes", "Approved", "bob"])]);
+    assert_eq!(away.answers(), [serde_json::json!(["yes", "approved", "bob"])]);
     let log = away.log();
     assert!(log.contains("approve isolated --node n1") && log.contains("yes, by bob with approve"), "{log}");
     assert!(log.is_ascii() && !log.contains('\x1b') && !log.contains('\r'), "{log:?}");
@@ -190,7 +190,7 @@ fn what_it_cannot_begin_it_says_at_the_terminal() {
         .run()
         .code(11)
         .stdout("n1: gate \"isolated\" is answered no, and the run stops\n");
-    assert_eq!(away.ends()["Stopped"]["halt"], "NoAnswer");
+    assert_eq!(away.ends()["stopped"]["halt"], "no_answer");
     assert_eq!(away.effects(), [""; 0]);
 }
 
@@ -203,7 +203,7 @@ fn of_two_answers_one_counts() {
     let mut codes = both.each_ref().map(Output::exit_code);
     codes.sort_unstable();
     assert_eq!(codes, [0, 2], "{both:?}");
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
     assert_eq!(away.answers().len(), 1);
 }
 
@@ -212,13 +212,13 @@ fn a_closed_gate_takes_its_node_and_a_reason() {
     let away = Away::gated("");
     away.set_queue("7");
     away.start(&[]).code(0);
-    away.await_that("not read", |away| !away.records(&["ReadingTaken"]).is_empty());
+    away.await_that("not read", |away| !away.records(&["reading_taken"]).is_empty());
     away.approve(&["isolated"]).run().code(10).stderr_has("is closed").stderr_has("next: rollgate");
     away.approve(&["isolated", "--reason", "CHG-7"]).run().code(2).stderr_has("name the node");
     assert_eq!(away.answers(), [Json::Null; 0]);
     away.approve(&["isolated", "--node", "n1", "--reason", "CHG-7"]).run().code(0);
-    assert_eq!(away.ends(), "Finished");
-    let answer = serde_json::json!([{ "Override": { "reason": "CHG-7" } }, "Approved", "bob"]);
+    assert_eq!(away.ends(), "finished");
+    let answer = serde_json::json!([{ "override": { "reason": "CHG-7" } }, "approved", "bob"]);
     assert_eq!(away.answers(), [answer]);
 }
 
@@ -227,12 +227,12 @@ fn an_answer_to_an_earlier_question_counts_for_nothing() {
     let away = Away::gated("");
     away.start(&[]).code(0);
     away.await_question();
-    let asked: Json = serde_json::from_str(&away.records(&[r#""Asked""#])[0]).unwrap();
+    let asked: Json = serde_json::from_str(&away.records(&[r#""asked""#])[0]).unwrap();
     let number = asked["n"].to_string();
     away.set_queue("3");
-    away.await_that("not closed", |away| !away.records(&["ReadingTaken", r#""Number":3.0"#]).is_empty());
+    away.await_that("not closed", |away| !away.records(&["reading_taken", r#""number":3.0"#]).is_empty());
     away.set_queue("0");
-    away.await_that("not asked anew", |away| away.records(&[r#""Asked""#]).len() == 2);
+    away.await_that("not asked anew", |away| away.records(&[r#""asked""#]).len() == 2);
     away.approve(&["--question", &number]).run().code(2).stderr_has("is not what waits now");
     // What the command line refuses the run itself refuses, too.
     let key = StepKey::try_from("n1/service.drain.1".to_owned()).unwrap();
@@ -243,7 +243,7 @@ fn an_answer_to_an_earlier_question_counts_for_nothing() {
     assert_eq!(away.at_the_door(&retry), Reception::Late);
     assert_eq!(away.effects(), [""; 0]);
     away.approve(&[]).run().code(0);
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_yes_is_read_again() {
     away.approve(&[]).run().code(10).stdout_has("the answer is void");
     assert_eq!(away.effects(), [""; 0]);
     away.signal(Signal::TERM);
-    assert_eq!(away.ends()["Stopped"]["halt"], "Interrupted");
+    assert_eq!(away.ends()["stopped"]["halt"], "interrupted");
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_typed_gate_takes_the_clusters_name() {
     away.start(&[]).code(0);
     away.await_question();
     away.approve(&[]).run().code(2).stderr_has("--confirm test");
-    let asked: Json = serde_json::from_str(&away.records(&[r#""Asked""#])[0]).unwrap();
+    let asked: Json = serde_json::from_str(&away.records(&[r#""asked""#])[0]).unwrap();
     let key = StepKey::try_from("n1/service.drain.1".to_owned()).unwrap();
     let by = Operator { user: "bob".into(), host: "desk".into(), pid: 1 };
     let number = asked["n"].as_u64().unwrap();
@@ -275,7 +275,7 @@ fn a_typed_gate_takes_the_clusters_name() {
     away.approve(&["--confirm", "tset"]).run().code(2).stderr_has("the cluster is `test`");
     assert_eq!(away.effects(), [""; 0]);
     away.approve(&["--confirm", "test"]).run().code(0);
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn where_nothing_waits_there_is_nothing_to_answer() {
     away.approve(&["--node", "n2"]).run().code(2).stderr_has("n2");
     away.approve(&["--retry"]).run().code(2).stderr_has("has not failed");
     away.approve(&[]).run().code(0);
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
 }
 
 #[test]
@@ -305,8 +305,8 @@ fn a_failed_step_is_tried_again_from_elsewhere() {
     away.approve(&["flaky", "--roll-back"]).run().code(2).stderr_has("no way out of this failure");
     fs::write(away.node_dir("n1").join("well"), "").unwrap();
     away.approve(&["flaky", "--retry"]).run().code(0).stdout_has("the run goes on");
-    assert_eq!(away.ends(), "Finished");
-    assert_eq!(away.answers(), [serde_json::json!(["Retry", "Approved", "bob"])]);
+    assert_eq!(away.ends(), "finished");
+    assert_eq!(away.answers(), [serde_json::json!(["retry", "approved", "bob"])]);
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn a_secret_that_was_typed_reaches_the_run_and_no_disk() {
         assert!(!String::from_utf8_lossy(&bytes).contains("hunter22"), "{file}");
     }
     away.approve(&[]).run().code(0);
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
     assert_eq!(away.effects(), ["known", "n1 upgrade"]);
     let found =
         std::process::Command::new("grep").args(["-rl", "hunter22"]).arg(away.root()).output().unwrap();
@@ -358,7 +358,7 @@ fn the_end_of_a_terminal_is_no_signal_to_stop() {
     away.signal(Signal::USR1);
     away.await_that("no progress", |away| away.log().contains("0 of 1 node done"));
     away.approve(&[]).run().code(0);
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
 }
 
 #[test]
@@ -375,9 +375,9 @@ fn one_that_was_killed_goes_on_in_the_background_again() {
     away.approve(&[]).run().code(2).stderr_has("nothing waits");
     assert!(away.run_dir().join("door").exists(), "the socket is left behind");
     away.rollgate(["start", "--resume", "--detach"]).run().code(0);
-    away.await_that("not asked anew", |away| away.records(&[r#""Asked""#]).len() == 2);
+    away.await_that("not asked anew", |away| away.records(&[r#""asked""#]).len() == 2);
     away.approve(&[]).run().code(0);
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
     assert_eq!(away.effects(), ["n1 upgrade"]);
     assert!(!away.run_dir().join("door").exists());
 }
@@ -386,7 +386,7 @@ fn one_that_was_killed_goes_on_in_the_background_again() {
 fn a_gate_that_nobody_answers_is_a_no_in_its_time() {
     let away = Away::gated("timeout: 1s");
     away.start(&[]).code(0);
-    assert_eq!(away.ends()["Stopped"]["halt"], "NoAnswer");
+    assert_eq!(away.ends()["stopped"]["halt"], "no_answer");
     away.approve(&[]).run().code(2).stderr_has("nothing waits");
     assert_eq!(away.effects(), [""; 0]);
 }
@@ -414,12 +414,12 @@ fn a_terminal_that_was_left_is_held_by_nobody() {
         assert!(held.is_empty(), "{process} holds {held:?}");
     }
     away.approve(&[]).run().code(0);
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
 }
 
 #[test]
 fn a_question_while_a_step_runs_is_answered_from_elsewhere() {
-    for (flags, code, end) in [(&[][..], 0, "Finished"), (&["--deny"], 11, "Stopped")] {
+    for (flags, code, end) in [(&[][..], 0, "finished"), (&["--deny"], 11, "stopped")] {
         let steps = r#"    drain:
       - name: long
         run: |
@@ -446,7 +446,7 @@ fn a_rollback_goes_on_in_the_background_too() {
     away.rollgate(["rollback", "--detach", "--confirm", "test"]).run().code(0);
     away.await_question();
     away.approve(&["back"]).run().code(0);
-    assert_eq!(away.ends(), "RolledBack");
+    assert_eq!(away.ends(), "rolled_back");
     assert_eq!(away.effects(), ["n1 upgrade", "n1 back"]);
 }
 
@@ -466,7 +466,7 @@ fn a_program_is_told_where_it_goes_on() {
     let passed = away.rollgate(["-o", "json", "approve"]).run();
     let passed: Json = serde_json::from_str(passed.raw_stdout()).unwrap();
     assert_eq!(passed["outcome"], "passed");
-    assert_eq!(away.ends(), "Finished");
+    assert_eq!(away.ends(), "finished");
 }
 
 #[test]
@@ -485,5 +485,5 @@ fn a_terminal_shows_how_far_it_is_when_it_is_asked() {
 fn a_step_that_needs_a_terminal_is_said_to_have_none() {
     let away = Away::with("", "    drain:\n      - { name: talk, run: read answer, interactive: true }\n");
     away.start(&[]).code(0).stderr_has("note: talk needs a terminal");
-    assert_eq!(away.ends()["Stopped"]["halt"], "NoAnswer");
+    assert_eq!(away.ends()["stopped"]["halt"], "no_answer");
 }
