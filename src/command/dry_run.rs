@@ -8,6 +8,7 @@ use super::invocation::secrets;
 use super::refusal::Refusal;
 use super::runs::trusted;
 use super::start::imagined;
+use super::window::prospect_of;
 use crate::cli::Start;
 use crate::engine::dry_run::forecast;
 use crate::engine::pool::Pool;
@@ -43,6 +44,8 @@ pub(super) async fn run(
     );
     let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
     let state = imagined(&plan, &request)?;
+    let moment = Moment::current();
+    let window = prospect_of(&state, moment.now)?;
     let found = forecast(&site, state)
         .await
         .map_err(|illegal| Refusal::new(Exit::Broken, format!("this is a defect of rollgate: {illegal}")))?;
@@ -71,13 +74,17 @@ pub(super) async fn run(
         plan: &plan,
         prospects: &prospects,
         refused: &refused,
+        window: window.as_ref(),
         exit_code: exit.number(),
         next: &next,
     };
+    let object = window.as_ref().map(|window| window.object(&moment));
     let text = match context.style.format {
-        Format::Json => format!("{}\n", escape::json(&format!("{:#}", document(&plan, &found, exit)))),
+        Format::Json => {
+            format!("{}\n", escape::json(&format!("{:#}", document(&plan, &found, object, exit))))
+        }
         Format::Human | Format::Plain => {
-            paint(&context.style.out, &dry_run(&context.style.out, &Moment::current(), &report))
+            paint(&context.style.out, &dry_run(&context.style.out, &moment, &report))
         }
     };
     super::print(&text)?;
@@ -120,7 +127,12 @@ fn add(prospect: &mut Prospect, turn: &TurnForecast) {
     }
 }
 
-fn document(plan: &Plan, found: &Forecast, exit: Exit) -> serde_json::Value {
+fn document(
+    plan: &Plan,
+    found: &Forecast,
+    window: Option<serde_json::Value>,
+    exit: Exit,
+) -> serde_json::Value {
     let steps = |turn: &TurnForecast| -> Vec<serde_json::Value> {
         turn.steps
             .iter()
@@ -144,7 +156,7 @@ fn document(plan: &Plan, found: &Forecast, exit: Exit) -> serde_json::Value {
         .collect();
     serde_json::json!({
         "format": "rollgate/dry-run", "format_version": "1.0", "rollgate": env!("CARGO_PKG_VERSION"),
-        "cluster": plan.cluster, "to": plan.to, "exit_code": exit.number(),
+        "cluster": plan.cluster, "to": plan.to, "window": window, "exit_code": exit.number(),
         "refused": found.refused.as_ref().map(|stop| &stop.why), "turns": turns,
     })
 }

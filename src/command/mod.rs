@@ -16,6 +16,7 @@ mod start;
 mod status;
 mod unrecorded;
 mod unstage;
+mod window;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};

@@ -13,6 +13,7 @@ use super::invocation::{Begin, execute, request, secrets};
 use super::refusal::Refusal;
 use super::runs::{Recorded, recorded, trusted, unfinished};
 use super::stage::is_same;
+use super::window;
 use crate::cli::{Consent, Start};
 use crate::engine::pool::Pool;
 use crate::engine::{Screen, Site, survey};
@@ -24,9 +25,13 @@ use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::{Dialer, ReadOnlyConnector};
 use crate::ui::ink::{Line, Tone, paint, wrap};
+use crate::ui::moment::Moment;
 use crate::ui::plan::{self, Prospect};
 use crate::ui::prompt::{self, Call};
 use crate::ui::write;
+
+/// What `--override` calls the window.
+const WINDOW: &str = "window";
 
 pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
@@ -39,9 +44,10 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
     confirmed(context, &files.loaded.inventory.cluster.to_string(), &flags.consent)?;
     Context::runtime()?.block_on(async {
         let cluster = Context::state_dir()?.cluster(&files.loaded.inventory.cluster);
-        let request = wanted(context, flags, limit);
+        let mut request = wanted(context, flags, limit);
         if flags.dry_run {
             let plan = files.plan().await?;
+            request.earlier = window::earlier(&cluster, &plan);
             return super::dry_run::run(context, flags, &cluster, plan, request).await;
         }
         let (mut lock, terms) = context.lock(&cluster, "start", &flags.lock).await?;
@@ -52,22 +58,23 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             }
             None => trusted(&cluster)?,
         };
-        let begin = match choose(context, flags, &files, latest).await? {
+        let (begin, plan) = match choose(context, flags, &files, latest).await? {
             Chosen::Nothing(why) => {
                 write::to_stderr(&format!("{why}\n"));
                 return Ok(Exit::Done);
             }
-            Chosen::Begin(begin, plan) => {
-                if !flags.resume {
-                    ask(context, &plan, &request, &flags.consent).await?;
-                }
-                begin
-            }
+            Chosen::Begin(begin, plan) => (begin, plan),
         };
         let mut request = match &begin {
             Begin::Go(dir) => going_on(&cluster, dir.id(), request)?,
             Begin::New(_) => request,
         };
+        request.earlier = window::earlier(&cluster, &plan);
+        let state = window::about_to_begin(&cluster, &begin, &plan, &request)?;
+        window::refuse_outside(context, &state)?;
+        if !flags.resume {
+            ask(context, &state, &flags.consent).await?;
+        }
         request.lock = terms;
         execute(context, &cluster, &mut lock, begin, request).await
     })
@@ -106,8 +113,18 @@ fn known_gates(files: &Files, flags: &Start) -> Result<(), Refusal> {
         .filter(|step| matches!(step.action, Action::Gate(_) | Action::Manual(_)))
         .filter_map(|step| step.name.as_ref().map(crate::model::name::StepName::as_str))
         .collect();
+    let has_window = !files.loaded.inventory.windows.is_empty();
     for asked in &flags.overrides {
-        if !gates.contains(&asked.gate.as_str()) {
+        let is_gate = gates.contains(&asked.gate.as_str());
+        let is_window = asked.gate.as_str() == WINDOW;
+        if is_window && is_gate {
+            return Err(Refusal::input(
+                "--override window means the time window, and a gate is called so, too",
+            )
+            .help("give the gate another name")
+            .standing("nothing was done"));
+        }
+        if !is_gate && !(is_window && (has_window || flags.resume)) {
             return Err(Refusal::input(format!("no gate is called `{}`", asked.gate))
                 .help(format!("gates and manual steps: {}", gates.join(", ")))
                 .standing("nothing was done"));
@@ -121,8 +138,13 @@ fn wanted(context: &Context, flags: &Start, limit: Option<Vec<NodeName>>) -> Req
     request.yes = flags.consent.yes;
     request.confirm.clone_from(&flags.consent.confirm);
     request.change.clone_from(&flags.consent.change);
-    request.overrides =
-        flags.overrides.iter().map(|asked| (asked.gate.clone(), asked.reason.clone())).collect();
+    for asked in &flags.overrides {
+        if asked.gate.as_str() == WINDOW {
+            request.outside_window = Some(asked.reason.clone());
+        } else {
+            request.overrides.insert(asked.gate.clone(), asked.reason.clone());
+        }
+    }
     request.limit = limit;
     request.pause_after.clone_from(&flags.pause_after);
     request.gate_timeout = flags.gate_timeout;
@@ -283,12 +305,8 @@ fn going_on(cluster: &ClusterDir, run: &RunId, mut request: Request) -> Result<R
 }
 
 /// Shows the plan and has the cluster's name typed. No answer is a no.
-async fn ask(
-    context: &Context,
-    plan: &Arc<Plan>,
-    request: &Request,
-    consent: &Consent,
-) -> Result<(), Refusal> {
+async fn ask(context: &Context, state: &RunState, consent: &Consent) -> Result<(), Refusal> {
+    let plan = &state.plan;
     let cluster = plan.cluster.to_string();
     if consent.confirm.is_none() && !context.style.interactive {
         return Err(Refusal::new(Exit::NoAnswer, "the plan must be confirmed, and there is no terminal")
@@ -297,9 +315,12 @@ async fn ask(
             .next(context.command(&["start", "--dry-run"], "look first"))
             .standing("nothing was done"));
     }
-    let prospects = prospects(context, plan, request).await?;
+    let prospects = prospects(context, state).await?;
     let face = &context.style.err;
-    context.announce(consent.confirm.is_some(), &paint(face, &plan::lines(face, plan, &prospects)));
+    let moment = Moment::current();
+    let window = window::prospect_of(state, moment.now)?;
+    let shown = plan::lines(face, &moment, plan, &prospects, window.as_ref());
+    context.announce(consent.confirm.is_some(), &paint(face, &shown));
     if let Some((node, prospect)) = prospects.iter().find(|(_, prospect)| prospect.error.is_some()) {
         let why = prospect.error.clone().unwrap_or_default();
         return Err(Refusal::new(Exit::Unreachable, why)
@@ -344,12 +365,8 @@ pub(super) async fn typed(context: &Context, name: &str, question: &str) -> Resu
 }
 
 /// What is known of the nodes before anything is touched: versions and what is staged.
-async fn prospects(
-    context: &Context,
-    plan: &Arc<Plan>,
-    request: &Request,
-) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
-    let state = imagined(plan, request)?;
+async fn prospects(context: &Context, state: &RunState) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
+    let (plan, request) = (&state.plan, &state.request);
     let silent: Screen = Arc::new(|_| true);
     let pool = Pool::new(
         ReadOnlyConnector::new(Arc::new(Dialer::new())),
@@ -365,7 +382,7 @@ async fn prospects(
         .filter(|node| request.limit.as_ref().is_none_or(|limit| limit.contains(node)))
         .filter(|node| plan.phases.iter().any(|phase| phase.nodes.contains(node)))
         .collect();
-    let answers = survey(&site, &state, &nodes).await;
+    let answers = survey(&site, state, &nodes).await;
     Ok(answers
         .into_iter()
         .map(|answer| {
@@ -373,6 +390,7 @@ async fn prospects(
                 version: answer.version.and_then(Result::ok),
                 staged: answer.staged,
                 error: answer.unreachable.map(|failure| failure.message),
+                last_time: request.earlier.of(&answer.node),
                 ..Prospect::default()
             };
             (answer.node, prospect)

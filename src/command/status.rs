@@ -11,6 +11,7 @@ use super::invocation::{request, secrets};
 use super::refusal::Refusal;
 use super::runs::{Recorded, exit_of, recorded};
 use super::start::imagined;
+use super::window::window_of;
 use crate::cli::Status;
 use crate::engine::pool::Pool;
 use crate::engine::{NodeSurvey, Screen, Site, survey};
@@ -18,6 +19,7 @@ use crate::exit::Exit;
 use crate::journal::{ClusterDir, Holder, JournalError};
 use crate::model::event::{Goal, RunEnd};
 use crate::model::name::NodeName;
+use crate::model::pace;
 use crate::model::plan::Plan;
 use crate::model::state::{RunState, RunStatus};
 use crate::transport::{Dialer, ReadOnlyConnector};
@@ -126,7 +128,10 @@ async fn build(
         Some(end @ RunEnd::Stopped(_)) => Some(exit_of(end).number()),
         _ => None,
     });
+    let moment = Moment::current();
     let around = Circumstances {
+        window: window_of(&plan, moment.now)?,
+        left: latest.as_ref().and_then(|latest| pace::left(&latest.state, moment.now)),
         observed,
         offline: flags.offline,
         lock: lock.clone(),
@@ -142,7 +147,6 @@ async fn build(
     if dead {
         view.next = after_a_death(context, rebuilt.as_ref());
     }
-    let moment = Moment::current();
     let face = &context.style.out;
     let mut lines = match context.style.format {
         Format::Json => {

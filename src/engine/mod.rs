@@ -25,6 +25,7 @@ mod site;
 mod survey;
 pub mod takeover;
 mod watching;
+pub mod window;
 mod worker;
 
 pub use driver::drive;

@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod job;
 pub mod lint;
 pub mod name;
+pub mod pace;
 pub mod plan;
 pub mod planner;
 pub mod procedure;
@@ -18,6 +19,7 @@ pub mod schedule;
 pub mod selector;
 pub mod state;
 pub mod template;
+pub mod window;
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ pub mod status;
 pub mod summary;
 pub mod table;
 pub mod terminal;
+pub mod window;
 pub mod words;
 pub mod write;
 

@@ -1,5 +1,7 @@
 //! The plan before it runs: the table that is confirmed by the cluster's name, and the report of a dry run.
 
+use std::time::Duration;
+
 use crate::model::duration;
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, Plan, PlannedPhase, PlannedStep, Section, Work};
@@ -11,9 +13,11 @@ use super::moment::Moment;
 use super::next::{self, Next};
 use super::table::Table;
 use super::terminal::Face;
+use super::window::WindowView;
 use super::words;
 use crate::model::condition::Verdict;
 use crate::model::event::Reading;
+use crate::model::window::Standing;
 
 /// Nodes that are named one by one.
 const NAMED: usize = 8;
@@ -33,6 +37,8 @@ pub struct Prospect {
     pub done_already: Vec<String>,
     /// What cannot be known before the run: a check that needs a captured value, a role not yet decided.
     pub unknown: Vec<String>,
+    /// How long it took the last time, where that is known.
+    pub last_time: Option<Duration>,
     /// Why it could not be asked.
     pub error: Option<String>,
 }
@@ -41,7 +47,13 @@ pub struct Prospect {
 pub type Prospects = Vec<(NodeName, Prospect)>;
 
 /// The plan as it is confirmed.
-pub fn lines(face: &Face, plan: &Plan, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
+pub fn lines(
+    face: &Face,
+    moment: &Moment,
+    plan: &Plan,
+    prospects: &[(NodeName, Prospect)],
+    window: Option<&WindowView>,
+) -> Vec<Line> {
     let mut lines = heading(face, plan, prospects);
     if !plan.nodes.is_empty() {
         lines.push(Line::new(face));
@@ -52,6 +64,13 @@ pub fn lines(face: &Face, plan: &Plan, prospects: &[(NodeName, Prospect)]) -> Ve
         lines.extend(course(face, phase));
     }
     lines.push(Line::new(face));
+    if let Some(window) = window {
+        let head = Line::new(face).tone(Tone::Strong, "Window: ");
+        lines.extend(wrap(face, head, Tone::Text, &window.words(moment)));
+        for fact in window.meaning() {
+            lines.extend(wrap(face, Line::of(face, "  "), Tone::Dim, &fact));
+        }
+    }
     let asked = "You are asked at every gate. Ctrl-C stops at a safe point.";
     lines.extend(wrap(face, Line::new(face), Tone::Text, asked));
     lines.extend(points(face, plan));
@@ -88,6 +107,7 @@ fn table(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
         .if_room("STAGED", 2)
         .if_room("PRE-CHECKS", 1)
         .if_room("GATES", 0)
+        .if_room("LAST TIME", 1)
         .column("");
     for (place, (node, prospect)) in prospects.iter().enumerate() {
         let all_hold = prospect.prechecks.iter().all(|reading| reading.verdict.holds());
@@ -98,6 +118,7 @@ fn table(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
             staged(prospect),
             (if all_hold { Tone::Good } else { Tone::Bad }, held(&prospect.prechecks)),
             (Tone::Text, gates(prospect)),
+            (Tone::Text, prospect.last_time.map(words::total).unwrap_or_default()),
             (Tone::Bad, prospect.error.clone().unwrap_or_default()),
         ]);
     }
@@ -225,6 +246,8 @@ pub struct DryRun<'a> {
     pub prospects: &'a [(NodeName, Prospect)],
     /// Guards that hold, and other reasons why there would be no run at all.
     pub refused: &'a [String],
+    /// The window, with what it means for the nodes.
+    pub window: Option<&'a WindowView>,
     /// The exit code.
     pub exit_code: u8,
     /// What to type next.
@@ -258,6 +281,13 @@ pub fn dry_run(face: &Face, moment: &Moment, dry: &DryRun<'_>) -> Vec<Line> {
         }
     }
     lines.extend(known(face, dry));
+    if let Some(window) = dry.window {
+        lines.push(Line::new(face));
+        lines.push(Line::new(face).tone(Tone::Strong, "WINDOW"));
+        for fact in [window.words(moment)].into_iter().chain(window.meaning()) {
+            lines.extend(wrap(face, Line::of(face, "  "), Tone::Text, &fact));
+        }
+    }
     lines.push(Line::new(face));
     lines.push(Line::new(face).tone(Tone::Strong, "PLAN"));
     lines.extend(plan_table(dry.prospects).lines(face));
@@ -363,9 +393,11 @@ fn result(dry: &DryRun<'_>) -> String {
     if closed > 0 {
         parts.push(format!("{closed} of {} closed", words::count(gates().count(), "gate")));
     }
+    let is_closed = dry.window.is_some_and(|window| matches!(window.standing, Standing::Closed { .. }));
+    let start = if is_closed { "would start once the window opens" } else { "would start" };
     let verdict = match (parts.is_empty(), dry.exit_code) {
-        (true, _) => "would start".to_owned(),
-        (false, 0 | 19) => format!("would start; {}", parts.join(", ")),
+        (true, _) => start.to_owned(),
+        (false, 0 | 19) => format!("{start}; {}", parts.join(", ")),
         (false, _) => format!("would stop: {}", parts.join(", ")),
     };
     format!("{verdict} (exit {})", dry.exit_code)

@@ -54,3 +54,5 @@ mod undo;
 mod unknown;
 #[cfg(test)]
 mod waits;
+#[cfg(test)]
+mod window;

@@ -14,5 +14,6 @@ pub(crate) mod procedure;
 mod range;
 mod step;
 mod when;
+mod window;
 
 pub(crate) use desk::Desk;

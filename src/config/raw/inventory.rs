@@ -1,7 +1,7 @@
 //! The inventory as written.
 
 use super::procedure::RawProcedure;
-use super::{Entries, OneOrMany, Or, Scalar, mapping};
+use super::{Entries, Mappings, OneOrMany, Or, Scalar, mapping};
 
 mapping! {
     /// The whole file.
@@ -13,6 +13,7 @@ mapping! {
         state_dir: Scalar,
         vars: Entries<Scalar>,
         secrets: Entries<RawSecret>,
+        window: Mappings<RawWindow>,
         groups: Entries<RawGroup>,
         nodes: Vec<RawNode>,
     }
@@ -40,6 +41,15 @@ mapping! {
         file: Scalar,
         command: Scalar,
         prompt: Scalar,
+    }
+}
+
+mapping! {
+    /// Hours in which turns may begin.
+    RawWindow {
+        open: Scalar,
+        close: Scalar,
+        zone: Scalar,
     }
 }
 

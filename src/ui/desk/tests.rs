@@ -309,7 +309,7 @@ fn a_gate_that_closes_takes_its_question_back() {
 fn a_gate_that_waits_is_redrawn_below_what_was_said() {
     let bench = bench(true, live);
     bench.report(watching(5135.0));
-    bench.paper.wait_until_shown(|shown| shown.contains("5 135") && shown.contains("about 9 min"));
+    bench.paper.wait_until_shown(|shown| shown.contains("5 135") && shown.contains("about 4 min"));
     bench.report(watching(4930.0));
     bench.report(Report::Notice(Notice::Said { node: None, text: "the sky is blue".into() }));
     let shown = bench.paper.wait_until_shown(|shown| shown.contains("4 930") && shown.contains("sky"));

@@ -9,8 +9,10 @@ use crate::model::duration::between;
 use crate::model::event::{Operator, Reading, RunEnd, Stop};
 use crate::model::fence::{Broken, Fence};
 use crate::model::name::{ClusterName, NodeName};
+use crate::model::pace::Left;
 use crate::model::plan::{Plan, Sources};
 use crate::model::state::{RunState, StepStatus, TurnStatus};
+use crate::model::window::Outside;
 
 use super::after;
 use super::gate::{self, GateState, GateView, Watch};
@@ -20,14 +22,17 @@ use super::next::{self, Next};
 use super::run;
 use super::table::Table;
 use super::terminal::Face;
+use super::window::WindowView;
 use super::words;
 
 mod document;
+mod plain;
 mod stand;
 #[cfg(test)]
 mod tests;
 
 pub use document::document;
+pub use plain::plain;
 pub use stand::Stand;
 
 /// What a node itself says.
@@ -121,6 +126,10 @@ pub struct RunView {
     pub stop: Option<Stop>,
     /// The gate or wait that holds it up: its title, its node, what it read.
     pub waiting_at: Option<(String, NodeName, Vec<Reading>)>,
+    /// What is left of it, where that is known.
+    pub left: Option<Left>,
+    /// Turns that began outside of the window.
+    pub outside: Vec<Outside>,
     /// Locks that were taken from others for it: from whom, and why.
     pub broke: Vec<Broken>,
     /// Temporary changes in force.
@@ -148,6 +157,8 @@ pub struct StatusView {
     pub run: Option<RunView>,
     /// The lock that stands in somebody's way.
     pub lock: Option<LockView>,
+    /// The window.
+    pub window: Option<WindowView>,
     /// The nodes.
     pub nodes: Vec<NodeView>,
     /// What to type next.
@@ -163,6 +174,10 @@ pub struct Circumstances<'a> {
     pub offline: bool,
     /// The lock that the nodes show.
     pub lock: Option<LockView>,
+    /// The window, where there is one.
+    pub window: Option<WindowView>,
+    /// What is left of the run, where that is known.
+    pub left: Option<Left>,
     /// The run's directory.
     pub directory: Option<PathBuf>,
     /// As in [`after::next`].
@@ -209,12 +224,15 @@ impl StatusView {
                 ended: state.end.is_some(),
                 stop,
                 waiting_at,
+                left: around.left,
+                outside: state.outside.clone(),
                 broke: state.broke.clone(),
                 outstanding: after::outstanding(state),
                 aborting: after::aborting(state),
                 directory: around.directory.clone(),
             }),
             lock: around.lock.clone(),
+            window: around.window.clone(),
             nodes: nodes.collect(),
             next: after::next_of_status(state, &around.program),
         }
@@ -231,6 +249,7 @@ impl StatusView {
             offline: around.offline,
             run: None,
             lock: around.lock.clone(),
+            window: around.window.clone(),
             nodes: plan.nodes.iter().map(|node| node_view(plan, None, &node.name, around)).collect(),
             next: vec![Next::new(&staging, "copy the new version; nothing restarts")],
         }
@@ -363,6 +382,11 @@ pub fn human(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     if let Some(run) = &view.run {
         lines.extend(run_lines(face, moment, run));
     }
+    if let Some(window) = &view.window {
+        lines.push(Line::new(face));
+        let head = Line::new(face).tone(Tone::Strong, "window: ");
+        lines.extend(wrap(face, head, Tone::Text, &window.words(moment)));
+    }
     lines.push(Line::new(face));
     lines.extend(next::lines(face, &view.next));
     lines
@@ -386,6 +410,7 @@ fn heading(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     }
     let until = if run.ended { run.latest_at } else { moment.now };
     parts.push(words::total(between(run.started_at, until)));
+    parts.extend(run.left.map(run::left));
     let mut lines = wrap(face, Line::new(face), Tone::Strong, &parts.join(" | "));
     let change = run.change.as_ref().map(|change| format!(" for {change}")).unwrap_or_default();
     let begun =
@@ -416,6 +441,8 @@ fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
     }
     let broke: Vec<String> = run.broke.iter().map(broken).collect();
     section("lock broken:", Tone::Wait, &broke);
+    let outside: Vec<String> = run.outside.iter().map(Outside::sentence).collect();
+    section("outside the window:", Tone::Wait, &outside);
     section("still in force:", Tone::Bad, &run.outstanding);
     section("giving up now:", Tone::Text, &run.aborting);
     if let Some((title, node, readings)) = &run.waiting_at {
@@ -426,61 +453,6 @@ fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
         lines.extend(
             GateView { place: None, node, title, state, watch: &watch, so_far: "" }.lines(face, moment),
         );
-    }
-    lines
-}
-
-/// The stable form: ASCII, no blanks inside a field but the last, `-` for nothing, ISO times. New columns only
-/// before the last one.
-pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<Line> {
-    let face = &Face::PLAIN;
-    let word = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("-").replace(' ', "_");
-    let run = view.run.as_ref();
-    let mut lines = vec![Line::of(
-        face,
-        &format!(
-            "cluster {} from {} to {} run {} state {} done {} total {} change {}",
-            view.cluster,
-            word(view.from.as_deref()),
-            word(view.to.as_deref()),
-            word(run.map(|run| run.id.as_str())),
-            word(run.map(|run| run.status)),
-            view.done(),
-            view.nodes.len(),
-            word(run.and_then(|run| run.change.as_deref())),
-        ),
-    )];
-    let mut table = Table::new(0);
-    for title in ["NODE", "ROLE", "VERSION", "STAGED", "STATE", "SINCE", "DETAIL"] {
-        table = table.column(title);
-    }
-    for node in &view.nodes {
-        let roles = if node.roles.is_empty() { &node.groups } else { &node.roles };
-        let state = if node.observed.reachable == Some(false) { "unreachable" } else { node.stand.code() };
-        let cells = [
-            node.name.to_string(),
-            word(Some(&roles.join(","))),
-            word(node.version.as_deref()),
-            word(node.staged.map(|staged| if staged { "yes" } else { "no" })),
-            state.to_owned(),
-            word(node.since.map(|since| moment.iso(since)).as_deref()),
-            if node.detail.is_empty() { "-".to_owned() } else { node.detail.clone() },
-        ];
-        table.row(cells.into_iter().map(|cell| (Tone::Text, cell)).collect());
-    }
-    lines.extend(table.lines(face));
-    if let Some(run) = run {
-        if let Some(stop) = &run.stop {
-            let exit = exit_code.map(|code| format!("exit {code}, ")).unwrap_or_default();
-            lines.push(Line::of(face, &format!("stopped: {exit}{}", stop.why)));
-        }
-        lines
-            .extend(run.broke.iter().map(|found| Line::of(face, &format!("lock-broken: {}", broken(found)))));
-        lines.extend(run.outstanding.iter().map(|change| Line::of(face, &format!("in-force: {change}"))));
-        lines.extend(run.aborting.iter().map(|fact| Line::of(face, &format!("giving-up: {fact}"))));
-    }
-    for next in &view.next {
-        lines.push(Line::of(face, &format!("next: {}", next.command())));
     }
     lines
 }
