@@ -25,6 +25,8 @@ mod lab;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod lock;
 #[cfg(test)]
 mod order;

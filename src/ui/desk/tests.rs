@@ -154,7 +154,7 @@ impl indicatif::TermLike for Terminal {
 
 fn live(paper: Paper) -> Box<dyn Screen> {
     let face = Face { color: false, unicode: true, width: Some(80) };
-    let target = indicatif::ProgressDrawTarget::term_like(Box::new(Terminal(paper.clone())));
+    let target = indicatif::ProgressDrawTarget::term_like(Box::new(Rows::on(Terminal(paper.clone()))));
     Box::new(Live::new(face, || None, target, Box::new(paper)))
 }
 

@@ -138,8 +138,6 @@ impl Screen for Live {
         }
         self.bar.set_message(shown.join("\n"));
         self.bar.tick();
-        // At the end of a full line the echo of a Ctrl-C would wrap, and the block would stand a row off.
-        self.write("\r");
     }
 
     fn is_live(&self) -> bool {
