@@ -81,7 +81,7 @@ pub(super) async fn run(
     let object = window.as_ref().map(|window| window.object(&moment));
     let text = match context.style.format {
         Format::Json => {
-            format!("{}\n", escape::json(&format!("{:#}", document(&plan, &found, object, exit))))
+            format!("{}\n", escape::json(&format!("{:#}", document(&plan, &found, object.as_ref(), exit))))
         }
         Format::Human | Format::Plain => {
             paint(&context.style.out, &dry_run(&context.style.out, &moment, &report))
@@ -130,7 +130,7 @@ fn add(prospect: &mut Prospect, turn: &TurnForecast) {
 fn document(
     plan: &Plan,
     found: &Forecast,
-    window: Option<serde_json::Value>,
+    window: Option<&serde_json::Value>,
     exit: Exit,
 ) -> serde_json::Value {
     let steps = |turn: &TurnForecast| -> Vec<serde_json::Value> {

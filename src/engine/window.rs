@@ -24,3 +24,16 @@ pub fn hindrance(state: &RunState, phase: usize, now: Timestamp) -> Result<Optio
     let found = hours(&state.plan)?.hindrance(now, pace::turn_length(state, phase));
     Ok(found.map(|found| found.sentence(now)))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZoneDatabase;
+
+    /// A container or a rescue system has no files about zones.
+    #[test]
+    fn zones_are_brought_along() {
+        for name in ["Europe/Madrid", "America/New_York", "Asia/Kolkata", "UTC"] {
+            assert!(TimeZoneDatabase::bundled().get(name).is_ok(), "{name}");
+        }
+    }
+}

@@ -56,14 +56,13 @@ pub fn lines(face: &Face, moment: &Moment, state: &RunState, passing: &Passing) 
     let label = flights.iter().map(|flight| flight.key.node.as_str().len()).max().unwrap_or(0);
     let mut lines = Vec::new();
     for flight in &flights {
-        match passing.waiting.get(&flight.key) {
-            Some(waiting) => lines.extend(gate(face, moment, state, flight, waiting)),
-            None => {
-                lines.push(in_flight(face, moment, flight, label, passing.copying.get(&flight.key)));
-                let printed = passing.printed.get(&flight.key);
-                lines.extend(printed.and_then(|printed| last_words(face, moment, flight, printed)));
-            }
+        if let Some(waiting) = passing.waiting.get(&flight.key) {
+            lines.extend(gate(face, moment, state, flight, waiting));
+            continue;
         }
+        lines.push(in_flight(face, moment, flight, label, passing.copying.get(&flight.key)));
+        let printed = passing.printed.get(&flight.key);
+        lines.extend(printed.and_then(|printed| last_words(face, moment, flight, printed)));
     }
     if !passing.connecting.is_empty() {
         let names: Vec<&str> = passing.connecting.iter().map(NodeName::as_str).collect();

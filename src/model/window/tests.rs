@@ -1,5 +1,7 @@
 //! What windows say of moments, the switches of summer time among them.
 
+use jiff::tz::TimeZoneDatabase;
+
 use super::*;
 
 fn edge(text: &str) -> Edge {
@@ -15,7 +17,8 @@ fn hours(windows: &[(&str, &str, &str)]) -> Hours {
             zone: Some((*zone).to_owned()),
         })
         .collect();
-    Hours::new(&windows, |zone| TimeZone::get(zone.unwrap())).unwrap()
+    let zones = TimeZoneDatabase::bundled();
+    Hours::new(&windows, |zone| zones.get(zone.unwrap())).unwrap()
 }
 
 fn weekend() -> Hours {
@@ -154,6 +157,7 @@ fn a_turn_begins_only_where_it_can_end() {
 
 #[test]
 fn batches_fill_a_window_until_the_next_one_would_not_end_in_it() {
+    use Fate::{Inside, Later, Unknown};
     let night = hours(&[("22:00", "04:00", "UTC")]);
     let node = |name: &str| NodeName::parse(name).unwrap();
     let batch = |names: &str, hours: Option<u64>| {
@@ -163,7 +167,6 @@ fn batches_fill_a_window_until_the_next_one_would_not_end_in_it() {
         night.fates(at(now), batches).into_iter().map(|(_, fate)| fate).collect()
     };
     let two = [batch("a b", Some(2)), batch("c", Some(2)), batch("d", Some(2)), batch("e", Some(1))];
-    use Fate::{Inside, Later, Unknown};
     assert_eq!(fates("2026-11-21T22:00:00Z", &two), [Inside, Inside, Inside, Inside, Later]);
     assert_eq!(fates("2026-11-21T23:00:00Z", &two), [Inside, Inside, Inside, Later, Later]);
     assert_eq!(fates("2026-11-21T12:00:00Z", &two), [Inside, Inside, Inside, Inside, Later]);

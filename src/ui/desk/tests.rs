@@ -10,7 +10,7 @@ use pty_process::blocking::{Pts, Pty, open};
 
 use super::super::narrate::Loudness;
 use super::super::sample;
-use super::super::screen::{Lines, Live, Screen};
+use super::super::screen::{Lines, Live, Rows, Screen};
 use super::super::terminal::Face;
 use super::{Desk, Place};
 use crate::model::event::{
