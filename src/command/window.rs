@@ -20,14 +20,16 @@ use crate::model::window::Hours;
 use crate::ui::next::Next;
 use crate::ui::window::WindowView;
 
-/// Finished runs that are looked at for how long turns took: of each node the last turn counts.
+/// Finished runs that tell how long turns took: of each node the last turn counts.
 const EARLIER: usize = 5;
+/// Runs that are looked at for them.
+const LOOKED_AT: usize = 20;
 
 /// How long turns of this procedure took in the latest runs that were finished. What cannot be read tells nothing.
 pub(super) fn earlier(cluster: &ClusterDir, plan: &Plan) -> Past {
     let mut past = Past::default();
     let runs = cluster.runs().unwrap_or_default();
-    let finished = runs.into_iter().rev().filter_map(|dir| {
+    let finished = runs.into_iter().rev().take(LOOKED_AT).filter_map(|dir| {
         let contents = dir.read_journal().ok()?;
         let state = RunState::replay(&contents.records).ok()??;
         (state.end == Some(RunEnd::Finished) && state.plan.procedure == plan.procedure).then_some(state)

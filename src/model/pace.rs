@@ -3,7 +3,7 @@
 //! A turn counts from its beginning to its end with everything in it, waits at gates as they were. Only the time
 //! in which no rollgate worked on the run, between a stop and its resumption, is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Goal, Turn};
 use super::name::NodeName;
 use super::plan::PhaseKind;
-use super::schedule::batches_to_come;
+use super::schedule::{batches_to_come, to_do_within_limit};
 use super::state::{PhaseStatus, RunState, TurnStatus};
 
 /// How long turns took in earlier runs, in milliseconds: by phase, and of each node the last one.
@@ -115,12 +115,31 @@ pub fn left(state: &RunState, now: Timestamp) -> Option<Left> {
 
 /// Nodes of a batch are at work at the same time, so that it takes as long as one of them.
 fn left_of_phase(state: &RunState, phase: usize, length: Duration, now: Timestamp) -> Duration {
-    let batches = u32::try_from(batches_to_come(state, phase, &[]).len()).unwrap_or(u32::MAX);
+    let batches = batches_left(state, phase);
     let at_work = state.turns.iter().filter(|(turn, turn_state)| {
         turn.phase == phase && !turn.node.is_operator() && turn_state.status == TurnStatus::Active
     });
     let begun = at_work.map(|(_, turn)| length.saturating_sub(turn.worked(state.idle, now))).max();
     length.saturating_mul(batches) + begun.unwrap_or_default()
+}
+
+/// How many batches are still to be formed, about: this is asked ten times a second, so that nodes are counted and
+/// not chosen.
+fn batches_left(state: &RunState, phase: usize) -> u32 {
+    let planned = &state.plan.phases[phase];
+    let nodes = to_do_within_limit(state, phase);
+    let most = planned.spread.as_ref().map_or(usize::MAX, |variable| {
+        let value = |node: &NodeName| state.plan.node(node)?.vars.get(variable.as_str());
+        let values: BTreeSet<Option<&String>> = nodes.iter().map(value).collect();
+        values.len()
+    });
+    let (mut left, mut batches) = (nodes.len(), 0);
+    while left > 0 {
+        let size = planned.batch_size(state.phases[phase].batches + batches).clamp(1, most.max(1));
+        left = left.saturating_sub(size);
+        batches += 1;
+    }
+    u32::try_from(batches).unwrap_or(u32::MAX)
 }
 
 fn done(state: &RunState) -> impl Iterator<Item = (&Turn, Duration)> {

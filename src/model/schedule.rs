@@ -266,7 +266,7 @@ pub fn batches_to_come(state: &RunState, phase: usize, last: &[NodeName]) -> Vec
     batches
 }
 
-fn to_do_within_limit(state: &RunState, phase: usize) -> Vec<NodeName> {
+pub(super) fn to_do_within_limit(state: &RunState, phase: usize) -> Vec<NodeName> {
     state.to_do(phase).into_iter().filter(|node| is_within_limit(state, node)).collect()
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::event::{Event, Halt, Outcome, Record, Request, RunEnd, RunId, Stop, TurnEnd};
+use crate::model::name::VarName;
 use crate::model::plan::{Plan, StepKey};
 use crate::model::procedure::BatchSize;
 use crate::model::tests::builder::{finish, node, nodes, plan, rolling, run, single, turn};
@@ -131,6 +132,20 @@ fn nodes_of_a_batch_take_their_time_together() {
     assert_eq!(run.left(12), Some((22, true)));
     run.batch(12, 0, "c d");
     assert_eq!(run.left(16), Some((7 + 11, true)));
+}
+
+#[test]
+fn nodes_that_share_a_rack_are_not_of_one_batch() {
+    let phase = rolling("brokers", |phase| {
+        phase.upgrade = vec![super::super::tests::builder::run("up")];
+        phase.batch = vec![BatchSize::Nodes(1), BatchSize::Nodes(3)];
+        phase.spread = Some(VarName::parse("rack").unwrap());
+    });
+    let plan = plan("a=r1 b=r1 c=r2 d=r1 e=r2", vec![phase]);
+    let mut run = Run::opened(plan, finish());
+    run.phase(0, 0).batch(0, 0, "a").ends(10, 0, "a");
+    assert_eq!(batches_to_come(&run.state, 0, &[]), [nodes("b c"), nodes("d e")]);
+    assert_eq!(run.left(10), Some((20, true)));
 }
 
 #[test]
