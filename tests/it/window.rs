@@ -124,11 +124,12 @@ fn a_reason_for_a_window_that_is_not_there_is_a_slip() {
 
 #[test]
 fn copies_wait_for_no_window_and_the_plan_keeps_it() {
-    let cluster = cluster(&closed());
+    let closed = closed();
+    let cluster = cluster(&closed);
     cluster.rollgate(["stage"]).run().code(0);
     refused(&cluster.start(&[]).run());
     // What was staged is what runs, with its window.
-    change(&cluster, &closed(), &open());
+    change(&cluster, &closed, &open());
     cluster.start(&[]).run().code(2).stderr_has("the plan changed since");
     cluster.rollgate(["stage"]).run().code(0);
     cluster.start(&[]).run().code(0);
