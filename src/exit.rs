@@ -17,7 +17,7 @@ pub enum Exit {
     Broken = 1,
     /// The command line or a file is wrong.
     Input = 2,
-    /// A gate stayed closed until its timeout.
+    /// A gate stayed closed until its timeout, or the window is closed.
     GateClosed = 10,
     /// An answer was needed and there was none, or it was no.
     NoAnswer = 11,
@@ -54,7 +54,7 @@ pub const TABLE: [(Exit, &str); 18] = [
     (Exit::Done, "done, or nothing to do"),
     (Exit::Broken, "rollgate or this machine failed"),
     (Exit::Input, "your input: flag, file, unknown node"),
-    (Exit::GateClosed, "a gate stayed closed until its timeout"),
+    (Exit::GateClosed, "a gate stayed closed until its timeout, or the window is closed"),
     (Exit::NoAnswer, "an answer was needed and there was none, or it was no"),
     (Exit::CheckFailed, "a pre-check, guard or invariant does not hold"),
     (Exit::Unreachable, "a node cannot be reached (ssh, host key, sudo)"),
@@ -83,7 +83,7 @@ impl Exit {
             Halt::LimitReached => Self::Done,
             Halt::Local => Self::Broken,
             Halt::Input => Self::Input,
-            Halt::GateClosed => Self::GateClosed,
+            Halt::GateClosed | Halt::WindowClosed => Self::GateClosed,
             Halt::NoAnswer => Self::NoAnswer,
             Halt::CheckFailed => Self::CheckFailed,
             Halt::Unreachable => Self::Unreachable,

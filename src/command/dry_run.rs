@@ -8,6 +8,7 @@ use super::invocation::secrets;
 use super::refusal::Refusal;
 use super::runs::trusted;
 use super::start::imagined;
+use super::window::prospect_of;
 use crate::cli::Start;
 use crate::engine::dry_run::forecast;
 use crate::engine::pool::Pool;
@@ -43,6 +44,8 @@ pub(super) async fn run(
     );
     let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
     let state = imagined(&plan, &request)?;
+    let moment = Moment::current();
+    let window = prospect_of(&state, moment.now)?;
     let found = forecast(&site, state)
         .await
         .map_err(|illegal| Refusal::new(Exit::Broken, format!("this is a defect of rollgate: {illegal}")))?;
@@ -59,7 +62,6 @@ pub(super) async fn run(
     if unfinished.is_some() || lock.is_some() {
         exit = exit.worst(Exit::Held);
     }
-    let moment = Moment::current();
     let findings = Findings::of(&plan, &found, moment.now);
     let compared = compare(cluster, &findings, request.limit.is_none(), &mut notes);
     if context.loudness == Loudness::Quiet && exit == Exit::Done && context.style.format != Format::Json {
@@ -72,6 +74,7 @@ pub(super) async fn run(
     let dry = DryRun {
         plan: &plan,
         found: &found,
+        window: window.as_ref(),
         problems: &problems(&plan, &found, unfinished.as_ref(), lock.as_ref(), &context.program()),
         compared: &compared,
         notes: &notes,

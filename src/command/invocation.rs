@@ -59,6 +59,8 @@ pub(super) fn request(context: &Context, goal: Goal) -> Request {
         parallel: 4,
         gate_timeout: None,
         decisions: Vec::new(),
+        outside_window: None,
+        earlier: crate::model::pace::Past::default(),
         lock: LockTerms::default(),
         change: None,
         args: context.args.clone(),

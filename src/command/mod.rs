@@ -25,6 +25,7 @@ mod status;
 mod unrecorded;
 mod unstage;
 mod watch;
+mod window;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};

@@ -14,6 +14,7 @@ use super::invocation::{Begin, request, secrets};
 use super::refusal::{Refusal, suggested};
 use super::runs::{Recorded, recorded, trusted, unfinished};
 use super::stage::is_same;
+use super::window;
 use crate::cli::{Consent, Start};
 use crate::engine::pool::Pool;
 use crate::engine::secrets::Secrets;
@@ -26,9 +27,13 @@ use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::{Dialer, ReadOnlyConnector};
 use crate::ui::ink::{Line, Tone, paint, wrap};
+use crate::ui::moment::Moment;
 use crate::ui::plan::{self, Prospect};
 use crate::ui::prompt::{self, Call};
 use crate::ui::write;
+
+/// What `--override` calls the window.
+const WINDOW: &str = "window";
 
 pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
@@ -41,9 +46,10 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
     confirmed(context, files.loaded.inventory.cluster.as_str(), flags.consent.confirm.as_deref())?;
     Context::runtime()?.block_on(async {
         let cluster = Context::state_dir()?.cluster(&files.loaded.inventory.cluster);
-        let request = wanted(context, flags, limit);
+        let mut request = wanted(context, flags, limit);
         if flags.dry_run {
             let plan = files.plan().await?;
+            request.earlier = window::earlier(&cluster, &plan);
             return super::dry_run::run(context, flags, &cluster, plan, request).await;
         }
         let (lock, terms) = context.lock(&cluster, "start", &flags.lock).await?;
@@ -54,22 +60,21 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             }
             None => trusted(&cluster)?,
         };
-        let (begin, known) = match choose(context, flags, &files, latest).await? {
+        let (begin, plan) = match choose(context, flags, &files, latest).await? {
             Chosen::Nothing(why) => {
                 write::to_stderr(&format!("{why}\n"));
                 return Ok(Exit::Done);
             }
-            Chosen::Begin(begin, plan) => {
-                let asked = !flags.resume;
-                let known =
-                    if asked { Some(ask(context, &plan, &request, &flags.consent).await?) } else { None };
-                (begin, known)
-            }
+            Chosen::Begin(begin, plan) => (begin, plan),
         };
         let mut request = match &begin {
             Begin::Go(dir) => going_on(&cluster, dir.id(), request)?,
             Begin::New(_) => request,
         };
+        request.earlier = window::earlier(&cluster, &plan);
+        let state = window::about_to_begin(&cluster, &begin, &plan, &request)?;
+        window::refuse_outside(context, &state)?;
+        let known = if flags.resume { None } else { Some(ask(context, &state, &flags.consent).await?) };
         request.lock = terms;
         carry_out(context, &cluster, lock, begin, request, flags.detach, known).await
     })
@@ -91,8 +96,18 @@ pub(super) fn confirmed(context: &Context, cluster: &str, confirm: Option<&str>)
 /// `--override` for a gate that does not exist would be an answer that nobody gave.
 fn known_gates(files: &Files, flags: &Start) -> Result<(), Refusal> {
     let gates: Vec<&str> = files.loaded.procedure.gates().map(StepName::as_str).collect();
+    let has_window = !files.loaded.inventory.windows.is_empty();
     for asked in &flags.overrides {
-        if !gates.contains(&asked.gate.as_str()) {
+        let is_gate = gates.contains(&asked.gate.as_str());
+        let is_window = asked.gate.as_str() == WINDOW;
+        if is_window && is_gate {
+            return Err(Refusal::input(
+                "--override window means the time window, and a gate is called so, too",
+            )
+            .help("give the gate another name")
+            .standing("nothing was done"));
+        }
+        if !is_gate && !(is_window && (has_window || flags.resume)) {
             return Err(Refusal::input(format!("no gate is called `{}`", asked.gate))
                 .help(suggested(asked.gate.as_str(), "gates and manual steps", &gates))
                 .standing("nothing was done"));
@@ -106,8 +121,13 @@ fn wanted(context: &Context, flags: &Start, limit: Option<Vec<NodeName>>) -> Req
     request.yes = flags.consent.yes;
     request.confirm.clone_from(&flags.consent.confirm);
     request.change.clone_from(&flags.consent.change);
-    request.overrides =
-        flags.overrides.iter().map(|asked| (asked.gate.clone(), asked.reason.clone())).collect();
+    for asked in &flags.overrides {
+        if asked.gate.as_str() == WINDOW {
+            request.outside_window = Some(asked.reason.clone());
+        } else {
+            request.overrides.insert(asked.gate.clone(), asked.reason.clone());
+        }
+    }
     request.limit = limit;
     request.pause_after.clone_from(&flags.pause_after);
     request.gate_timeout = flags.gate_timeout;
@@ -269,12 +289,8 @@ fn going_on(cluster: &ClusterDir, run: &RunId, mut request: Request) -> Result<R
 
 /// Shows the plan and has the cluster's name typed. No answer is a no. Gives the secrets that it took to read
 /// the nodes: nobody is asked twice.
-async fn ask(
-    context: &Context,
-    plan: &Arc<Plan>,
-    request: &Request,
-    consent: &Consent,
-) -> Result<Secrets, Refusal> {
+async fn ask(context: &Context, state: &RunState, consent: &Consent) -> Result<Secrets, Refusal> {
+    let plan = &state.plan;
     let cluster = plan.cluster.to_string();
     if consent.confirm.is_none() && !context.style.interactive {
         return Err(Refusal::new(Exit::NoAnswer, "the plan must be confirmed, and there is no terminal")
@@ -284,9 +300,12 @@ async fn ask(
             .standing("nothing was done"));
     }
     let secrets = secrets(context, plan)?;
-    let prospects = prospects(plan, request, secrets.clone()).await?;
+    let prospects = prospects(state, secrets.clone()).await?;
     let face = &context.style.err;
-    context.announce(consent.confirm.is_some(), &paint(face, &plan::lines(face, plan, &prospects)));
+    let moment = Moment::current();
+    let window = window::prospect_of(state, moment.now)?;
+    let shown = plan::lines(face, &moment, plan, &prospects, window.as_ref());
+    context.announce(consent.confirm.is_some(), &paint(face, &shown));
     if let Some((node, prospect)) = prospects.iter().find(|(_, prospect)| prospect.error.is_some()) {
         let why = prospect.error.clone().unwrap_or_default();
         return Err(Refusal::new(Exit::Unreachable, why)
@@ -331,12 +350,8 @@ pub(super) async fn typed(context: &Context, name: &str, question: &str) -> Resu
 }
 
 /// What is known of the nodes before anything is touched: versions and what is staged.
-async fn prospects(
-    plan: &Arc<Plan>,
-    request: &Request,
-    secrets: Secrets,
-) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
-    let state = imagined(plan, request)?;
+async fn prospects(state: &RunState, secrets: Secrets) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
+    let (plan, request) = (&state.plan, &state.request);
     let silent: Screen = Arc::new(|_| true);
     let pool = Pool::new(
         ReadOnlyConnector::new(Arc::new(Dialer::new())),
@@ -352,7 +367,7 @@ async fn prospects(
         .filter(|node| request.limit.as_ref().is_none_or(|limit| limit.contains(node)))
         .filter(|node| plan.phases.iter().any(|phase| phase.nodes.contains(node)))
         .collect();
-    let answers = survey(&site, &state, &nodes).await;
+    let answers = survey(&site, state, &nodes).await;
     Ok(answers
         .into_iter()
         .map(|answer| {
@@ -360,6 +375,7 @@ async fn prospects(
                 version: answer.version.and_then(Result::ok),
                 staged: answer.staged,
                 error: answer.unreachable.map(|failure| failure.message),
+                last_time: request.earlier.of(&answer.node),
                 ..Prospect::default()
             };
             (answer.node, prospect)

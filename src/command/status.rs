@@ -15,6 +15,7 @@ use super::refusal::Refusal;
 use super::runs::{Recorded, exit_of, recorded};
 use super::start::imagined;
 use super::watch::watch;
+use super::window::window_of;
 use crate::cli::Status;
 use crate::engine::pool::Pool;
 use crate::engine::{NodeSurvey, Screen, Site, survey};
@@ -23,6 +24,7 @@ use crate::journal::{ClusterDir, Holder, JournalError};
 use crate::model::event::{Goal, RunEnd, RunId};
 use crate::model::history::{NodeHistory, histories};
 use crate::model::name::NodeName;
+use crate::model::pace;
 use crate::model::plan::Plan;
 use crate::model::state::{RunState, RunStatus};
 use crate::transport::{Dialer, ReadOnlyConnector};
@@ -201,6 +203,7 @@ impl<'a> Looks<'a> {
         });
         let dead = latest.as_ref().is_some_and(|latest| latest.state.end.is_none()) && !at_work;
         let flaw = latest.as_ref().and_then(|latest| latest.flaw.as_ref());
+        let moment = Moment::current();
         let around = Circumstances {
             observed: self.answers.iter().map(|answer| (answer.node.clone(), seen(answer))).collect(),
             offline: flags.offline,
@@ -208,6 +211,8 @@ impl<'a> Looks<'a> {
             at_work,
             notes: notes(flaw, rebuilt.as_ref(), holder.as_ref(), dead, lock.as_ref()),
             lock,
+            window: window_of(&plan, moment.now)?,
+            left: latest.as_ref().and_then(|latest| pace::left(&latest.state, moment.now)),
             history: latest.as_ref().map(|latest| latest.history.clone()).unwrap_or_default(),
             directory: latest.as_ref().and_then(|latest| latest.directory.clone()),
             program: context.program(),
@@ -222,7 +227,7 @@ impl<'a> Looks<'a> {
         }
         let exit = exit_code(flags, latest.as_ref(), at_work);
         self.state = latest.map(|latest| latest.state);
-        Ok(Look { view, moment: Moment::current(), stopped, exit, at_work })
+        Ok(Look { view, moment, stopped, exit, at_work })
     }
 
     /// What it takes to hear what the nodes say themselves, over connections that can only read.

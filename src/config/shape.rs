@@ -279,6 +279,11 @@ pub(crate) fn duration() -> Hint {
     hint
 }
 
+/// A time of the day, of one day of the week or of every day.
+pub(crate) fn time_of_week() -> Hint {
+    formed(TIME_OF_WEEK, "a day and a time, such as Sat 22:00; or a time alone for every day")
+}
+
 /// One of a few words.
 pub(crate) fn choice<T>(words: &[(&str, T)]) -> Hint {
     Hint::of(json!({ "enum": words.iter().map(|(word, _)| *word).collect::<Vec<_>>() }))
@@ -386,6 +391,8 @@ const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]{0,63}$";
 const HOST: &str = "^[A-Za-z0-9._:\\[\\]@][A-Za-z0-9._:\\[\\]@-]{0,254}$";
 const RANGE: &str = "^([A-Za-z0-9]|\\[[0-9]+-[0-9]+\\])([A-Za-z0-9._-]|\\[[0-9]+-[0-9]+\\])*$";
 const DURATION: &str = "^\\s*([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?\\s*$";
+const TIME_OF_WEEK: &str =
+    "^\\s*((Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily)\\s+)?([01]?[0-9]|2[0-3]):[0-5][0-9]\\s*$";
 const PERCENT: &str = "^\\+?0*(100|[1-9][0-9]?)%$";
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::asking;
 use super::opening;
 use super::pool::{Changing, Opens};
 use super::site::Site;
+use crate::model::duration;
 use crate::model::event::{Event, Goal, Stop};
 use crate::model::fence::{Broken, Fence, FenceEnd, FenceOwner, STALE_AFTER, span};
 use crate::model::name::NodeName;
@@ -209,7 +210,7 @@ fn held(node: &NodeName, fence: &Fence, replacing: bool) -> String {
         let left = STALE_AFTER.saturating_sub(fence.seen);
         return format!(
             "{sentence}: its holder lives, and only one who was silent for {} is replaced; it can be tried in {}",
-            span(STALE_AFTER),
+            duration::written(STALE_AFTER),
             span(left)
         );
     }

@@ -26,6 +26,7 @@ mod site;
 mod survey;
 pub mod takeover;
 mod watching;
+pub mod window;
 mod worker;
 
 pub use callers::{Call, Callers};

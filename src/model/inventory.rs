@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::host::{Become, Connection};
 use super::name::{ClusterName, GroupName, NodeName, VarName};
 use super::template::Vars;
+use super::window::Window;
 
 /// The inventory with ranges expanded and defaults applied.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Inventory {
     pub secrets: BTreeMap<VarName, SecretSource>,
     /// What is run on the operator's machine when somebody is wanted.
     pub notify: Option<Notify>,
+    /// The hours in which turns may begin; at any time where there are none.
+    pub windows: Vec<Window>,
     /// Groups with their variables, in the order of the file.
     pub groups: Vec<Group>,
     /// Nodes in the order of the file.

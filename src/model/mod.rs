@@ -14,6 +14,7 @@ pub mod job;
 pub mod lint;
 pub mod moment;
 pub mod name;
+pub mod pace;
 pub mod plan;
 pub mod planner;
 pub mod procedure;
@@ -24,6 +25,7 @@ pub mod selector;
 pub mod stand;
 pub mod state;
 pub mod template;
+pub mod window;
 pub mod words;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::inventory::{Notify, SecretSource};
 use super::name::{CheckName, ClusterName, GroupName, NodeName, RoleName, StepName, VarName};
 use super::procedure::{Action, Check, CheckRef, Guard, PointOfNoReturn, Scope, Script, Soak, Step, When};
 use super::template::Vars;
+use super::window::Window;
 
 /// What a run executes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +49,9 @@ pub struct Plan {
     pub guards: Vec<Guard>,
     /// Files that are copied to nodes.
     pub artifacts: Vec<PlannedArtifact>,
+    /// The hours in which turns may begin; at any time where there are none.
+    #[serde(default)]
+    pub windows: Vec<Window>,
     /// Phases in order; the first is the staging, where there is something to stage.
     pub phases: Vec<PlannedPhase>,
 }

@@ -129,6 +129,7 @@ pub fn plan(
         invariants: procedure.invariants.clone(),
         guards: procedure.guards.clone(),
         artifacts,
+        windows: inventory.windows.clone(),
         phases,
     })
 }

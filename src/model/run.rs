@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::duration::between;
 use super::event::Turn;
 use super::name::NodeName;
+use super::pace::Left;
 use super::plan::{PhaseKind, PlannedPhase, PlannedStep, Section, StepKey, Work};
 use super::procedure::Action;
 use super::state::{PhaseStatus, RunState, TurnStatus, UndoStatus};
@@ -163,18 +163,10 @@ pub fn place(state: &RunState, turn: &Turn) -> Option<(usize, usize)> {
     Some((before + 1, phase.nodes.len()))
 }
 
-/// What is left at the pace of the turns so far; nothing before the first one is done.
-pub fn time_left(state: &RunState, phase: usize) -> Option<Duration> {
-    let took: Vec<Duration> = state
-        .turns
-        .iter()
-        .filter(|(turn, state)| turn.phase == phase && state.status == TurnStatus::Done)
-        .map(|(_, state)| between(state.started_at, state.since))
-        .collect();
-    let tally = phase_tally(state, phase);
-    let each = took.iter().sum::<Duration>().checked_div(u32::try_from(took.len()).ok()?)?;
-    let left = u32::try_from(tally.total - tally.done).ok()?;
-    (left > 0).then(|| each * left)
+/// What is left of a run, in words: `about 20 min left`.
+pub fn left(left: Left) -> String {
+    let what = if left.whole { "" } else { " in this phase" };
+    format!("about {} left{what}", words::total(left.time))
 }
 
 /// What was done so far, for the one who has to answer: `mq-03 is untouched; mq-01 and mq-02 are done`.

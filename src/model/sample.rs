@@ -142,6 +142,7 @@ pub(crate) fn plan() -> Plan {
         invariants: Vec::new(),
         guards: Vec::new(),
         artifacts: Vec::new(),
+        windows: Vec::new(),
         phases: vec![phase],
     }
 }
@@ -160,6 +161,8 @@ pub(crate) fn request() -> Request {
         parallel: 4,
         gate_timeout: None,
         decisions: Vec::new(),
+        outside_window: None,
+        earlier: crate::model::pace::Past::default(),
         lock: crate::model::event::LockTerms::default(),
         change: Some("CHG-20418".into()),
         args: vec!["start".into(), "--change".into(), "CHG-20418".into()],

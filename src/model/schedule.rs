@@ -250,18 +250,23 @@ pub fn turns_to_come(state: &RunState, phase: usize, last: &[NodeName]) -> Vec<T
     if planned.kind != PhaseKind::Single && !planned.before.is_empty() {
         nodes.push(NodeName::operator());
     }
-    let mut left = to_do_within_limit(state, phase);
-    let mut number = state.phases[phase].batches;
-    while !left.is_empty() {
-        let batch = batch_of(state, phase, last, &left, number);
-        left.retain(|node| !batch.contains(node));
-        nodes.extend(batch);
-        number += 1;
-    }
+    nodes.extend(batches_to_come(state, phase, last).into_iter().flatten());
     nodes.into_iter().map(|node| Turn { phase, node }).collect()
 }
 
-fn to_do_within_limit(state: &RunState, phase: usize) -> Vec<NodeName> {
+/// The batches of a phase that are still to be formed, when all goes well and roles stay as they are.
+pub fn batches_to_come(state: &RunState, phase: usize, last: &[NodeName]) -> Vec<Vec<NodeName>> {
+    let mut left = to_do_within_limit(state, phase);
+    let mut batches = Vec::new();
+    while !left.is_empty() {
+        let batch = batch_of(state, phase, last, &left, state.phases[phase].batches + batches.len());
+        left.retain(|node| !batch.contains(node));
+        batches.push(batch);
+    }
+    batches
+}
+
+pub(super) fn to_do_within_limit(state: &RunState, phase: usize) -> Vec<NodeName> {
     state.to_do(phase).into_iter().filter(|node| is_within_limit(state, node)).collect()
 }
 

@@ -120,10 +120,14 @@ fn marks(facts: &Facts<'_>, story: &Story<'_>) -> Vec<Value> {
     story.marks.iter().map(mark).collect()
 }
 
-/// Takes out of a record where secrets come from: the command that prints one may have another in its words.
+/// Takes out of a record where secrets come from and who is told: the command that prints a secret may have another
+/// in its words, and the address of a webhook is one.
 pub fn hide_sources(record: &mut Value) {
-    if let Some(Value::Object(secrets)) = record.pointer_mut("/event/RunOpened/plan/secrets") {
-        secrets.values_mut().for_each(|source| *source = json!({ "Command": "***" }));
+    if let Some(run) = record.pointer_mut("/event/run_opened/plan/notify/run") {
+        *run = json!("***");
+    }
+    if let Some(Value::Object(secrets)) = record.pointer_mut("/event/run_opened/plan/secrets") {
+        secrets.values_mut().for_each(|source| *source = json!({ "command": "***" }));
     }
 }
 
@@ -141,7 +145,13 @@ pub fn masked(value: Value, mask: Mask<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::event::Event;
+    use crate::model::inventory::{Notify, SecretSource};
+    use crate::model::name::VarName;
+    use crate::model::sample;
 
     #[test]
     fn a_secret_is_masked_wherever_it_stands() {
@@ -152,9 +162,12 @@ mod tests {
 
     #[test]
     fn where_secrets_come_from_is_nobodys_business() {
-        let source = json!({ "Command": "vault -token=abc" });
-        let mut record =
-            json!({ "event": { "RunOpened": { "plan": { "secrets": { "password": source } } } } });
+        let mut events = sample::events();
+        let Event::RunOpened { plan, .. } = &mut events[0].1 else { panic!("a run is opened first") };
+        let source = SecretSource::Command("vault -token=abc".into());
+        plan.secrets.insert(VarName::parse("password").unwrap(), source);
+        plan.notify = Some(Notify { run: "curl https://hook/abc".into(), timeout: Duration::from_secs(1) });
+        let mut record = serde_json::to_value(&sample::records(events)[0]).unwrap();
         hide_sources(&mut record);
         assert!(!record.to_string().contains("abc"), "{record}");
         assert!(record.to_string().contains("password"), "{record}");

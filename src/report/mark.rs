@@ -128,6 +128,12 @@ impl Found<'_> {
                 let mark = self.push(at, &NodeName::operator(), Kind::Override, what);
                 mark.reason = Some(broken.reason.clone());
             }
+            Event::WindowPassed { outside, .. } => {
+                let what = format!("went on outside of the window: {}", outside.why);
+                let mark = self.push(at, &NodeName::operator(), Kind::Override, what);
+                mark.who = Some(person(&outside.by));
+                mark.reason = Some(outside.reason.clone());
+            }
             Event::StopRequested { stop } if matches!(stop.halt, Halt::Interrupted) => {
                 let node = stop.key.as_ref().map_or_else(NodeName::operator, |key| key.node.clone());
                 self.push(at, &node, Kind::Answer, format!("stopped: {}", stop.why));
@@ -264,6 +270,7 @@ mod tests {
     use crate::model::event::FailureKind;
     use crate::model::plan::Section;
     use crate::model::sample;
+    use crate::model::window::Outside;
 
     fn answered(decision: Decision, how: How) -> Vec<Mark> {
         let mut events = sample::events();
@@ -291,6 +298,22 @@ mod tests {
     fn a_flag_is_no_human() {
         assert!(answered(Decision::Yes, How::YesFlag).is_empty());
         assert_eq!(answered(Decision::No, How::Nobody)[0].who, None);
+    }
+
+    #[test]
+    fn a_turn_outside_of_the_window_is_marked_with_its_reason() {
+        let mut events = sample::events();
+        let outside = Outside {
+            why: "the window is closed until Sat 22:00".into(),
+            reason: "CHG-9 agreed".into(),
+            by: sample::request().by,
+        };
+        events.push((400, Event::WindowPassed { phase: 0, outside }));
+        let (marks, _) = marks(&sample::state(events.clone()), &sample::records(events));
+        assert_eq!(marks[0].what, "went on outside of the window: the window is closed until Sat 22:00");
+        assert_eq!(marks[0].kind, Kind::Override);
+        assert_eq!(marks[0].who.as_deref(), Some("anna on bastion-1"));
+        assert_eq!(marks[0].reason.as_deref(), Some("CHG-9 agreed"));
     }
 
     #[test]

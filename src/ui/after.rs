@@ -101,6 +101,10 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
             on("wait for the gate again"),
             command(&[&resume[..], &["--gate-timeout", "2h"]].concat(), "wait longer"),
         ],
+        Halt::WindowClosed => vec![
+            on("go on, once the window is open"),
+            command(&[&resume[..], &["--override", "window=REASON"]].concat(), "go on all the same"),
+        ],
         Halt::NoAnswer if forward && state.request.attended => vec![on("ask again")],
         Halt::NoAnswer => match done_by_hand(state, stop) {
             Some(answer) => {
@@ -285,6 +289,7 @@ mod tests {
             Halt::Local,
             Halt::Input,
             Halt::GateClosed,
+            Halt::WindowClosed,
             Halt::NoAnswer,
             Halt::CheckFailed,
             Halt::Unreachable,

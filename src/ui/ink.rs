@@ -140,6 +140,13 @@ impl Line {
         }
     }
 
+    /// Adds another line behind this one.
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        self.spans.extend(other.spans);
+        self
+    }
+
     /// Adds text, padded on the right to so many columns.
     #[must_use]
     pub fn padded(self, tone: Tone, text: &str, columns: usize) -> Self {

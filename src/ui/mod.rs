@@ -27,6 +27,7 @@ pub mod status;
 pub mod summary;
 pub mod table;
 pub mod terminal;
+pub mod window;
 pub mod write;
 
 pub use crate::model::{escape, run, words};

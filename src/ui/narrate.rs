@@ -135,6 +135,10 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
             let (sign, text) = answered(state, question, decision, *how, &by.user);
             told(Some(&question.key().node), sign, text)
         }
+        Event::WindowPassed { outside, .. } => {
+            let text = format!("{}; going on all the same: {}", outside.why, outside.reason);
+            told(None, Sign::Waiting, text)
+        }
         Event::PointPassed { key } => {
             told(Some(&key.node), Sign::Done, "the point of no return is passed".to_owned())
         }

@@ -1,13 +1,17 @@
 //! The plan before it runs: the table that is confirmed by the cluster's name.
 
+use std::time::Duration;
+
 use crate::model::duration;
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, Plan, PlannedPhase, PlannedStep, Work};
 use crate::model::procedure::{Action, Scope};
 
 use super::ink::{Line, Tone, wrap};
+use super::moment::Moment;
 use super::table::Table;
 use super::terminal::Face;
+use super::window::WindowView;
 use super::words;
 use crate::model::event::Reading;
 
@@ -29,6 +33,8 @@ pub struct Prospect {
     pub done_already: Vec<String>,
     /// What cannot be known before the run: a check that needs a captured value, a role not yet decided.
     pub unknown: Vec<String>,
+    /// How long it took the last time, where that is known.
+    pub last_time: Option<Duration>,
     /// Why it could not be asked.
     pub error: Option<String>,
 }
@@ -37,7 +43,13 @@ pub struct Prospect {
 pub type Prospects = Vec<(NodeName, Prospect)>;
 
 /// The plan as it is confirmed.
-pub fn lines(face: &Face, plan: &Plan, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
+pub fn lines(
+    face: &Face,
+    moment: &Moment,
+    plan: &Plan,
+    prospects: &[(NodeName, Prospect)],
+    window: Option<&WindowView>,
+) -> Vec<Line> {
     let mut lines = heading(face, plan, prospects);
     if !plan.nodes.is_empty() {
         lines.push(Line::new(face));
@@ -48,6 +60,13 @@ pub fn lines(face: &Face, plan: &Plan, prospects: &[(NodeName, Prospect)]) -> Ve
         lines.extend(course(face, phase));
     }
     lines.push(Line::new(face));
+    if let Some(window) = window {
+        let head = Line::new(face).tone(Tone::Strong, "Window: ");
+        lines.extend(wrap(face, head, Tone::Text, &window.words(moment)));
+        for fact in window.meaning() {
+            lines.extend(wrap(face, Line::of(face, "  "), Tone::Dim, &fact));
+        }
+    }
     let asked = "You are asked at every gate. Ctrl-C stops at a safe point.";
     lines.extend(wrap(face, Line::new(face), Tone::Text, asked));
     lines.extend(points(face, plan));
@@ -84,6 +103,7 @@ fn table(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
         .if_room("STAGED", 2)
         .if_room("PRE-CHECKS", 1)
         .if_room("GATES", 0)
+        .if_room("LAST TIME", 1)
         .column("");
     for (place, (node, prospect)) in prospects.iter().enumerate() {
         let all_hold = prospect.prechecks.iter().all(|reading| reading.verdict.holds());
@@ -94,6 +114,7 @@ fn table(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
             staged(prospect),
             (if all_hold { Tone::Good } else { Tone::Bad }, held(&prospect.prechecks)),
             (Tone::Text, gates(prospect)),
+            (Tone::Text, prospect.last_time.map(words::total).unwrap_or_default()),
             (Tone::Bad, prospect.error.clone().unwrap_or_default()),
         ]);
     }

@@ -23,6 +23,11 @@ pub fn lines(face: &Face, state: &RunState, exit_code: u8, program: &[&str]) -> 
         let text = format!("the lock was taken from {}: {}", broken.holder, broken.reason);
         lines.extend(wrap(face, Line::of(face, "  "), Tone::Wait, &text));
     }
+    for outside in &state.outside {
+        let head = Line::of(face, "  ");
+        let text = format!("outside the window: {}", outside.sentence());
+        lines.extend(wrap(face, head, Tone::Wait, &text));
+    }
     lines.extend(nodes(face, state));
     let changes = after::outstanding(state);
     if !changes.is_empty() {

@@ -425,6 +425,22 @@ fn ctrl_c_at_a_closed_gate_and_stop() {
     untouched(&cluster);
 }
 
+/// The terminal echoes `^C` where the cursor stands: at the end of a full line that would begin a new row.
+#[test]
+fn the_gate_stands_once_above_its_choices() {
+    for columns in [40, 80, 200] {
+        let cluster = gated("5", &[]);
+        let size = Size { rows: 24, columns };
+        let mut terminal = Pty::start(cluster.rollgate(["start", "--confirm", "test"]), size);
+        terminal.expect("needs <= 0").expect_on_screen("Ctrl-C for choices").ctrl_c();
+        terminal.expect("stop here").expect_on_screen("stop here");
+        let screen = terminal.screen();
+        assert_eq!(screen.matches("[1 of 1] n1").count(), 1, "{columns}:\n{screen}");
+        assert_eq!(screen.matches("Ctrl-C for choices").count(), 0, "{columns}:\n{screen}");
+        terminal.send(DOWN).send(DOWN).send(DOWN).send("\n").ends_with(16);
+    }
+}
+
 #[test]
 fn ctrl_c_twice_at_a_closed_gate_stops() {
     let cluster = gated("5", &[]);

@@ -30,6 +30,10 @@ const IMPURE_STD: [&str; 7] = ["env", "fs", "net", "os", "process", "thread", "i
 const CLOCKS: [&[&str]; 5] =
     [&["SystemTime"], &["Instant"], &["Timestamp", "now"], &["Zoned", "now"], &["UNIX_EPOCH"]];
 
+/// Ways to ask this machine about time zones.
+const ZONES: [&[&str]; 4] =
+    [&["TimeZone", "system"], &["TimeZone", "get"], &["TimeZone", "try_system"], &["tz", "db"]];
+
 /// Names that say nothing about what a module is for.
 const EMPTY_NAMES: [&str; 9] =
     ["util", "utils", "helper", "helpers", "manager", "managers", "common", "misc", "shared"];
@@ -100,7 +104,7 @@ fn may_import(layer: &str, target: &str) -> bool {
 fn is_impure(segments: &[&str]) -> bool {
     IMPURE_CRATES.contains(&segments[0])
         || (segments[0] == "std" && segments.get(1).is_some_and(|module| IMPURE_STD.contains(module)))
-        || CLOCKS.iter().any(|clock| segments.windows(clock.len()).any(|part| part == *clock))
+        || CLOCKS.iter().chain(&ZONES).any(|clock| segments.windows(clock.len()).any(|part| part == *clock))
 }
 
 /// Source text without comments and without the contents of literals.

@@ -33,6 +33,8 @@ mod lab;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod lock;
 #[cfg(test)]
 mod nightly;
@@ -82,3 +84,5 @@ mod version;
 mod waits;
 #[cfg(test)]
 mod watch;
+#[cfg(test)]
+mod window;

@@ -10,7 +10,7 @@ use super::super::raw::words::HOST_KEYS;
 use super::super::raw::{Entries, Given as _, Or, Scalar};
 use super::check::become_with;
 use super::desk::Desk;
-use super::node;
+use super::{node, window};
 use crate::model::host::Become;
 use crate::model::inventory::{Group, Inventory, Node, Notify, SecretSource};
 use crate::model::name::{ClusterName, GroupName, VarName};
@@ -48,6 +48,8 @@ pub(crate) fn lower(desk: &Desk<'_>, raw: &RawInventory) -> Option<Inventory> {
     let vars = desk.vars(&top.key("vars"), raw.vars.as_ref());
     let secrets = secrets(desk, &top.key("secrets"), raw.secrets.as_ref(), &vars);
     let notify = raw.notify.as_ref().and_then(|raw| notify(desk, &top.key("notify"), raw));
+    let windows =
+        raw.window.as_ref().map_or_else(Vec::new, |raw| window::windows(desk, &top.key("window"), raw));
     let mut groups = Vec::new();
     for (name, raw) in raw.groups.as_ref().map(|groups| groups.0.as_slice()).unwrap_or_default() {
         let at = top.key("groups").key(name);
@@ -68,7 +70,7 @@ pub(crate) fn lower(desk: &Desk<'_>, raw: &RawInventory) -> Option<Inventory> {
     refuse_unused_groups(desk, &groups, &nodes);
     add_undeclared(&mut groups, &nodes);
     refuse_double_meanings(desk, &groups, &nodes);
-    desk.is_clean().then_some(Inventory { cluster: cluster?, vars, secrets, notify, groups, nodes })
+    desk.is_clean().then_some(Inventory { cluster: cluster?, vars, secrets, notify, windows, groups, nodes })
 }
 
 fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {

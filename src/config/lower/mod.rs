@@ -14,5 +14,6 @@ pub(crate) mod procedure;
 pub(crate) mod range;
 mod step;
 mod when;
+mod window;
 
 pub(crate) use desk::Desk;

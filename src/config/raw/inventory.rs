@@ -2,11 +2,11 @@
 
 use super::super::shape::{
     Rule, at_least, at_most, choice, duration, host, identifier, line, name, names, never_with, own_variable,
-    port, remote_path, required, text, value,
+    port, remote_path, required, text, time_of_week, value,
 };
 use super::procedure::RawProcedure;
 use super::words::{BECOME, CONNECTIONS, HOST_KEYS};
-use super::{Entries, OneOrMany, Or, Scalar, mapping};
+use super::{Entries, Mappings, OneOrMany, Or, Scalar, mapping};
 use crate::model::name::{GroupName, NodeName};
 
 mapping! {
@@ -35,6 +35,9 @@ mapping! {
         /// What tells people that a run waits, stopped or finished: a command of this machine, which finds the
         /// event on its standard input as JSON, or a mapping with its time. Example: `mail-oncall`.
         notify: Or<RawNotify> => text(),
+        /// The hours in which nodes may begin: a mapping, or a list of them. At any time where there is none. What
+        /// is under way is never cut off. Example: `{ open: "Sat 22:00", close: "Sun 04:00", zone: Europe/Madrid }`.
+        window: Mappings<RawWindow>,
         /// Variables of groups. A group that has none need not stand here: that nodes name it is enough.
         /// Example: `web: { vars: { port: "8080" } }`.
         groups: Entries<RawGroup> => text().by(name().but(GroupName::RESERVED)),
@@ -93,6 +96,19 @@ mapping! {
         run: Scalar => text(),
         /// How long it may take: a number and its unit. A run never waits for it.
         timeout: Scalar => duration().or("10s"),
+    }
+}
+
+mapping! {
+    /// Hours in which turns may begin.
+    RawWindow [required(&["open", "close"])] {
+        /// When it opens: a day and a time, or a time of every day. Example: `Sat 22:00`.
+        open: Scalar => time_of_week(),
+        /// When it closes. A close before the open means the next day or week. Example: `Sun 04:00`.
+        close: Scalar => time_of_week(),
+        /// The time zone, by its IANA name. Default: that of the machine that makes the plan. Example:
+        /// `Europe/Madrid`.
+        zone: Scalar => text(),
     }
 }
 

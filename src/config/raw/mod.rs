@@ -242,6 +242,43 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
     }
 }
 
+/// One mapping, or a list of them.
+#[derive(Debug, Clone)]
+pub(crate) enum Mappings<T> {
+    /// One.
+    One(Box<T>),
+    /// A list.
+    Many(Vec<T>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Mappings<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MappingsVisitor(PhantomData))
+    }
+}
+
+struct MappingsVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for MappingsVisitor<T> {
+    type Value = Mappings<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping of keys to values, or a list of such mappings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Mappings<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|one| Mappings::One(Box::new(one)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Mappings<T>, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Mappings::Many(values))
+    }
+}
+
 /// A short form of one value, or the mapping in full.
 #[derive(Debug, Clone)]
 pub(crate) enum Or<T> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::shape::{Book, Hint, Shape, text};
-use super::{Entries, OneOrMany, Or, Scalar};
+use super::{Entries, Mappings, OneOrMany, Or, Scalar};
 
 impl Shape for Scalar {
     fn shape(_: &mut Book, hint: &Hint) -> Value {
@@ -21,6 +21,13 @@ impl Shape for OneOrMany {
 impl<T: Shape> Shape for Or<T> {
     fn shape(book: &mut Book, hint: &Hint) -> Value {
         json!({ "anyOf": [Scalar::shape(book, hint), T::shape(book, hint)] })
+    }
+}
+
+impl<T: Shape> Shape for Mappings<T> {
+    fn shape(book: &mut Book, hint: &Hint) -> Value {
+        let one = T::shape(book, hint);
+        json!({ "anyOf": [one, hint.clone().filled().list(&one)] })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::engine::{EngineError, contact};
 use crate::journal::Journal;
 use crate::model::duration;
 use crate::model::event::{Event, Goal, Halt, Notice, RunEnd, Stop};
-use crate::model::fence::{Fence, span};
+use crate::model::fence::Fence;
 use crate::model::name::NodeName;
 
 /// How often somebody else's lock is looked at.
@@ -85,7 +85,7 @@ impl<J: Journal> Driver<J> {
             if is_old {
                 let text = format!(
                     "waiting for the lock, {} of {}: {why}; Ctrl-C leaves",
-                    span(waited),
+                    duration::written(Duration::from_secs(waited.as_secs())),
                     duration::written(patience)
                 );
                 self.desk.notify(Notice::Said { node: None, text });

@@ -6,6 +6,7 @@ mod locking;
 mod moves;
 mod operator;
 mod trouble;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -52,6 +52,8 @@ impl<J: Journal> Driver<J> {
             Some(when) => worker::holds(when, &state.vars_of(&NodeName::operator())),
         };
         match skipped {
+            // What comes before the first batch is the phase's first turn.
+            Ok(None) if !state.plan.phases[phase].before.is_empty() && self.is_held_up(phase)? => Ok(()),
             Ok(None) => self.commit(Event::PhaseStarted { phase }),
             Ok(Some(why)) => self.commit(Event::PhaseSkipped { phase, why }),
             Err(why) => {
@@ -79,6 +81,9 @@ impl<J: Journal> Driver<J> {
     }
 
     pub(super) fn commit_batch(&mut self, phase: usize, last: Vec<NodeName>) -> Result<(), EngineError> {
+        if self.is_held_up(phase)? {
+            return Ok(());
+        }
         let state = self.state();
         let nodes = schedule::choose_batch(&state, phase, &last);
         let batch = state.phases[phase].batches;

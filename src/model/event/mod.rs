@@ -18,7 +18,9 @@ use super::condition::Verdict;
 use super::duration;
 use super::fence::{Broken, Fence};
 use super::name::{CheckName, NodeName, RoleName, StepName, VarName};
+use super::pace::Past;
 use super::plan::{Plan, StepId, StepKey};
+use super::window::Outside;
 
 pub use approval::{Approval, Reception};
 pub use exchange::{Control, Inquiry, Notice, Report};
@@ -95,6 +97,12 @@ pub struct Request {
     /// What the operator says of steps whose outcome nobody knows.
     #[serde(default)]
     pub decisions: Vec<Decided>,
+    /// Why turns begin though the window is closed, or closes before they end.
+    #[serde(default)]
+    pub outside_window: Option<String>,
+    /// How long turns took in earlier runs of the procedure.
+    #[serde(default)]
+    pub earlier: Past,
     /// The command line, for the report.
     pub args: Vec<String>,
 }
@@ -226,6 +234,13 @@ pub enum Event {
         nodes: Vec<NodeName>,
         /// Who had the role that goes last, where there is one.
         last: Vec<NodeName>,
+    },
+    /// The next turns begin though the window stands in their way.
+    WindowPassed {
+        /// The phase's number.
+        phase: usize,
+        /// What stood in the way, and why it did not count.
+        outside: Outside,
     },
     /// A step is about to begin. Written before anything is sent to a node.
     StepStarted {

@@ -133,6 +133,8 @@ pub enum Halt {
     Input,
     /// A gate stayed closed until its timeout.
     GateClosed,
+    /// The window is closed, or closes before the next turn would end.
+    WindowClosed,
     /// An answer was needed and there was none, or it was no.
     NoAnswer,
     /// A pre-check, guard or invariant does not hold.

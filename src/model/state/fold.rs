@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Asked, PhaseState, PhaseStatus, RunState, StepState, TurnStatus, Versions};
+use crate::model::duration::between;
 use crate::model::event::{Event, Goal, Halt, Record, RunEnd, Stop};
 use crate::model::name::NodeName;
 use crate::model::plan::{PlannedStep, StepKey, Work};
@@ -39,10 +40,12 @@ impl RunState {
             opened_at: record.at,
             latest_at: record.at,
             latest_seq: record.seq,
+            idle: std::time::Duration::ZERO,
             epochs: std::collections::BTreeMap::new(),
             adopting: false,
             adopted_at: 0,
             broke: Vec::new(),
+            outside: Vec::new(),
             refused: None,
             baseline: std::collections::BTreeMap::new(),
             pinned: std::collections::BTreeMap::new(),
@@ -94,12 +97,16 @@ impl RunState {
     fn fold(&mut self, record: &Record) -> Result<(), String> {
         match &record.event {
             Event::Adopted { base, .. } => {
+                self.idle += between(self.latest_at, record.at);
                 self.base.clone_from(base);
                 self.adopting = true;
                 self.adopted_at = record.seq;
             }
             Event::RunOpened { .. } => return Err("the run is open already".to_owned()),
-            Event::RunResumed { request } => self.resume(request)?,
+            Event::RunResumed { request } => {
+                self.idle += between(self.latest_at, record.at);
+                self.resume(request)?;
+            }
             Event::LockTaken { epochs, broke } => {
                 self.take_lock(epochs)?;
                 self.adopting = false;
@@ -153,6 +160,12 @@ impl RunState {
             }
             Event::Answered { question, decision, readings, .. } => {
                 self.answer(question, decision, readings)?;
+            }
+            Event::WindowPassed { phase, outside } => {
+                self.phase_mut(*phase)?;
+                if self.outside.last().is_none_or(|last| last.reason != outside.reason) {
+                    self.outside.push(outside.clone());
+                }
             }
             Event::PointPassed { key } => {
                 if !matches!(self.planned(key)?.1.work, Work::PassPoint { .. }) {

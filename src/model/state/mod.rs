@@ -18,10 +18,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::condition::Verdict;
+use super::duration::between;
 use super::event::{Failure, Question, Reading, Request, RunEnd, RunId, Stop, Turn};
 use super::fence::{Broken, Fence};
 use super::name::{CheckName, NodeName, RoleName};
 use super::plan::{Plan, StepKey};
+use super::window::Outside;
 
 pub use fold::Illegal;
 pub use pending::{Asked, Pending};
@@ -50,6 +52,8 @@ pub struct RunState {
     pub latest_at: Timestamp,
     /// The number of the latest record.
     pub latest_seq: u64,
+    /// How long nobody worked on it: the time between invocations.
+    pub idle: Duration,
     /// The highest number of a lock that the run had, by node; all nodes that it was ever brought to.
     pub epochs: BTreeMap<NodeName, u64>,
     /// Whether the run was begun on another machine and this one has not locked its nodes yet.
@@ -58,6 +62,8 @@ pub struct RunState {
     pub adopted_at: u64,
     /// Locks that were taken from others for this run.
     pub broke: Vec<Broken>,
+    /// Turns that began outside of a window, once for each reason given.
+    pub outside: Vec<Outside>,
     /// Who has the lock that the latest invocation was refused.
     pub refused: Option<(NodeName, Fence)>,
     /// What the invariants answered before anything was touched.
@@ -131,6 +137,10 @@ pub struct TurnState {
     pub started_at: Timestamp,
     /// When it last began or ended.
     pub since: Timestamp,
+    /// How long it was worked on until then, without the time between invocations.
+    pub took: Duration,
+    /// How long nobody had worked on the run by then.
+    idle_before: Duration,
 }
 
 /// The states of a turn.
@@ -278,6 +288,14 @@ impl StepState {
     /// Whether somebody follows the step or its undo.
     pub fn is_in_flight(&self) -> bool {
         self.status == StepStatus::Running || self.undo == UndoStatus::Running
+    }
+}
+
+impl TurnState {
+    /// How long it has been worked on by now, where the run has been idle for so long.
+    pub fn worked(&self, idle: Duration, now: Timestamp) -> Duration {
+        let meanwhile = between(self.since, now);
+        self.took + meanwhile.saturating_sub(idle.saturating_sub(self.idle_before))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Phases, batches and turns: how they begin and end.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{PhaseStatus, RunState, StepStatus, TurnState, TurnStatus};
 use crate::model::event::{Goal, Halt, Record, Stop, Turn, TurnEnd};
@@ -72,7 +73,14 @@ impl RunState {
 
     fn begin_turn(&mut self, turn: Turn, record: &Record) {
         let started_at = self.turns.get(&turn).map_or(record.at, |turn| turn.started_at);
-        let state = TurnState { status: TurnStatus::Active, ended_in: None, started_at, since: record.at };
+        let state = TurnState {
+            status: TurnStatus::Active,
+            ended_in: None,
+            started_at,
+            since: record.at,
+            took: Duration::ZERO,
+            idle_before: self.idle,
+        };
         self.turns.insert(turn, state);
     }
 
@@ -99,9 +107,12 @@ impl RunState {
             return Err(format!("{key} is still running"));
         }
         let invocation = self.invocation;
+        let idle = self.idle;
         let state = self.turn_mut(turn.phase, &turn.node)?;
         state.ended_in = Some(invocation);
+        state.took = state.worked(idle, record.at);
         state.since = record.at;
+        state.idle_before = idle;
         state.status = match end {
             TurnEnd::Done => TurnStatus::Done,
             TurnEnd::Failed => TurnStatus::Failed,

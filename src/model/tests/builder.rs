@@ -52,6 +52,7 @@ pub(in crate::model) fn inventory(names: &str) -> Inventory {
         vars: BTreeMap::new(),
         secrets: BTreeMap::new(),
         notify: None,
+        windows: Vec::new(),
         groups: Vec::new(),
         nodes,
     }
@@ -227,6 +228,8 @@ pub(in crate::model) fn request(goal: Goal) -> Request {
         parallel: 2,
         gate_timeout: None,
         decisions: Vec::new(),
+        outside_window: None,
+        earlier: crate::model::pace::Past::default(),
         lock: crate::model::event::LockTerms::default(),
         change: None,
         args: Vec::new(),

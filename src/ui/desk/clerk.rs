@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::model::duration;
 use crate::model::event::{Control, Decision, Event, Inquiry, Notice, Question, Record, Report};
 use crate::model::plan::StepKey;
@@ -188,6 +190,7 @@ impl Clerk {
         }) {
             self.passing.waiting.remove(key);
             self.passing.copying.remove(key);
+            self.passing.printed.remove(key);
             self.heard.remove(key);
         }
         self.drop_answered(&record.event);
@@ -248,6 +251,7 @@ impl Clerk {
                 if self.place.loudness > Loudness::Quiet {
                     self.place.screen.output(&key.node, &line);
                 }
+                self.passing.printed.insert(key, (Timestamp::now(), line));
             }
             Notice::Watching { key, readings, steady, every, waited, limit } => {
                 let waiting = self.passing.waiting.entry(key.clone()).or_default();

@@ -18,7 +18,7 @@ use crate::model::state::RunState;
 
 use super::narrate::Loudness;
 use super::prompt;
-use super::screen::{Lines, Live, Screen};
+use super::screen::{Lines, Live, Rows, Screen};
 use super::terminal::{Format, Style};
 use super::write;
 use clerk::Clerk;
@@ -44,7 +44,8 @@ impl Place {
     pub fn of(style: &Style, loudness: Loudness) -> Self {
         let screen: Box<dyn Screen> = if style.live && loudness > Loudness::Quiet {
             let size = || console::Term::stderr().size_checked();
-            let target = indicatif::ProgressDrawTarget::stderr_with_hz(8);
+            let terminal = Box::new(Rows::on(console::Term::buffered_stderr()));
+            let target = indicatif::ProgressDrawTarget::term_like_with_hz(terminal, 8);
             Box::new(Live::new(style.err, size, target, Box::new(std::io::stderr())))
         } else {
             Box::new(Lines::new(Box::new(std::io::stderr())))

@@ -10,7 +10,7 @@ use pty_process::blocking::{Pts, Pty, open};
 
 use super::super::narrate::Loudness;
 use super::super::sample;
-use super::super::screen::{Lines, Live, Screen};
+use super::super::screen::{Lines, Live, Rows, Screen};
 use super::super::terminal::Face;
 use super::{Desk, Place};
 use crate::model::event::{
@@ -155,7 +155,7 @@ impl indicatif::TermLike for Terminal {
 
 fn live(paper: Paper) -> Box<dyn Screen> {
     let face = Face { color: false, unicode: true, width: Some(80) };
-    let target = indicatif::ProgressDrawTarget::term_like(Box::new(Terminal(paper.clone())));
+    let target = indicatif::ProgressDrawTarget::term_like(Box::new(Rows::on(Terminal(paper.clone()))));
     Box::new(Live::new(face, || None, target, Box::new(paper)))
 }
 
@@ -310,7 +310,7 @@ fn a_gate_that_closes_takes_its_question_back() {
 fn a_gate_that_waits_is_redrawn_below_what_was_said() {
     let bench = bench(true, live);
     bench.report(watching(5135.0));
-    bench.paper.wait_until_shown(|shown| shown.contains("5 135") && shown.contains("about 9 min"));
+    bench.paper.wait_until_shown(|shown| shown.contains("5 135") && shown.contains("about 4 min"));
     bench.report(watching(4930.0));
     bench.report(Report::Notice(Notice::Said { node: None, text: "the sky is blue".into() }));
     let shown = bench.paper.wait_until_shown(|shown| shown.contains("4 930") && shown.contains("sky"));

@@ -43,6 +43,7 @@ pub fn document(moment: &Moment, dry: &DryRun<'_>) -> Json {
             "remedy": problem.remedy,
             "next": problem.next.as_ref().map(|next| &next.argv),
         })).collect::<Vec<_>>(),
+        "window": dry.window.map(|window| window.object(moment)),
         "since": since,
         "changed": changes.map(|changes| changes.iter().map(|change| json!({
             "node": change.node,

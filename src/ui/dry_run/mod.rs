@@ -9,12 +9,14 @@ use crate::model::findings::{Change, Weight};
 use crate::model::forecast::Forecast;
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, Plan, PlannedStep, Section};
+use crate::model::window::Standing;
 
 use super::ink::{Line, Tone, wrap};
 use super::moment::Moment;
 use super::next::{self, Next};
 use super::plan::{Prospect, course};
 use super::terminal::Face;
+use super::window::WindowView;
 use super::words;
 
 mod document;
@@ -60,6 +62,8 @@ pub struct DryRun<'a> {
     pub plan: &'a Plan,
     /// What was found.
     pub found: &'a Forecast,
+    /// The window, with what it means for the nodes.
+    pub window: Option<&'a WindowView>,
     /// What would stop it, or is yet to be done.
     pub problems: &'a [Problem],
     /// What the last one is good for.
@@ -81,6 +85,7 @@ pub fn report(face: &Face, moment: &Moment, dry: &DryRun<'_>, in_full: bool) -> 
     lines.extend(problem_lines(face, dry));
     lines.extend(changed(face, moment, dry));
     lines.extend(known(face, &prospects));
+    lines.extend(hours(face, moment, dry));
     lines.extend(plan_lines(face, dry, &prospects));
     if in_full {
         for phase in dry.plan.phases.iter().filter(|phase| phase.kind != PhaseKind::Staging) {
@@ -154,10 +159,12 @@ pub fn result(dry: &DryRun<'_>) -> String {
     if unstaged > 0 {
         parts.push(format!("{} not staged", words::count(unstaged, "node")));
     }
+    let is_closed = dry.window.is_some_and(|window| matches!(window.standing, Standing::Closed { .. }));
+    let start = if is_closed { "would start once the window opens" } else { "would start" };
     let verdict = match (parts.is_empty(), dry.exit_code) {
-        (true, 0 | 19) => "would start".to_owned(),
+        (true, 0 | 19) => start.to_owned(),
         (true, _) => "would stop".to_owned(),
-        (false, 0 | 19) => format!("would start; {}", parts.join(", ")),
+        (false, 0 | 19) => format!("{start}; {}", parts.join(", ")),
         (false, _) => format!("would stop: {}", parts.join(", ")),
     };
     format!("{verdict} (exit {})", dry.exit_code)
@@ -270,6 +277,16 @@ fn known(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
             let head = Line::of(face, "  ").tone(Tone::Strong, &who).text("  ");
             lines.extend(wrap(face, head, Tone::Text, fact));
         }
+    }
+    lines
+}
+
+/// The hours in which turns may begin, and what they mean for the nodes.
+fn hours(face: &Face, moment: &Moment, dry: &DryRun<'_>) -> Vec<Line> {
+    let Some(window) = dry.window else { return Vec::new() };
+    let mut lines = section(face, "WINDOW");
+    for fact in [window.words(moment)].into_iter().chain(window.meaning()) {
+        lines.extend(wrap(face, Line::of(face, "  "), Tone::Text, &fact));
     }
     lines
 }

@@ -9,6 +9,7 @@ use super::super::sample;
 use super::*;
 use crate::model::event::{Failure, FailureKind, Reading, RunId};
 use crate::model::forecast::{Outlook, StepForecast, TurnForecast};
+use crate::model::window::Fate;
 
 fn failure(kind: FailureKind, message: &str) -> Failure {
     Failure { kind, message: message.into(), tail: Vec::new(), help: None }
@@ -66,6 +67,16 @@ fn found() -> Forecast {
     Forecast { silent, locks: BTreeMap::new(), refused: None, turns }
 }
 
+/// It opens in three hours, and one of two nodes is done in it.
+fn window() -> WindowView {
+    let opens = sample::at(3 * 3600).to_zoned(TimeZone::get("Europe/Madrid").unwrap());
+    WindowView {
+        hours: "Sat 12:14 to Sun 04:00 (Europe/Madrid)".into(),
+        standing: Standing::Closed { opens: Some(opens) },
+        fates: vec![(sample::node("mq-01"), Fate::Inside), (sample::node("mq-02"), Fate::Later)],
+    }
+}
+
 fn since() -> Compared {
     let change = |weight, node: &str, what: &str, before: &str, after: &str| Change {
         weight,
@@ -90,6 +101,7 @@ fn shown(face: &Face, found: &Forecast, compared: &Compared, in_full: bool) -> S
     let dry = DryRun {
         plan: &plan,
         found,
+        window: None,
         problems: &problems(&plan, found, None, None, &["rollgate"]),
         compared,
         notes: &[],
@@ -177,13 +189,37 @@ fn problems_are_ordered_by_their_kind() {
 }
 
 #[test]
+fn what_the_window_means_is_said() {
+    let (plan, found, window) = (sample::plan(), Forecast { silent: BTreeMap::new(), ..found() }, window());
+    let moment = Moment { now: sample::at(0), zone: TimeZone::UTC };
+    let dry = DryRun {
+        plan: &plan,
+        found: &found,
+        window: Some(&window),
+        problems: &[],
+        compared: &Compared::First,
+        notes: &[],
+        exit_code: 0,
+        host: "bastion-1",
+        next: &[],
+    };
+    let text = paint(&MAIL, &report(&MAIL, &moment, &dry, false));
+    assert!(text.contains("RESULT  would start once the window opens"), "{text}");
+    let section = "\nWINDOW\n  Sat 12:14 to Sun 04:00 (Europe/Madrid); closed until Sat 12:14\n  (Europe/Madrid), 3h from now\n";
+    assert!(text.contains(section), "{text}");
+    assert!(text.contains("\n  mq-02 would be left for another opening\n"), "{text}");
+}
+
+#[test]
 fn a_program_gets_the_same_facts() {
     let (plan, found, compared) = (sample::plan(), found(), since());
     let moment = Moment { now: sample::at(0), zone: TimeZone::UTC };
     let problems = problems(&plan, &found, None, None, &["rollgate"]);
+    let window = window();
     let dry = DryRun {
         plan: &plan,
         found: &found,
+        window: Some(&window),
         problems: &problems,
         compared: &compared,
         notes: &["x".to_owned()],
@@ -193,6 +229,8 @@ fn a_program_gets_the_same_facts() {
     };
     let document = document(&moment, &dry);
     let pick = |path: &str| document.pointer(path).unwrap_or_else(|| panic!("no {path}")).clone();
+    assert_eq!(pick("/window/opens_at"), "2026-11-21T11:14:02+00:00");
+    assert_eq!(pick("/window/nodes/mq-02"), "later");
     assert_eq!(pick("/since"), "2026-11-20T02:00:00+00:00");
     assert_eq!(pick("/changed/0/after"), "1100 MiB, does not hold");
     assert_eq!(pick("/problems/0/kind"), "unreachable");

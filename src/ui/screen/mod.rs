@@ -2,9 +2,11 @@
 
 mod lines;
 mod live;
+mod rows;
 
 pub use lines::Lines;
 pub use live::Live;
+pub use rows::Rows;
 
 use crate::model::name::NodeName;
 

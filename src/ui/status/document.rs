@@ -35,6 +35,7 @@ pub fn document(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Js
         "working_node": working.map(|node| &node.name),
         "working_state": working.map(|node| node.stand.code()),
         "run": run.map(|run| run_object(moment, view, run, exit_code)),
+        "window": view.window.as_ref().map(|window| window.object(moment)),
         "lock": view.lock.as_ref().map(LockView::document),
         "nodes": view.nodes.iter().map(|node| node_object(moment, view, node)).collect::<Vec<_>>(),
         "next": document::next(&view.next),
@@ -58,6 +59,7 @@ pub fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: 
         "started_at": moment.iso(run.started_at),
         "ended_at": run.ended.then(|| moment.iso(run.latest_at)),
         "seconds": between(run.started_at, if run.ended { run.latest_at } else { moment.now }).as_secs_f64(),
+        "seconds_left": run.left.filter(|left| left.whole).map(|left| left.time.as_secs()),
         "directory": run.directory,
         "counts": {
             "total": view.nodes.len(),
@@ -84,6 +86,11 @@ pub fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: 
         "broke": run.broke.iter().map(|broken| json!({
             "holder": broken.holder,
             "reason": broken.reason,
+        })).collect::<Vec<_>>(),
+        "outside_window": run.outside.iter().map(|outside| json!({
+            "why": outside.why,
+            "reason": outside.reason,
+            "by": { "user": outside.by.user, "host": outside.by.host, "pid": outside.by.pid },
         })).collect::<Vec<_>>(),
         "outstanding": run.outstanding,
         "giving_up": run.aborting,
@@ -153,6 +160,7 @@ fn reason(halt: Halt) -> &'static str {
         Halt::Local => "local",
         Halt::Input => "input",
         Halt::GateClosed => "gate_timeout",
+        Halt::WindowClosed => "window_closed",
         Halt::NoAnswer => "no_answer",
         Halt::CheckFailed => "check_failed",
         Halt::Unreachable => "unreachable",

@@ -10,8 +10,10 @@ use crate::model::event::{Operator, Reading, RunEnd, Stop};
 use crate::model::fence::Broken;
 use crate::model::history::NodeHistory;
 use crate::model::name::{ClusterName, NodeName};
+use crate::model::pace::Left;
 use crate::model::plan::{Plan, Sources};
 use crate::model::state::{RunState, StepStatus, TurnStatus};
+use crate::model::window::Outside;
 
 use super::after;
 use super::gate::{self, GateState, GateView, Watch};
@@ -21,11 +23,13 @@ use super::next::{self, Next};
 use super::run;
 use super::table::Table;
 use super::terminal::Face;
+use super::window::WindowView;
 use super::words;
 
 mod document;
 mod lock;
 mod past;
+mod plain;
 mod question;
 #[cfg(test)]
 mod tests;
@@ -34,6 +38,7 @@ pub use crate::model::stand::Stand;
 pub(super) use document::reading_object;
 pub use document::{document, run_object};
 pub use lock::LockView;
+pub use plain::plain;
 pub use question::QuestionView;
 
 /// What a node itself says.
@@ -105,6 +110,10 @@ pub struct RunView {
     pub waiting_at: Option<(String, NodeName, Vec<Reading>)>,
     /// The questions that wait for an answer, while somebody is at work who takes one.
     pub questions: Vec<QuestionView>,
+    /// What is left of it, where that is known.
+    pub left: Option<Left>,
+    /// Turns that began outside of the window.
+    pub outside: Vec<Outside>,
     /// Locks that were taken from others for it: from whom, and why.
     pub broke: Vec<Broken>,
     /// Temporary changes in force.
@@ -138,6 +147,8 @@ pub struct StatusView {
     pub run: Option<RunView>,
     /// The lock that stands in somebody's way.
     pub lock: Option<LockView>,
+    /// The window.
+    pub window: Option<WindowView>,
     /// The nodes.
     pub nodes: Vec<NodeView>,
     /// What to type next.
@@ -161,6 +172,10 @@ pub struct Circumstances<'a> {
     pub lock: Option<LockView>,
     /// What nodes went through, where the run's records are at hand.
     pub history: BTreeMap<NodeName, NodeHistory>,
+    /// The window, where there is one.
+    pub window: Option<WindowView>,
+    /// What is left of the run, where that is known.
+    pub left: Option<Left>,
     /// The run's directory.
     pub directory: Option<PathBuf>,
     /// As in [`after::next`].
@@ -214,12 +229,15 @@ impl StatusView {
                 stop,
                 waiting_at,
                 questions,
+                left: around.left,
+                outside: state.outside.clone(),
                 broke: state.broke.clone(),
                 outstanding: after::outstanding(state),
                 aborting: after::aborting(state),
                 directory: around.directory.clone(),
             }),
             lock: around.lock.clone(),
+            window: around.window.clone(),
             nodes: nodes.collect(),
             next,
         }
@@ -239,6 +257,7 @@ impl StatusView {
             notes: around.notes.clone(),
             run: None,
             lock: around.lock.clone(),
+            window: around.window.clone(),
             nodes: plan.nodes.iter().map(|node| node_view(plan, None, &node.name, around)).collect(),
             next: vec![Next::new(&staging, "copy the new version; nothing restarts")],
         }
@@ -376,6 +395,11 @@ pub fn human(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     if let Some(run) = &view.run {
         lines.extend(run_lines(face, moment, run));
     }
+    if let Some(window) = &view.window {
+        lines.push(Line::new(face));
+        let head = Line::new(face).tone(Tone::Strong, "window: ");
+        lines.extend(wrap(face, head, Tone::Text, &window.words(moment)));
+    }
     lines.push(Line::new(face));
     lines.extend(next::lines(face, &view.next));
     lines
@@ -399,6 +423,7 @@ fn heading(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     }
     let until = if run.ended { run.latest_at } else { moment.now };
     parts.push(words::total(between(run.started_at, until)));
+    parts.extend(run.left.map(run::left));
     let mut lines = wrap(face, Line::new(face), Tone::Strong, &parts.join(" | "));
     let change = run.change.as_ref().map(|change| format!(" for {change}")).unwrap_or_default();
     let begun =
@@ -430,6 +455,8 @@ fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
     }
     let broke: Vec<String> = run.broke.iter().map(broken).collect();
     section("lock broken:", Tone::Wait, &broke);
+    let outside: Vec<String> = run.outside.iter().map(Outside::sentence).collect();
+    section("outside the window:", Tone::Wait, &outside);
     section("still in force:", Tone::Bad, &run.outstanding);
     section("giving up now:", Tone::Text, &run.aborting);
     if let Some((title, node, readings)) = &run.waiting_at {
@@ -440,63 +467,6 @@ fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
         lines.extend(
             GateView { place: None, node, title, state, watch: &watch, so_far: "" }.lines(face, moment),
         );
-    }
-    lines
-}
-
-/// The stable form: ASCII, no blanks inside a field but the last, `-` for nothing, ISO times. New columns only
-/// before the last one.
-pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<Line> {
-    let face = &Face::PLAIN;
-    let word = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("-").replace(' ', "_");
-    let run = view.run.as_ref();
-    let mut lines = vec![Line::of(
-        face,
-        &format!(
-            "cluster {} from {} to {} run {} state {} done {} total {} change {}",
-            view.cluster,
-            word(view.from.as_deref()),
-            word(view.to.as_deref()),
-            word(run.map(|run| run.id.as_str())),
-            word(run.map(|run| run.status)),
-            view.done(),
-            view.nodes.len(),
-            word(run.and_then(|run| run.change.as_deref())),
-        ),
-    )];
-    let mut table = Table::new(0);
-    for title in ["NODE", "ROLE", "VERSION", "STAGED", "STATE", "SINCE", "DETAIL"] {
-        table = table.column(title);
-    }
-    for node in &view.nodes {
-        let roles = if node.roles.is_empty() { &node.groups } else { &node.roles };
-        let state = if node.observed.reachable == Some(false) { "unreachable" } else { node.stand.code() };
-        let cells = [
-            node.name.to_string(),
-            word(Some(&roles.join(","))),
-            word(node.version.as_deref()),
-            word(node.staged.map(|staged| if staged { "yes" } else { "no" })),
-            state.to_owned(),
-            word(node.since.map(|since| moment.iso(since)).as_deref()),
-            if node.detail.is_empty() { "-".to_owned() } else { node.detail.clone() },
-        ];
-        table.row(cells.into_iter().map(|cell| (Tone::Text, cell)).collect());
-    }
-    lines.extend(table.lines(face));
-    if let Some(run) = run {
-        if let Some(stop) = &run.stop {
-            let exit = exit_code.map(|code| format!("exit {code}, ")).unwrap_or_default();
-            lines.push(Line::of(face, &format!("stopped: {exit}{}", stop.why)));
-        }
-        let waiting = QuestionView::sentences(run, |at| moment.iso(at)).into_iter();
-        lines.extend(waiting.map(|text| Line::of(face, &format!("waits-for-an-answer: {text}"))));
-        lines
-            .extend(run.broke.iter().map(|found| Line::of(face, &format!("lock-broken: {}", broken(found)))));
-        lines.extend(run.outstanding.iter().map(|change| Line::of(face, &format!("in-force: {change}"))));
-        lines.extend(run.aborting.iter().map(|fact| Line::of(face, &format!("giving-up: {fact}"))));
-    }
-    for next in &view.next {
-        lines.push(Line::of(face, &format!("next: {}", next.command())));
     }
     lines
 }

@@ -174,6 +174,49 @@ fn what_a_node_went_through_is_not_forgotten() {
 }
 
 #[test]
+fn a_window_and_what_is_left_are_told_in_every_form() {
+    use crate::model::window::{Outside, Standing};
+    let until = sample::at(2200 + 3600).to_zoned(TimeZone::UTC);
+    let mut around = around();
+    around.left = Some(Left { time: std::time::Duration::from_mins(20), whole: true });
+    around.window = Some(WindowView {
+        hours: "08:00 to 10:00 every day (UTC)".into(),
+        standing: Standing::Open { until },
+        fates: Vec::new(),
+    });
+    let mut events = sample::events();
+    let outside =
+        Outside { why: "the window is closed".into(), reason: "CHG-7".into(), by: sample::request().by };
+    events.push((2100, Event::WindowPassed { phase: 0, outside }));
+    let mut view = StatusView::of_run(&sample::state(events), &around);
+    let face = Face { color: false, unicode: true, width: Some(100) };
+    let text = paint(&face, &human(&face, &moment(), &view));
+    for line in [
+        "mq-prod | 3.13.6 -> 3.13.7 | run 2026-11-21.1 | WORKING | 1 of 3 nodes done | 37 min | about 20 min",
+        "window: 08:00 to 10:00 every day (UTC); open until Sat 09:50 (UTC), 1h from now",
+        "outside the window: CHG-7 (anna; the window is closed)",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "no {line:?} in:\n{text}");
+    }
+    let text = paint(&Face::PLAIN, &plain(&moment(), &view, None));
+    for line in [
+        "left: about 20 min left",
+        "window: 08:00 to 10:00 every day (UTC); open until Sat 09:50 (UTC), 1h from now",
+        "outside-window: CHG-7 (anna; the window is closed)",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "no {line:?} in:\n{text}");
+    }
+    let seconds = |view: &StatusView| document(&moment(), view, None)["run"]["seconds_left"].clone();
+    assert_eq!(seconds(&view), 1200);
+    // What is known of one phase alone is not what is left of the run.
+    let phase = Left { time: std::time::Duration::from_mins(20), whole: false };
+    view.run.as_mut().unwrap().left = Some(phase);
+    assert!(seconds(&view).is_null());
+    assert_eq!(run::left(phase), "about 20 min left in this phase");
+    assert_eq!(document(&moment(), &view, None)["window"]["closes_at"], "2026-11-21T09:50:42+00:00");
+}
+
+#[test]
 fn without_a_run_there_is_still_something_to_say() {
     let view = StatusView::of_plan(&sample::plan(), &around());
     let text = paint(&Face::PLAIN, &human(&Face::PLAIN, &moment(), &view));
