@@ -72,7 +72,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l adopt -d 'Wi
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l decide -d 'With --resume: settle an unknown step: done, retry, fail[:WHY]' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l confirm -d 'Agree to begin without typing it; must equal the name' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l change -d 'Ticket or change number for the journal and the report' -r
-complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l override -d 'Open one closed gate, or the `window`; the reason is journaled (repeatable)' -r
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l override -d 'Open one closed gate, or the window; journaled (repeatable)' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l gate-timeout -d 'Give up waiting for a gate after this long, such as 30m or 1h30m' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l pause-after -d 'Stop at a safe point after this node' -r
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l lock-wait -d 'Wait this long for another run to let go of the cluster' -r

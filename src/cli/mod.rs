@@ -273,7 +273,7 @@ pub struct Start {
     #[command(flatten)]
     pub consent: Consent,
 
-    /// Open one closed gate, or the `window`; the reason is journaled (repeatable)
+    /// Open one closed gate, or the window; journaled (repeatable)
     #[arg(long = "override", value_name = "GATE=REASON")]
     pub overrides: Vec<Override>,
 

@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::journal::RunDir;
 use crate::model::event::{Approval, Decision, Event, Reception};
 use crate::model::state::{Pending, RunState};
+use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::escape;
 use crate::ui::gate::{self, Watch};
 use crate::ui::ink::paint;
@@ -123,7 +124,8 @@ fn tell(context: &Context, state: &RunState, approval: &Approval, came_of: &Came
     if context.style.format == Format::Json {
         let document = json!({
             "format": "rollgate/approval",
-            "format_version": "1.0",
+            "format_version": VERSION,
+            "rollgate": ROLLGATE,
             "cluster": state.plan.cluster,
             "run": state.run,
             "node": approval.key.node,
@@ -131,7 +133,7 @@ fn tell(context: &Context, state: &RunState, approval: &Approval, came_of: &Came
             "outcome": came_of.word(),
             "text": came_of.sentence(),
         });
-        super::print(&format!("{}\n", escape::json(&format!("{document:#}"))))?;
+        super::print(&document::text(&document))?;
     } else {
         let sentence = format!("{place} {}", came_of.sentence());
         super::print(&format!("{}\n", escape::line(sentence.as_bytes(), context.style.out.unicode)))?;

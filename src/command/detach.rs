@@ -26,7 +26,7 @@ use crate::journal::{ClusterDir, ClusterLock, RunDir};
 use crate::model::event::{Request, RunId};
 use crate::model::plan::{Plan, PlannedPhase, PlannedStep};
 use crate::model::procedure::Action;
-use crate::ui::escape;
+use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::ink::{Line, Tone, paint, wrap};
 use crate::ui::narrate::Loudness;
 use crate::ui::next::{self, Next};
@@ -207,14 +207,15 @@ fn announce(context: &Context, at_work: &AtWork, pid: u32) -> Result<Exit, Refus
     if context.style.format == Format::Json {
         let document = json!({
             "format": "rollgate/detached",
-            "format_version": "1.0",
+            "format_version": VERSION,
+            "rollgate": ROLLGATE,
             "run": at_work.run,
             "pid": pid.parse::<u32>().ok(),
             "directory": at_work.directory,
             "log": at_work.log,
-            "next": nexts.iter().map(|next| &next.argv).collect::<Vec<_>>(),
+            "next": document::next(&nexts),
         });
-        super::print(&format!("{}\n", escape::json(&format!("{document:#}"))))?;
+        super::print(&document::text(&document))?;
         return Ok(Exit::Done);
     }
     let face = &context.style.err;

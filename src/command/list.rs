@@ -8,7 +8,7 @@ use crate::journal::{ClusterDir, Holder, JournalError, RunDir};
 use crate::model::event::RunEnd;
 use crate::model::name::ClusterName;
 use crate::model::state::RunState;
-use crate::ui::escape;
+use crate::ui::document;
 use crate::ui::ink::paint;
 use crate::ui::moment::Moment;
 use crate::ui::runs::{RunRow, document, human, plain};
@@ -26,9 +26,7 @@ pub(super) fn run(context: &Context, name: &ClusterName, cluster: &ClusterDir) -
         Some(_) => context.command(&["status"], "the latest in full"),
     };
     let text = match context.style.format {
-        Format::Json => {
-            format!("{}\n", escape::json(&format!("{:#}", document(&moment, name, &rows))))
-        }
+        Format::Json => document::text(&document(&moment, name, &rows)),
         Format::Human => paint(face, &human(face, &moment, name, &rows, &[next])),
         Format::Plain => paint(face, &plain(&moment, &rows)),
     };

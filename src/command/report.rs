@@ -18,7 +18,7 @@ use crate::journal::JournalError;
 use crate::model::plan::Plan;
 use crate::report::{Facts, FileFact, JournalFact, Report, without_secrets};
 use crate::transport::hash_file;
-use crate::ui::escape;
+use crate::ui::document;
 use crate::ui::moment::Moment;
 use crate::ui::terminal::Format;
 use columns::Columns;
@@ -65,7 +65,7 @@ pub(super) fn run(context: &Context, flags: &Flags) -> Result<Exit, Refusal> {
         ReportFormat::Html => report.html(),
         ReportFormat::Svg => report.svg(),
         ReportFormat::Text => report.text(&Columns { unicode: file.is_none() && context.style.out.unicode }),
-        ReportFormat::Json => format!("{}\n", escape::json(&format!("{:#}", report.json()))),
+        ReportFormat::Json => document::text(&report.json()),
     };
     match file {
         None => super::print(&text),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::duration;
 use super::host::{Become, Connection};
 use super::name::{ClusterName, GroupName, NodeName, VarName};
 use super::template::Vars;
@@ -62,7 +63,9 @@ pub struct Node {
 pub struct Notify {
     /// For `sh -c`; what happened stands on its standard input.
     pub run: String,
-    /// How long it may take.
+    /// How long it may take, in seconds.
+    #[serde(with = "duration::seconds")]
+    #[schemars(with = "f64")]
     pub timeout: Duration,
 }
 

@@ -8,6 +8,7 @@ use crate::model::state::RunState;
 
 use super::after;
 use super::approve;
+use super::document::{ROLLGATE, VERSION};
 use super::moment::Moment;
 use super::run;
 use super::status::reading_object;
@@ -51,7 +52,8 @@ pub fn ended(moment: &Moment, state: &RunState, exit_code: u8, why: &str, progra
 fn frame(moment: &Moment, state: &RunState, event: &str) -> Json {
     json!({
         "format": "rollgate/notification",
-        "format_version": "1.0",
+        "format_version": VERSION,
+        "rollgate": ROLLGATE,
         "event": event,
         "at": moment.iso(moment.now),
         "cluster": state.plan.cluster,

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::model::duration::between;
 use crate::model::name::ClusterName;
 
+use super::document::{ROLLGATE, VERSION};
 use super::ink::{Line, Tone};
 use super::moment::Moment;
 use super::next::{self, Next};
@@ -176,8 +177,8 @@ pub fn document(moment: &Moment, cluster: &ClusterName, rows: &[RunRow]) -> Json
     };
     json!({
         "format": "rollgate/runs",
-        "format_version": "1.0",
-        "rollgate": env!("CARGO_PKG_VERSION"),
+        "format_version": VERSION,
+        "rollgate": ROLLGATE,
         "read_at": moment.iso(moment.now),
         "cluster": cluster,
         "runs": rows.iter().map(row_object).collect::<Vec<_>>(),

@@ -49,16 +49,19 @@ fn flagged(schema: &Value, documents: &[Value]) -> Vec<Vec<String>> {
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
+/// The directories of examples that hold an inventory.
+fn examples() -> Vec<PathBuf> {
+    let entries = fs::read_dir(tree("examples")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).filter(|path| path.join("inventory.yaml").exists()).collect()
+}
+
 #[test]
 fn every_example_fits_its_schema() {
     let mut inventories = vec![tree("tests/it/config_whole.yaml")];
     let mut procedures = vec![tree("tests/lab/procedure.yaml")];
-    for entry in fs::read_dir(tree("examples")).unwrap() {
-        let directory = entry.unwrap().path();
-        if directory.is_dir() {
-            inventories.push(directory.join("inventory.yaml"));
-            procedures.push(directory.join("procedure.yaml"));
-        }
+    for directory in examples() {
+        inventories.push(directory.join("inventory.yaml"));
+        procedures.push(directory.join("procedure.yaml"));
     }
     assert!(inventories.len() > 7 && procedures.len() > 7);
     for (schema, files) in [(schema::inventory(), inventories), (schema::procedure(), procedures)] {
@@ -74,10 +77,7 @@ fn every_example_fits_its_schema() {
 fn every_example_says_where_its_schema_is() {
     for (name, below) in [("inventory", "examples"), ("procedure", "examples"), ("procedure", "tests/lab")] {
         let directories: Vec<PathBuf> = match below {
-            "examples" => {
-                let entries = fs::read_dir(tree("examples")).unwrap();
-                entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
-            }
+            "examples" => examples(),
             below => vec![tree(below)],
         };
         for directory in directories {

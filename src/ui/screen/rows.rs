@@ -3,9 +3,11 @@
 //! indicatif fills each row with blanks and lets the terminal wrap into the next one. Such rows are one long line to
 //! a terminal that lays its lines out anew when it is resized, and to whoever copies them; and an echoed Ctrl-C at
 //! the end of the last one begins a row that nobody counts. So the blanks are left out, rows are ended by line
-//! feeds, and the cursor rests at the beginning of the last one.
+//! feeds, and the cursor rests at the beginning of the last one. Where there is no block it stays: behind a question,
+//! where the answer is typed.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::TermLike;
@@ -26,12 +28,14 @@ enum Next {
 pub struct Rows<T> {
     terminal: T,
     next: Mutex<Next>,
+    /// Whether the row that was written last has anything in it.
+    filled: AtomicBool,
 }
 
 impl<T: TermLike> Rows<T> {
     /// Draws on a terminal.
     pub fn on(terminal: T) -> Self {
-        Self { terminal, next: Mutex::new(Next::First) }
+        Self { terminal, next: Mutex::new(Next::First), filled: AtomicBool::new(false) }
     }
 
     fn then(&self, next: Next) -> Next {
@@ -72,8 +76,12 @@ impl<T: TermLike> TermLike for Rows<T> {
 
     fn write_str(&self, text: &str) -> io::Result<()> {
         match self.then(Next::Blanks) {
-            Next::First => self.terminal.write_str(text),
+            Next::First => {
+                self.filled.store(!text.is_empty(), Ordering::Relaxed);
+                self.terminal.write_str(text)
+            }
             Next::Another => {
+                self.filled.store(true, Ordering::Relaxed);
                 self.terminal.write_str("\r\n")?;
                 self.terminal.write_str(text)
             }
@@ -90,7 +98,9 @@ impl<T: TermLike> TermLike for Rows<T> {
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.terminal.write_str("\r")?;
+        if self.filled.swap(false, Ordering::Relaxed) {
+            self.terminal.write_str("\r")?;
+        }
         self.terminal.flush()
     }
 }

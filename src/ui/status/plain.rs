@@ -7,7 +7,7 @@ use super::super::moment::Moment;
 use super::super::run;
 use super::super::table::Table;
 use super::super::terminal::Face;
-use super::{StatusView, broken};
+use super::{QuestionView, StatusView, broken};
 
 /// The stable form: ASCII, no blanks inside a field but the last, `-` for nothing, ISO times. New columns only
 /// before the last one.
@@ -53,6 +53,8 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
             let exit = exit_code.map(|code| format!("exit {code}, ")).unwrap_or_default();
             lines.push(Line::of(face, &format!("stopped: {exit}{}", stop.why)));
         }
+        let waiting = QuestionView::sentences(run, |at| moment.iso(at)).into_iter();
+        lines.extend(waiting.map(|text| Line::of(face, &format!("waits-for-an-answer: {text}"))));
         lines
             .extend(run.broke.iter().map(|found| Line::of(face, &format!("lock-broken: {}", broken(found)))));
         let outside = run.outside.iter().map(Outside::sentence);
