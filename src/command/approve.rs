@@ -24,6 +24,7 @@ use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::escape;
 use crate::ui::gate::{self, Watch};
 use crate::ui::ink::paint;
+use crate::ui::next::{self, Next};
 use crate::ui::run;
 use crate::ui::terminal::Format;
 use crate::ui::write;
@@ -121,6 +122,11 @@ fn tell(context: &Context, state: &RunState, approval: &Approval, came_of: &Came
     let title = run::title_of(state, &approval.key);
     let place =
         if approval.key.node.is_operator() { title } else { format!("{}: {title}", approval.key.node) };
+    let nexts: Vec<Next> = match came_of {
+        CameOf::Passed | CameOf::Taken => Vec::new(),
+        CameOf::ClosedAgain => vec![context.command(&["status", "--watch"], "look on until it opens")],
+        _ => vec![context.command(&["status"], "where it stands, and what can be done")],
+    };
     if context.style.format == Format::Json {
         let document = json!({
             "format": "rollgate/approval",
@@ -132,11 +138,14 @@ fn tell(context: &Context, state: &RunState, approval: &Approval, came_of: &Came
             "step": approval.key.step,
             "outcome": came_of.word(),
             "text": came_of.sentence(),
+            "next": document::next(&nexts),
         });
         super::print(&document::text(&document))?;
     } else {
         let sentence = format!("{place} {}", came_of.sentence());
         super::print(&format!("{}\n", escape::line(sentence.as_bytes(), context.style.out.unicode)))?;
+        let face = &context.style.err;
+        write::to_stderr(&paint(face, &next::lines(face, &nexts)));
     }
     Ok(came_of.exit())
 }

@@ -151,6 +151,7 @@ impl RunState {
                 // A gate that closed again has withdrawn its question.
                 if readings.iter().any(|reading| !reading.verdict.holds()) {
                     self.waiting.remove(key);
+                    self.asked.remove(key);
                 }
             }
             Event::Asked { question } => {

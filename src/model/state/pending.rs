@@ -47,8 +47,9 @@ impl RunState {
             is_put: true,
             is_typed: self.is_typed(asked.question.key()),
         });
+        // One that was asked and does not wait has its answer, and is read once more.
         let closed = self.steps.iter().filter(|(key, step)| {
-            step.status == StepStatus::Running && !self.waiting.contains(*key) && self.is_gate(key)
+            step.status == StepStatus::Running && !self.asked.contains_key(*key) && self.is_gate(key)
         });
         let closed = closed.map(|(key, step)| Pending {
             question: Question::Gate { key: key.clone() },

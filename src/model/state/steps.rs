@@ -44,6 +44,7 @@ impl RunState {
         if planned.has_undo() {
             step.undo = UndoStatus::Due;
         }
+        self.asked.remove(key);
         Ok(())
     }
 
