@@ -14,7 +14,7 @@ pub fn without_secrets(text: &str) -> String {
     if text.trim_start().starts_with('{') {
         return match serde_json::from_str(text) {
             Ok(Value::Object(mut fields)) => {
-                HIDDEN.iter().for_each(|key| drop(fields.shift_remove(*key)));
+                fields.retain(|key, _| !HIDDEN.contains(&key.as_str()));
                 format!("{:#}\n", Value::Object(fields))
             }
             // Flow style over the whole file: its end cannot be told without a parser.

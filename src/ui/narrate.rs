@@ -3,7 +3,8 @@
 use crate::model::condition::Verdict;
 use crate::model::duration::between;
 use crate::model::event::{
-    Decision, Event, How, Means, Operator, Outcome, Question, Record, RunEnd, Settlement, TurnEnd,
+    Decision, Event, How, Means, Operator, Outcome, Question, Reading, Record, RunEnd, Settlement, Turn,
+    TurnEnd,
 };
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedStep, StepKey, Work};
@@ -111,24 +112,7 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
             Sign::Done,
             format!("{name} is {}", value.as_deref().unwrap_or("kept secret")),
         )),
-        Event::ReadingTaken { key, readings } => {
-            let open = readings.iter().all(|reading| reading.verdict.holds());
-            let planned = state.plan.find(&key.step).map(|(_, step)| step);
-            let is_gate = planned.is_some_and(PlannedStep::is_gate);
-            let is_watched = planned.is_some_and(PlannedStep::is_effect);
-            let (sign, word) = match (open, is_gate) {
-                (true, _) if is_watched => (Sign::Working, "runs, and it holds"),
-                (true, _) if planned.is_some_and(|step| step.work == Work::Invariants) => {
-                    (Sign::Done, "hold")
-                }
-                (true, _) => (Sign::Done, "holds"),
-                (false, true) => (Sign::Waiting, "closed"),
-                (false, false) if is_watched => (Sign::Waiting, "runs, and it does not hold"),
-                (false, false) => (Sign::Waiting, "not yet"),
-            };
-            let readings = gate::one_line(readings, &key.node);
-            told(Some(&key.node), sign, format!("{} {word}: {readings}", run::title_of(state, key)))
-        }
+        Event::ReadingTaken { key, readings } => read(state, key, readings),
         // A prompt, or the stop that follows, says it.
         Event::Asked { .. } | Event::LockRefused { .. } => return None,
         Event::Answered { question, decision, how, by, .. } => {
@@ -142,20 +126,7 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
         Event::PointPassed { key } => {
             told(Some(&key.node), Sign::Done, "the point of no return is passed".to_owned())
         }
-        Event::TurnEnded { turn, end } => {
-            let (sign, text) = match end {
-                TurnEnd::Done => (Sign::Done, "done".to_owned()),
-                TurnEnd::Failed => (Sign::Failed, "failed; the phase goes on without it".to_owned()),
-                TurnEnd::Skipped { reason } => (Sign::Skipped, format!("left as it is: {reason}")),
-                TurnEnd::RolledBack if state.plan.phases[turn.phase].kind == PhaseKind::Staging => {
-                    (Sign::Done, "unstaged".to_owned())
-                }
-                TurnEnd::RolledBack => (Sign::Done, "rolled back".to_owned()),
-            };
-            let text = format!("{text} ({})", phase_title(state, turn.phase));
-            let told = told(Some(&turn.node), sign, text);
-            if turn.node.is_operator() { verbose(told) } else { told }
-        }
+        Event::TurnEnded { turn, end } => turn_ended(state, turn, end),
         Event::StopRequested { stop } => {
             quietly(told(None, Sign::Waiting, format!("stopping: {}", stop.why)))
         }
@@ -194,6 +165,38 @@ fn invocation(event: &Event, state: &RunState) -> Option<Told> {
         }
         _ => return None,
     })
+}
+
+fn read(state: &RunState, key: &StepKey, readings: &[Reading]) -> Told {
+    let open = readings.iter().all(|reading| reading.verdict.holds());
+    let planned = state.plan.find(&key.step).map(|(_, step)| step);
+    let is_gate = planned.is_some_and(PlannedStep::is_gate);
+    let is_watched = planned.is_some_and(PlannedStep::is_effect);
+    let (sign, word) = match (open, is_gate) {
+        (true, _) if is_watched => (Sign::Working, "runs, and it holds"),
+        (true, _) if planned.is_some_and(|step| step.work == Work::Invariants) => (Sign::Done, "hold"),
+        (true, _) => (Sign::Done, "holds"),
+        (false, true) => (Sign::Waiting, "closed"),
+        (false, false) if is_watched => (Sign::Waiting, "runs, and it does not hold"),
+        (false, false) => (Sign::Waiting, "not yet"),
+    };
+    let readings = gate::one_line(readings, &key.node);
+    told(Some(&key.node), sign, format!("{} {word}: {readings}", run::title_of(state, key)))
+}
+
+fn turn_ended(state: &RunState, turn: &Turn, end: &TurnEnd) -> Told {
+    let (sign, text) = match end {
+        TurnEnd::Done => (Sign::Done, "done".to_owned()),
+        TurnEnd::Failed => (Sign::Failed, "failed; the phase goes on without it".to_owned()),
+        TurnEnd::Skipped { reason } => (Sign::Skipped, format!("left as it is: {reason}")),
+        TurnEnd::RolledBack if state.plan.phases[turn.phase].kind == PhaseKind::Staging => {
+            (Sign::Done, "unstaged".to_owned())
+        }
+        TurnEnd::RolledBack => (Sign::Done, "rolled back".to_owned()),
+    };
+    let text = format!("{text} ({})", phase_title(state, turn.phase));
+    let told = told(Some(&turn.node), sign, text);
+    if turn.node.is_operator() { verbose(told) } else { told }
 }
 
 fn names(nodes: &[NodeName]) -> Vec<&str> {
