@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use super::support::{Cluster, Invocation, PATIENCE};
+use super::support::{Cluster, Invocation, PATIENCE, documents};
 
 const PROCEDURE: &str = r#"
     procedure: told
@@ -42,7 +42,7 @@ fn with_stand_ins(cluster: &Cluster, invocation: Invocation) -> Invocation {
 /// What the command was given, in order; every one is one line.
 fn given(cluster: &Cluster) -> Vec<Json> {
     let text = fs::read_to_string(cluster.path("told")).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    documents(&text)
 }
 
 fn example(name: &str) -> String {
