@@ -352,6 +352,7 @@ pub fn one_line(readings: &[Reading], home: &NodeName) -> String {
             };
             let said = format!("{} {value}", label(reading, home));
             match &reading.verdict {
+                Verdict::Holds if is_plain_success(reading) => label(reading, home),
                 Verdict::Holds => said,
                 Verdict::DoesNotHold { .. } => format!("{said}, needs {}", reading.needs),
                 Verdict::Unreadable { why } => format!("{said}: {why}"),
@@ -359,6 +360,11 @@ pub fn one_line(readings: &[Reading], home: &NodeName) -> String {
         })
         .collect();
     parts.join("; ")
+}
+
+/// Whether there is nothing to a reading but that it holds: its command ended with 0, as it should.
+pub fn is_plain_success(reading: &Reading) -> bool {
+    reading.verdict.holds() && matches!(reading.value, Some(Value::Exit(0)))
 }
 
 #[cfg(test)]

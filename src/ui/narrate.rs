@@ -180,8 +180,13 @@ fn read(state: &RunState, key: &StepKey, readings: &[Reading]) -> Told {
         (false, false) if is_watched => (Sign::Waiting, "runs, and it does not hold"),
         (false, false) => (Sign::Waiting, "not yet"),
     };
-    let readings = gate::one_line(readings, &key.node);
-    told(Some(&key.node), sign, format!("{} {word}: {readings}", run::title_of(state, key)))
+    let title = run::title_of(state, key);
+    let text = match readings {
+        // Its name is the step's.
+        [only] if gate::is_plain_success(only) => format!("{title} {word}"),
+        _ => format!("{title} {word}: {}", gate::one_line(readings, &key.node)),
+    };
+    told(Some(&key.node), sign, text)
 }
 
 fn turn_ended(state: &RunState, turn: &Turn, end: &TurnEnd) -> Told {

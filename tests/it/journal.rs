@@ -463,7 +463,7 @@ fn runs_are_numbered_by_day_and_listed_in_order() {
     assert_eq!(cluster.run(&RunId("2026-11-21.2".into())).unwrap().id().0, "2026-11-21.2");
     let error = cluster.run(&RunId("../../etc".into())).unwrap_err();
     assert_eq!(error.to_string(), "mq-prod has no run ../../etc");
-    assert_eq!(error.help().as_deref(), Some("the latest run is 2026-11-22.1"));
+    assert_eq!(error.help().as_deref(), Some("the latest runs are 2026-11-21.11 and 2026-11-22.1"));
 }
 
 #[test]
