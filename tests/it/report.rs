@@ -222,7 +222,7 @@ fn a_damaged_journal_is_reported_as_far_as_it_is_true() {
     cluster.start(&[]).run().code(0);
     let path = cluster.run_dir().join("journal.ndjson");
     let journal = fs::read_to_string(&path).unwrap();
-    fs::write(&path, format!("{journal}{{\"n\":999}\n")).unwrap();
+    fs::write(&path, format!("{journal}{{\"n\":999\n")).unwrap();
     report(&cluster, &[]).stdout_has("the journal is damaged: this is what precedes the damage");
 }
 
