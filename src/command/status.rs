@@ -29,7 +29,7 @@ use crate::model::plan::Plan;
 use crate::model::state::{RunState, RunStatus};
 use crate::transport::{Dialer, ReadOnlyConnector};
 use crate::ui::document;
-use crate::ui::ink::{Line, Tone, paint};
+use crate::ui::ink::{Line, paint};
 use crate::ui::moment::Moment;
 use crate::ui::next::Next;
 use crate::ui::status::{Circumstances, LockView, Observed, StatusView, document, human, plain};
@@ -91,22 +91,12 @@ pub(super) struct Look {
 impl Look {
     /// The screen for eyes.
     pub(super) fn human(&self, face: &Face) -> Vec<Line> {
-        self.with_notes(face, human(face, &self.moment, &self.view))
+        human(face, &self.moment, &self.view)
     }
 
     /// The stable form, which is another one exactly when something has changed.
     pub(super) fn plain(&self) -> String {
-        let lines = plain(&self.moment, &self.view, self.stopped);
-        paint(&Face::PLAIN, &self.with_notes(&Face::PLAIN, lines))
-    }
-
-    fn with_notes(&self, face: &Face, mut lines: Vec<Line>) -> Vec<Line> {
-        let at = 1.min(lines.len());
-        lines.splice(
-            at..at,
-            self.view.notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text).fit(face)),
-        );
-        lines
+        paint(&Face::PLAIN, &plain(&self.moment, &self.view, self.stopped))
     }
 
     /// What is printed.

@@ -406,6 +406,7 @@ pub fn human(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
 }
 
 fn heading(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
+    let notes = view.notes.iter().flat_map(|text| wrap(face, Line::new(face), Tone::Wait, text));
     let mut parts = vec![view.cluster.to_string()];
     match (&view.from, &view.to) {
         (Some(from), Some(to)) => parts.push(format!("{from} -> {to}")),
@@ -414,7 +415,8 @@ fn heading(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     }
     let Some(run) = &view.run else {
         parts.push("no run".to_owned());
-        return wrap(face, Line::new(face), Tone::Strong, &parts.join("  "));
+        let title = wrap(face, Line::new(face), Tone::Strong, &parts.join("  "));
+        return title.into_iter().chain(notes).collect();
     };
     parts.push(format!("run {}", run.id));
     parts.push(run.status.to_uppercase());
@@ -424,13 +426,30 @@ fn heading(face: &Face, moment: &Moment, view: &StatusView) -> Vec<Line> {
     let until = if run.ended { run.latest_at } else { moment.now };
     parts.push(words::total(between(run.started_at, until)));
     parts.extend(run.left.map(run::left));
-    let mut lines = wrap(face, Line::new(face), Tone::Strong, &parts.join(" | "));
+    let mut lines = title(face, &parts);
+    lines.extend(notes);
     let change = run.change.as_ref().map(|change| format!(" for {change}")).unwrap_or_default();
     let begun =
         format!("started {} by {} on {}{change}", moment.short(run.started_at), run.by.user, run.by.host);
     let line = Line::new(face).tone(Tone::Dim, &begun);
     lines.push(line.at_edge(face, Tone::Dim, &view.sources.inventory.display().to_string()).fit(face));
     lines
+}
+
+/// The parts in a row; where one has no room, a row more.
+fn title(face: &Face, parts: &[String]) -> Vec<Line> {
+    let mut rows: Vec<Line> = Vec::new();
+    for part in parts {
+        let cell = Line::new(face).tone(Tone::Strong, part);
+        match rows.last_mut() {
+            Some(row) if face.width.is_none_or(|columns| row.width() + 3 + cell.width() <= columns) => {
+                row.push(Tone::Strong, " | ");
+                row.push(Tone::Strong, part);
+            }
+            _ => rows.push(cell),
+        }
+    }
+    rows.into_iter().map(|row| row.fit(face)).collect()
 }
 
 fn broken(broken: &Broken) -> String {

@@ -29,6 +29,7 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
             word(run.and_then(|run| run.change.as_deref())),
         ),
     )];
+    lines.extend(view.notes.iter().map(|text| Line::new(face).tone(Tone::Wait, text)));
     let mut table = Table::new(0);
     for title in ["NODE", "ROLE", "VERSION", "STAGED", "STATE", "SINCE", "DETAIL"] {
         table = table.column(title);

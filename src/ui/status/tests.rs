@@ -192,7 +192,8 @@ fn a_window_and_what_is_left_are_told_in_every_form() {
     let face = Face { color: false, unicode: true, width: Some(100) };
     let text = paint(&face, &human(&face, &moment(), &view));
     for line in [
-        "mq-prod | 3.13.6 -> 3.13.7 | run 2026-11-21.1 | WORKING | 1 of 3 nodes done | 37 min | about 20 min",
+        "mq-prod | 3.13.6 -> 3.13.7 | run 2026-11-21.1 | WORKING | 1 of 3 nodes done | 37 min",
+        "about 20 min left",
         "window: 08:00 to 10:00 every day (UTC); open until Sat 09:50 (UTC), 1h from now",
         "outside the window: CHG-7 (anna; the window is closed)",
     ] {
