@@ -47,7 +47,11 @@ fn named(words: &[String]) -> Result<Starter, Refusal> {
         return Ok(Starter::with_placeholders());
     }
     let typed = if words.iter().any(|word| word == "-") { read(Path::new("-"))? } else { String::new() };
-    let lines = || typed.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = || {
+        let lines = typed.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        // `kubectl get nodes -o name` says of each what kind of thing it is.
+        lines.map(|line| line.strip_prefix("node/").unwrap_or(line))
+    };
     let mut all: Vec<&str> = Vec::new();
     for word in words {
         match word.as_str() {

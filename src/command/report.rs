@@ -2,6 +2,7 @@
 
 mod bundle;
 mod columns;
+mod evidence;
 mod output;
 
 use std::path::{Path, PathBuf};
@@ -9,20 +10,16 @@ use std::path::{Path, PathBuf};
 use super::context::Context;
 use super::files::Files;
 use super::refusal::Refusal;
-use super::runs::{Recorded, exit_of, recorded};
+use super::runs::{exit_of, recorded};
 use crate::cli::{Report as Flags, ReportFormat};
-use crate::config::Source;
 use crate::engine::secrets::Secrets;
 use crate::exit::Exit;
-use crate::journal::JournalError;
-use crate::model::plan::Plan;
-use crate::report::{Facts, FileFact, JournalFact, Report, without_secrets};
-use crate::transport::hash_file;
+use crate::report::{Facts, Report};
 use crate::ui::document;
 use crate::ui::moment::Moment;
 use crate::ui::terminal::Format;
 use columns::Columns;
-use output::Target;
+use output::{Reserved, Target};
 
 pub(super) fn run(context: &Context, flags: &Flags) -> Result<Exit, Refusal> {
     let (file, format) = destination(context, flags)?;
@@ -37,6 +34,9 @@ pub(super) fn run(context: &Context, flags: &Flags) -> Result<Exit, Refusal> {
         .next(context.command(&["start", "--dry-run"], "the plan, and every gate reading"))
         .standing("nothing was written"));
     };
+    let reserved = Reserved::of(&files, &run)?;
+    let target = |path: &Path| Target::new(context, path, &reserved);
+    let target = flags.bundle.as_ref().or(file.as_ref()).map(|path| target(path)).transpose()?;
     let holder = cluster.holder()?;
     let is_ours =
         |holder: &crate::journal::Holder| holder.run.as_ref().is_none_or(|held| *held == run.state.run);
@@ -44,32 +44,34 @@ pub(super) fn run(context: &Context, flags: &Flags) -> Result<Exit, Refusal> {
     let (secrets, unknown) = Secrets::fetch_some(&run.state.plan.secrets, |name| std::env::var(name).ok());
     let mask = |text: &str| secrets.mask(text);
     let moment = Moment::current();
+    let (bytes, journal) = evidence::journal(&run, at_work)?;
     let facts = Facts {
         state: &run.state,
         records: &run.records,
         moment: &moment,
         at_work,
         exit: run.state.end.as_ref().map(exit_of).map(|exit| (exit.number(), exit.meaning())),
-        files: sources(&run.state.plan),
-        journal: journal(&run)?,
+        files: evidence::sources(&files, &run.state.plan),
+        journal,
         unknown_secrets: unknown.iter().map(ToString::to_string).collect(),
         mask: &mask,
     };
     let report = Report::of(&facts);
-    if let Some(path) = &flags.bundle {
-        let target = Target::new(context, path)?;
-        let packed = bundle::bundle(&run, &facts, &report, &secrets)?;
-        return target.write(context, &packed, true);
-    }
-    let text = match format {
-        ReportFormat::Html => report.html(),
-        ReportFormat::Svg => report.svg(),
-        ReportFormat::Text => report.text(&Columns { unicode: file.is_none() && context.style.out.unicode }),
-        ReportFormat::Json => document::text(&report.json()),
+    let text = match (format, &target) {
+        (_, Some(target)) if flags.bundle.is_some() => {
+            let packed = bundle::bundle(&run, &bytes, &facts, &report, &secrets)?;
+            return target.write(context, &packed, true);
+        }
+        (ReportFormat::Html, _) => report.html(),
+        (ReportFormat::Svg, _) => report.svg(),
+        (ReportFormat::Text, _) => {
+            report.text(&Columns { unicode: target.is_none() && context.style.out.unicode })
+        }
+        (ReportFormat::Json, _) => document::text(&report.json()),
     };
-    match file {
+    match target {
         None => super::print(&text),
-        Some(path) => Target::new(context, &path)?.write(context, text.as_bytes(), false),
+        Some(target) => target.write(context, text.as_bytes(), false),
     }
 }
 
@@ -79,6 +81,12 @@ fn cluster_name(files: &Files) -> &str {
 
 /// Where the report goes, and as what.
 fn destination(context: &Context, flags: &Flags) -> Result<(Option<PathBuf>, ReportFormat), Refusal> {
+    if flags.bundle.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err(Refusal::input("a bundle does not go to standard output")
+            .help("name a file for it; a file that is called - is ./-")
+            .next(context.command(&["report", "--bundle", "run.tar.gz"], "all that is known, in one file"))
+            .standing("nothing was written"));
+    }
     let file = flags.file.as_ref().filter(|file| file.as_os_str() != "-").cloned();
     let by_style = match context.style.format {
         Format::Json => ReportFormat::Json,
@@ -105,33 +113,4 @@ fn by_ending(file: &Path) -> Option<ReportFormat> {
         "json" => Some(ReportFormat::Json),
         _ => None,
     }
-}
-
-/// The files that the plan was made of, with their text where that is still the same.
-fn sources(plan: &Plan) -> Vec<FileFact> {
-    let sources = &plan.sources;
-    let fact = |role, path: &Path, sha256: &str| {
-        let source = Source::read(path).ok().filter(|source| source.sha256() == sha256);
-        let text = source.map(|source| without_secrets(source.text()));
-        FileFact { role, path: path.to_owned(), sha256: sha256.to_owned(), text }
-    };
-    let mut facts = vec![fact("inventory", &sources.inventory, &sources.inventory_sha256)];
-    // A procedure that is written in the inventory is no file of its own.
-    if sources.procedure != sources.inventory {
-        facts.push(fact("procedure", &sources.procedure, &sources.procedure_sha256));
-    }
-    facts
-}
-
-fn journal(run: &Recorded) -> Result<JournalFact, Refusal> {
-    let path = run.dir.journal_path();
-    let sum = Context::runtime()?.block_on(hash_file(&path)).map_err(|error| {
-        Refusal::new(Exit::Broken, format!("{} cannot be read: {error}", path.display()))
-            .standing("nothing was written")
-    })?;
-    let flaw = run.flaw.as_ref().map(|flaw| match flaw {
-        JournalError::Damaged { .. } => "the journal is damaged: this is what precedes the damage".to_owned(),
-        other => other.to_string(),
-    });
-    Ok(JournalFact { path, sha256: sum.sha256, flaw })
 }

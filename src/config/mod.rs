@@ -9,6 +9,7 @@ mod lower;
 pub mod mistake;
 mod path;
 mod raw;
+mod redacted;
 pub mod schema;
 mod shape;
 pub mod source;
@@ -27,6 +28,7 @@ pub use mistake::{Mistake, Mistakes, Place};
 use raw::Or;
 use raw::inventory::RawInventory;
 use raw::procedure::RawProcedure;
+pub use redacted::without_secrets;
 pub use source::Source;
 
 /// A cluster and what is to be done with it, with the texts that said so.

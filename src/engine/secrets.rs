@@ -154,18 +154,23 @@ impl Secrets {
     /// Puts `***` where a secret stands. A secret of several lines is masked line by line, for output
     /// comes in lines; parts of fewer than four characters are left, for they are in everything.
     pub fn mask(&self, text: &str) -> String {
-        self.parts().fold(text.to_owned(), |text, part| text.replace(part, "***"))
+        self.parts().into_iter().fold(text.to_owned(), |text, part| text.replace(part, "***"))
     }
 
     /// The same for raw output.
     pub fn mask_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        self.parts().fold(bytes.to_vec(), |bytes, part| replace(&bytes, part.as_bytes()))
+        self.parts().into_iter().fold(bytes.to_vec(), |bytes, part| replace(&bytes, part.as_bytes()))
     }
 
-    fn parts(&self) -> impl Iterator<Item = &str> {
+    /// What is masked, the longest first: one that begins another would leave the other's end in sight.
+    fn parts(&self) -> Vec<&str> {
         let captured = self.captured.values().flat_map(BTreeMap::values);
         let all = self.values.values().chain(captured);
-        all.flat_map(|secret| secret.reveal().lines()).filter(|part| part.len() >= 4)
+        let lines = all.flat_map(|secret| secret.reveal().lines());
+        let mut parts: Vec<&str> = lines.filter(|part| part.len() >= 4).collect();
+        parts.sort_unstable_by_key(|part| (std::cmp::Reverse(part.len()), *part));
+        parts.dedup();
+        parts
     }
 }
 
@@ -229,6 +234,14 @@ mod tests {
         let secrets = secrets("hunter22\nsecond line");
         assert_eq!(secrets.mask("a hunter22b second line"), "a ***b ***");
         assert_eq!(secrets.mask_bytes(b"\xffhunter22\xff"), b"\xff***\xff");
+    }
+
+    #[test]
+    fn of_a_secret_that_begins_with_another_no_end_is_left() {
+        let mut secrets = secrets("rabbit");
+        secrets.keep(&NodeName::operator(), "longer", "rabbit-7Qx!".to_owned());
+        assert_eq!(secrets.mask("rabbit-7Qx! rabbit"), "*** ***");
+        assert_eq!(secrets.mask_bytes(b"rabbit-7Qx! rabbit"), b"*** ***");
     }
 
     #[test]

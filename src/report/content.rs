@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::mark::{self, Kind, Mark, Trouble};
 use super::story::{Invocation, Story};
-use super::{Facts, FileFact};
+use super::{Facts, FileFact, Mask};
 use crate::model::duration::between;
 use crate::model::event::{Goal, RunEnd};
 use crate::model::stand::Stand;
@@ -333,27 +333,28 @@ fn failure(facts: &Facts<'_>, story: &Story<'_>, trouble: &Trouble, with_output:
     let mut quotes = Vec::new();
     if with_output {
         if let Some(command) = &trouble.command {
-            quotes.push(("Command", some(command.trim_end().lines(), COMMAND)));
+            quotes.push(("Command", some(facts.mask, command.trim_end().lines(), COMMAND)));
         }
         if !trouble.failure.tail.is_empty() {
             quotes.push((
                 "Last lines of output",
-                some(trouble.failure.tail.iter().map(String::as_str), usize::MAX),
+                some(facts.mask, trouble.failure.tail.iter().map(String::as_str), usize::MAX),
             ));
         }
     }
     Item { number: Some(trouble.mark), head, says, quotes }
 }
 
-/// The first of these lines, none of them too long.
-fn some<'a>(lines: impl Iterator<Item = &'a str> + Clone, most: usize) -> Vec<String> {
+/// The first of these lines, none of them too long. They are masked first: of a secret that is cut, the mask would not
+/// find what is left.
+fn some<'a>(mask: Mask<'_>, lines: impl Iterator<Item = &'a str> + Clone, most: usize) -> Vec<String> {
     let more = lines.clone().count().saturating_sub(most);
-    let cut = |line: &str| match line.char_indices().nth(LONG) {
+    let cut = |line: String| match line.char_indices().nth(LONG) {
         Some((end, _)) => format!("{}...", &line[..end]),
-        None => line.to_owned(),
+        None => line,
     };
     let left = (more > 0).then(|| format!("... and {}", words::count(more, "more line")));
-    lines.take(most).map(cut).chain(left).collect()
+    lines.take(most).map(|line| cut(mask(line))).chain(left).collect()
 }
 
 fn outstanding(state: &RunState) -> Vec<Block> {
@@ -374,15 +375,8 @@ pub(super) fn goal(invocation: &Invocation<'_>) -> &'static str {
 fn invocations(facts: &Facts<'_>, story: &Story<'_>) -> Block {
     let last = story.invocations.len();
     let rows = story.invocations.iter().enumerate().map(|(place, one)| {
-        let end = match one.end {
-            Some(RunEnd::Finished) => "finished",
-            Some(RunEnd::Staged) => "staged",
-            Some(RunEnd::Unstaged) => "unstaged",
-            Some(RunEnd::RolledBack) => "rolled back",
-            Some(RunEnd::Stopped(_)) => "stopped",
-            None if place + 1 == last && story.at_work => "at work",
-            None => "died",
-        };
+        let is_last = place + 1 == last;
+        let end = if is_last && story.at_work { "at work" } else { one.end_word() };
         vec![
             facts.moment.iso(one.from),
             words::total(between(one.from, one.to)),
@@ -442,4 +436,16 @@ fn fold(file: &FileFact) -> Option<Block> {
     const MOST: usize = 48 << 10;
     let text = file.text.as_ref().filter(|text| text.len() <= MOST)?;
     Some(Block::Fold { name: format!("{} {}", file.role, file.path.display()), text: text.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_masked_before_it_is_cut() {
+        let line = format!("{}hunter22 {}", "x".repeat(LONG - 3), "y".repeat(LONG));
+        let shown = some(&|text| text.replace("hunter22", "***"), [line.as_str()].into_iter(), 1);
+        assert_eq!(shown, [format!("{}***...", "x".repeat(LONG - 3))]);
+    }
 }

@@ -7,9 +7,8 @@ use super::hatch::{self, Area};
 use super::mark::{Kind, Mark};
 use super::markup::Markup;
 use super::plot;
-use super::story::{Block, Part, Story};
+use super::story::{Block, Invocation, Part, Story};
 use crate::model::duration::between;
-use crate::model::event::RunEnd;
 use crate::model::moment::Moment;
 use crate::model::name::NodeName;
 use crate::model::{run, words};
@@ -110,19 +109,14 @@ impl Drawing<'_> {
         for (number, lane) in lanes.iter().enumerate() {
             let y = TOP + self.row * number as f64;
             self.line("row", (0.0, y + self.row), (right, y + self.row));
-            let name = lane.as_str();
+            let name = self.out.masked(lane.as_str());
             let shown = match name.char_indices().nth(NAME) {
                 Some((cut, _)) => format!("{}\u{2026}", &name[..cut]),
-                None => name.to_owned(),
+                None => name,
             };
             self.label("e", self.left - 6.0, y + self.row / 2.0 + 4.0, &shown);
         }
-        let ends = self.story.invocations.iter().map(|invocation| match invocation.end {
-            Some(RunEnd::Staged) => "staged",
-            Some(RunEnd::RolledBack) => "rolled back",
-            Some(_) => "stopped",
-            None => "died",
-        });
+        let ends = self.story.invocations.iter().map(Invocation::end_word);
         for (stop, end) in self.axis.stops().into_iter().zip(ends) {
             self.rect("stop", stop.left, TOP, stop.right - stop.left, height);
             if stop.is_break {

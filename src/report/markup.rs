@@ -17,6 +17,11 @@ impl<'a> Markup<'a> {
         Self { out: String::new(), mask }
     }
 
+    /// Text that is to be cut before it is added: of half a secret the mask would not know.
+    pub(super) fn masked(&self, text: &str) -> String {
+        (self.mask)(text)
+    }
+
     /// Adds markup: literals of the program and numbers, nothing else.
     pub(super) fn tag(&mut self, markup: Arguments<'_>) {
         self.out.write_fmt(markup).expect("a String takes every write");

@@ -15,7 +15,6 @@ mod json;
 mod mark;
 mod markup;
 mod plot;
-mod sources;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -29,7 +28,6 @@ use crate::model::state::RunState;
 
 pub use archive::{Member, pack};
 pub use json::{hide_sources, masked};
-pub use sources::without_secrets;
 
 use story::Story;
 

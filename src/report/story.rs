@@ -50,6 +50,20 @@ pub(super) struct Invocation<'a> {
     pub(super) end: Option<&'a RunEnd>,
 }
 
+impl Invocation<'_> {
+    /// How it ended, in a word.
+    pub(super) fn end_word(&self) -> &'static str {
+        match self.end {
+            Some(RunEnd::Finished) => "finished",
+            Some(RunEnd::Staged) => "staged",
+            Some(RunEnd::Unstaged) => "unstaged",
+            Some(RunEnd::RolledBack) => "rolled back",
+            Some(RunEnd::Stopped(_)) => "stopped",
+            None => "died",
+        }
+    }
+}
+
 /// Something that took time in a node's turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {

@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::{Facts, FileFact, JournalFact, Layout, Report};
 use crate::model::event::{
-    Decision, Event, Failure, FailureKind, Halt, How, Outcome, Question, Reading, Record, RunEnd, Stop, Turn,
-    TurnEnd,
+    Decision, Event, Failure, FailureKind, Goal, Halt, How, Outcome, Question, Reading, Record, Request,
+    RunEnd, Stop, Turn, TurnEnd,
 };
 use crate::model::moment::Moment;
 use crate::model::name::NodeName;
@@ -39,6 +39,10 @@ struct Long {
 
 impl Long {
     fn run(nodes: usize, readings: usize) -> Vec<Record> {
+        sample::records(Self::of(nodes, readings).events)
+    }
+
+    fn of(nodes: usize, readings: usize) -> Self {
         let names: Vec<NodeName> = (1..=nodes).map(|n| sample::node(&format!("mq-{n:02}"))).collect();
         let mut events = sample::events();
         events.truncate(1);
@@ -58,7 +62,7 @@ impl Long {
         }
         long.add(1, Event::PhaseEnded { phase: 0 });
         long.add(0, Event::RunClosed { verdict: RunEnd::Finished });
-        sample::records(long.events)
+        long
     }
 
     fn add(&mut self, after: i64, event: Event) {
@@ -189,4 +193,19 @@ fn nothing_is_drawn_outside_of_the_drawing() {
             assert!(!drawing.contains("NaN") && !drawing.contains("inf"), "{drawing}");
         });
     }
+}
+
+#[test]
+fn a_run_that_was_undone_later_was_finished_before() {
+    let mut long = Long::of(1, 4);
+    let request = Request {
+        goal: Goal::RolledBack(vec![Turn { phase: 0, node: sample::node("mq-01") }]),
+        ..sample::request()
+    };
+    long.add(50_000, Event::RunResumed { request });
+    long.add(9, Event::RunClosed { verdict: RunEnd::RolledBack });
+    with_report(&sample::records(long.events), |report| {
+        let drawing = report.svg();
+        assert!(drawing.contains(">finished<") && !drawing.contains(">stopped<"), "{drawing}");
+    });
 }

@@ -73,6 +73,13 @@ pub async fn hash_file(path: &Path) -> io::Result<FileSum> {
     .map_err(io::Error::other)?
 }
 
+/// The size and sha256 of bytes.
+pub fn hash_bytes(bytes: &[u8]) -> FileSum {
+    let mut running = Running::default();
+    running.take(bytes);
+    running.sum()
+}
+
 /// A sum while its bytes go by.
 #[derive(Default)]
 struct Running {

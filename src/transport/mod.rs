@@ -49,7 +49,7 @@ use crate::model::job::Standing;
 use crate::model::name::{ClusterName, NodeName};
 
 pub use connector::Dialer;
-pub use copy::{Copied, FileSum, Upload, hash_file};
+pub use copy::{Copied, FileSum, Upload, hash_bytes, hash_file};
 pub use error::{Kind, TransportError, Trouble};
 pub use facts::{Detach, Facts};
 pub use fence::{FenceClaim, FenceRule, Taking};

@@ -102,9 +102,9 @@ fn a_login_of_all_stands_once() {
 
 #[test]
 fn names_come_from_standard_input() {
-    let done = rollgate(["init", "first", "-"]).stdin("a\n\n# b\n  ops@c:22  \n").run();
+    let done = rollgate(["init", "first", "-"]).stdin("a\n\n# b\n  ops@c:22  \nnode/worker-1\n").run();
     done.code(0);
-    assert_eq!(ways(&loaded(&done)).keys().collect::<Vec<_>>(), ["a", "c", "first"]);
+    assert_eq!(ways(&loaded(&done)).keys().collect::<Vec<_>>(), ["a", "c", "first", "worker-1"]);
     rollgate(["init", "-"])
         .stdin("\n# none\n")
         .run()

@@ -257,8 +257,16 @@ fn secretive() -> Cluster {
     cluster
 }
 
-const SECRETS: [&str; 6] =
-    ["hunter<22>&", "hunter&lt;22", "hunter\\u003c22", "token-from-words", "to\\\"\\\"ken", "to\"\"ken"];
+/// As they are, and as JSON and HTML write them.
+const SECRETS: [&str; 7] = [
+    "hunter<22>&",
+    "hunter&lt;22",
+    "hunter\\u003c22",
+    "token-from-words",
+    "to\\\"\\\"ken",
+    "to\"\"ken",
+    "to&quot;&quot;ken",
+];
 
 #[track_caller]
 fn assert_masked(form: &str, text: &str) {
@@ -320,10 +328,25 @@ fn a_bundle_has_all_that_is_known() {
         assert!(list.lines().any(|line| line == format!("{run}/{file}")), "{file} is missing in\n{list}");
     }
     assert!(list.lines().all(|line| line.starts_with(&format!("{run}/"))), "{list}");
-    assert!(
-        unpacked(&cluster, "run.tar.gz").contains(&cluster.journal()),
-        "nothing was masked in the journal"
-    );
+    let unpacked = unpacked(&cluster, "run.tar.gz");
+    assert!(unpacked.contains(&cluster.journal()), "nothing was masked in the journal");
+    let (_, json) = unpacked.split_once("\n{\n  \"format\": \"rollgate/report\"").unwrap();
+    let (json, _) = json.split_once("\n}\n").unwrap();
+    assert!(json.is_ascii() && json.contains("\\u202e"), "{json}");
+}
+
+#[test]
+fn what_a_program_printed_is_in_the_report() {
+    let cluster = cluster(1);
+    let text = fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
+    fs::write(cluster.path("printed"), &text).unwrap();
+    fs::write(cluster.path("inventory.yaml"), "#!/bin/sh\ncat \"${0%/*}/printed\"\n").unwrap();
+    fs::set_permissions(cluster.path("inventory.yaml"), fs::Permissions::from_mode(0o755)).unwrap();
+    cluster.start(&[]).run().code(0);
+    report(&cluster, &[]).lacks("changed or gone since");
+    assert!(file(&cluster, "run.html").contains("<summary>inventory "));
+    fs::write(cluster.path("printed"), format!("{text}# more\n")).unwrap();
+    report(&cluster, &[]).stdout_has("changed or gone since");
 }
 
 #[test]
@@ -342,6 +365,13 @@ fn what_cannot_be_written_is_refused_before_any_work() {
     refused(&["-f", "nodes", "--format", "html"]).stderr_has("nodes is a directory");
     refused(&["-f", "nowhere/run.html"]).stderr_has("in a directory that is not there");
     refused(&["-f", "/dev/null", "--format", "html"]).stderr_has("is no regular file");
+    refused(&["-f", "inventory.yaml", "--format", "json"]).stderr_has("inventory.yaml is the inventory");
+    refused(&["--bundle", "./nodes/../procedure.yaml"]).stderr_has("is the procedure");
+    let journal = cluster.run_dir().join("journal.ndjson");
+    for path in [journal.clone(), journal.with_file_name("new.ndjson")] {
+        refused(&["--bundle", path.to_str().unwrap()]).stderr_has("where runs are recorded");
+    }
+    refused(&["--bundle", "-"]).stderr_has("a bundle does not go to standard output");
     report(&cluster, &["-f", "plain", "--format", "svg"]);
     assert!(fs::read_to_string(cluster.path("plain")).unwrap().starts_with("<?xml"));
     report(&cluster, &["-f", "-"]).stdout_has("RUN ####-##-##.1 OF TEST");

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::columns::Columns;
 use crate::command::refusal::Refusal;
@@ -13,6 +13,7 @@ use crate::command::runs::Recorded;
 use crate::engine::secrets::Secrets;
 use crate::exit::Exit;
 use crate::report::{Facts, Mask, Member, Report, hide_sources, masked, pack};
+use crate::ui::{document, words};
 
 /// Of a longer file the end is packed: what went wrong stands there.
 const MOST: u64 = 4 << 20;
@@ -20,6 +21,7 @@ const MOST: u64 = 4 << 20;
 /// Packs it.
 pub(super) fn bundle(
     run: &Recorded,
+    journal: &[u8],
     facts: &Facts<'_>,
     report: &Report<'_>,
     secrets: &Secrets,
@@ -31,14 +33,12 @@ pub(super) fn bundle(
         Refusal::new(Exit::Broken, format!("{} cannot be read: {error}", path.display()))
             .standing("nothing was written")
     };
-    let path = run.dir.journal_path();
-    let journal = std::fs::read(&path).map_err(|error| broken(&path, &error))?;
-    let (journal, changed) = masked_journal(&String::from_utf8_lossy(&journal), facts.mask);
+    let journal = masked_journal(&String::from_utf8_lossy(journal), facts.mask);
     let mut members = vec![
-        text("about.txt", about(facts, changed)),
-        text("journal.ndjson", journal),
+        text("about.txt", about(facts, &journal)),
+        text("journal.ndjson", journal.text),
         text("report.html", report.html()),
-        text("report.json", format!("{:#}\n", report.json())),
+        text("report.json", document::text(&report.json())),
         text("report.txt", report.text(&Columns { unicode: false })),
     ];
     for file in &facts.files {
@@ -63,14 +63,19 @@ pub(super) fn bundle(
 }
 
 /// What one must know to read the rest.
-fn about(facts: &Facts<'_>, changed: usize) -> String {
+fn about(facts: &Facts<'_>, journal: &Masked) -> String {
     let mut text = format!(
         "rollgate {}\nrun {} of {}\njournal sha256 {}\nlines of the journal that were masked: {changed}\n",
         env!("CARGO_PKG_VERSION"),
         facts.state.run,
         facts.state.plan.cluster,
-        facts.journal.sha256
+        facts.journal.sha256,
+        changed = journal.changed,
     );
+    if journal.left_out > 0 {
+        writeln!(text, "lines of the journal that were left out, for they are no JSON: {}", journal.left_out)
+            .expect("a String takes every write");
+    }
     let system = rustix::system::uname();
     let part = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     let (name, release, machine) = (part(system.sysname()), part(system.release()), part(system.machine()));
@@ -82,26 +87,37 @@ fn about(facts: &Facts<'_>, changed: usize) -> String {
     text
 }
 
-/// The journal with its lines masked, and how many of them are not what they were. A line in which there is
-/// nothing to mask stays as it is, with its checksum.
-fn masked_journal(journal: &str, mask: Mask<'_>) -> (String, usize) {
-    let mut text = String::with_capacity(journal.len());
-    let mut changed = 0;
+/// The journal as it is packed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Masked {
+    text: String,
+    /// Lines that are not what they were.
+    changed: usize,
+    /// Lines in whose place a remark stands.
+    left_out: usize,
+}
+
+/// The journal with its lines masked. A line in which there is nothing to mask stays as it is, with its checksum.
+fn masked_journal(journal: &str, mask: Mask<'_>) -> Masked {
+    let mut all = Masked::default();
     for line in journal.lines() {
-        let shown = match serde_json::from_str::<Value>(line) {
-            Ok(value) => {
-                let mut hidden = value.clone();
-                hide_sources(&mut hidden);
-                let hidden = masked(hidden, mask);
-                if hidden == value { line.to_owned() } else { hidden.to_string() }
-            }
-            Err(_) => mask(line),
+        let shown = if let Ok(value) = serde_json::from_str::<Value>(line) {
+            let mut hidden = value.clone();
+            hide_sources(&mut hidden);
+            let hidden = masked(hidden, mask);
+            let is_same = hidden == value;
+            all.changed += usize::from(!is_same);
+            if is_same { line.to_owned() } else { hidden.to_string() }
+        } else {
+            // Torn or damaged: a secret may be cut or escaped in it, and where it comes from is not to be told.
+            all.left_out += 1;
+            json!({ "left_out": format!("a line of {} that is no JSON", words::size(line.len() as u64)) })
+                .to_string()
         };
-        changed += usize::from(shown != line);
-        text.push_str(&shown);
-        text.push('\n');
+        all.text.push_str(&shown);
+        all.text.push('\n');
     }
-    (text, changed)
+    all
 }
 
 /// The transcripts in the order of their names.
@@ -140,9 +156,11 @@ mod tests {
 
     #[test]
     fn only_lines_with_a_secret_are_written_anew() {
-        let journal = "{\"n\": 1}\n{\"a\":\"hunter22\",\"n\":2}\nno json hunter22\n";
-        let (text, changed) = masked_journal(journal, &|text| text.replace("hunter22", "***"));
-        assert_eq!((text.as_str(), changed), ("{\"n\": 1}\n{\"a\":\"***\",\"n\":2}\nno json ***\n", 2));
+        let journal = "{\"n\": 1}\n{\"a\":\"hunter22\",\"n\":2}\n{\"torn\":\"hunter2";
+        let masked = masked_journal(journal, &|text| text.replace("hunter22", "***"));
+        let remark = "{\"left_out\":\"a line of 16 B that is no JSON\"}";
+        let text = format!("{{\"n\": 1}}\n{{\"a\":\"***\",\"n\":2}}\n{remark}\n");
+        assert_eq!(masked, Masked { text, changed: 1, left_out: 1 });
     }
 
     #[test]

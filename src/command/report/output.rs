@@ -6,11 +6,38 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::command::context::Context;
+use crate::command::files::Files;
 use crate::command::refusal::Refusal;
+use crate::command::runs::Recorded;
 use crate::exit::Exit;
 use crate::ui::ink::Line;
 use crate::ui::narrate::Loudness;
 use crate::ui::{words, write};
+
+/// What no report takes the place of, and what that is.
+pub(super) struct Reserved(Vec<(PathBuf, &'static str)>);
+
+impl Reserved {
+    /// The files of the cluster and of the run, and all that is recorded.
+    pub(super) fn of(files: &Files, run: &Recorded) -> Result<Self, Refusal> {
+        let (loaded, planned) = (&files.loaded, &run.state.plan.sources);
+        let state = Context::state_dir()?;
+        let all = [
+            (loaded.inventory_source.path(), "is the inventory"),
+            (planned.inventory.as_path(), "is the inventory"),
+            (loaded.procedure_source.path(), "is the procedure"),
+            (planned.procedure.as_path(), "is the procedure"),
+            (state.path(), "is in the directory where runs are recorded"),
+        ];
+        // What is not there cannot be lost.
+        let found = |(path, what): (&Path, _)| Some((std::fs::canonicalize(path).ok()?, what));
+        Ok(Self(all.into_iter().filter_map(found).collect()))
+    }
+
+    fn what(&self, path: &Path) -> Option<&'static str> {
+        self.0.iter().find(|(reserved, _)| path.starts_with(reserved)).map(|(_, what)| *what)
+    }
+}
 
 /// Where something is to be written.
 pub(super) struct Target {
@@ -22,7 +49,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Looks at the place before any work is done for it: a new name, or a regular file that is replaced.
-    pub(super) fn new(context: &Context, shown: &Path) -> Result<Self, Refusal> {
+    pub(super) fn new(context: &Context, shown: &Path, reserved: &Reserved) -> Result<Self, Refusal> {
         let refused = |why: &str| {
             Refusal::input(format!("{} {why}", shown.display()))
                 .help("name a file; without -f a report goes to standard output")
@@ -35,6 +62,7 @@ impl Target {
             Ok(facts) if !facts.is_file() => Err(refused("is no regular file")),
             _ if path.file_name().is_none() => Err(refused("is no name of a file")),
             _ if !folder(&path).is_dir() => Err(refused("is in a directory that is not there")),
+            _ if let Some(what) = reserved.what(&whole(&path)) => Err(refused(what)),
             found => Ok(Self { replaces: found.is_ok(), path, shown: shown.to_owned() }),
         }
     }
@@ -68,6 +96,13 @@ impl Target {
         file.persist(&self.path)?;
         Ok(())
     }
+}
+
+/// The same place as the system names it, also where nothing is yet.
+fn whole(path: &Path) -> PathBuf {
+    let folder = std::fs::canonicalize(folder(path));
+    let joined = folder.ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    joined.unwrap_or_else(|| path.to_owned())
 }
 
 fn folder(path: &Path) -> &Path {

@@ -27,6 +27,16 @@ pub(crate) fn parse<T: DeserializeOwned>(source: &Source) -> Result<T, Mistakes>
     serde_yaml::from_str(source.text()).map_err(|error| words::explain(source, &error).into())
 }
 
+/// Whether one text says what the whole says, but for some keys at its top, which have no value in it.
+pub(crate) fn is_without(text: &str, whole: &str, keys: &[&str]) -> bool {
+    let read = |text: &str| serde_yaml::from_str::<serde_yaml::Mapping>(text).ok();
+    let is_meant = |key: &serde_yaml::Value| key.as_str().is_some_and(|key| keys.contains(&key));
+    let (Some(mut text), Some(mut whole)) = (read(text), read(whole)) else { return false };
+    whole.retain(|key, _| !is_meant(key));
+    text.retain(|key, value| !(is_meant(key) && value.is_null()));
+    text == whole
+}
+
 /// Where a value, or its key, stands; the nearest value above it where there is none.
 pub(crate) fn nearest(source: &Source, path: &Path, aim: Aim) -> (usize, usize) {
     let mut segments = path.segments();

@@ -255,7 +255,7 @@ pub enum Event {
     StepEnded {
         /// Which.
         key: StepKey,
-        /// Of `StepStarted`.
+        /// Of `step_started`.
         attempt: u32,
         /// How.
         outcome: Outcome,
@@ -271,7 +271,7 @@ pub enum Event {
     UndoEnded {
         /// Whose undo.
         key: StepKey,
-        /// Of `UndoStarted`.
+        /// Of `undo_started`.
         attempt: u32,
         /// How.
         outcome: Outcome,
