@@ -230,9 +230,9 @@ impl<J: Journal> Driver<J> {
 
     pub(super) fn ask_trouble(&mut self, question: Question) -> Result<(), EngineError> {
         let inquiry = trouble::inquiry(&self.state(), &question);
-        self.commit(Event::Asked { question: question.clone() })?;
+        self.commit(Event::Asked { question })?;
         if self.screen_is_gone {
-            return self.answered(&question, Decision::No, How::Nobody, Vec::new());
+            return self.answered(&inquiry.question, Decision::No, How::Nobody, Vec::new());
         }
         self.desk.report(Report::Ask(Box::new(inquiry)));
         Ok(())
