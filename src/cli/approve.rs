@@ -26,7 +26,7 @@ pub struct Approve {
     pub node: Option<NodeName>,
 
     /// Why; opens a gate that is closed, and goes into the journal
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = reason, conflicts_with_all = ["deny", "retry", "roll_back"])]
     pub reason: Option<String>,
 
     /// Agree to what must be typed; must equal the cluster's name

@@ -20,10 +20,11 @@ use crate::exit::Exit;
 use crate::journal::RunDir;
 use crate::model::event::{Approval, Decision, Event, Reception};
 use crate::model::state::{Pending, RunState};
+use crate::ui::approve::title_of;
 use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::escape;
 use crate::ui::gate::{self, Watch};
-use crate::ui::ink::paint;
+use crate::ui::ink::{Line, Tone, paint};
 use crate::ui::next::{self, Next};
 use crate::ui::run;
 use crate::ui::terminal::Format;
@@ -41,8 +42,12 @@ pub(super) fn run(context: &Context, flags: &Approve) -> Result<Exit, Refusal> {
         files.node(node)?;
     }
     let cluster = Context::state_dir()?.cluster(&name);
-    let at_work = cluster.holder()?.is_some();
-    let latest = trusted(&cluster)?.filter(|latest| at_work && latest.state.end.is_none());
+    // The run at work need not be the latest: one that was adopted may be older.
+    let at_work = cluster.holder()?.and_then(|holder| holder.run);
+    let latest = match &at_work {
+        Some(run) => trusted(&cluster, Some(run))?.filter(|latest| latest.state.end.is_none()),
+        None => None,
+    };
     let Some(latest) = latest else {
         return Err(Refusal::input(format!("nothing waits for an answer: no run of {name} is at work here"))
             .next(context.command(&["status"], "where it stands"))
@@ -50,6 +55,14 @@ pub(super) fn run(context: &Context, flags: &Approve) -> Result<Exit, Refusal> {
     };
     let pending = choice::choose(context, &latest.state, flags)?;
     let decision = choice::decide(context, &latest.state, &pending, flags)?;
+    if decision == Decision::Yes && flags.reason.is_some() {
+        let face = &context.style.err;
+        let text = format!("{} takes a plain yes: no reason is recorded", title_of(&latest.state, &pending));
+        write::to_stderr(&format!(
+            "{}\n",
+            Line::new(face).tone(Tone::Wait, "note: ").text(&text).paint(face)
+        ));
+    }
     if decision != Decision::No {
         show(context, &latest.state, &pending);
     }
@@ -63,7 +76,7 @@ pub(super) fn run(context: &Context, flags: &Approve) -> Result<Exit, Refusal> {
     match send(&latest.dir, &approval)? {
         Some(Reception::Taken { after }) => {
             let came_of = follow(&cluster, &latest.dir, &approval, after)?;
-            tell(context, &latest.state, &approval, &came_of)
+            tell(context, &latest.state, &pending, &came_of)
         }
         Some(Reception::Unfit { why }) => Err(Refusal::input(format!("that is no answer to it: {why}"))
             .next(context.command(&["status"], "what is asked, and how it is answered"))
@@ -118,10 +131,10 @@ fn late(context: &Context, latest: &Recorded, approval: &Approval) -> Refusal {
 }
 
 /// Says what came of it, and ends with the code that goes with that.
-fn tell(context: &Context, state: &RunState, approval: &Approval, came_of: &CameOf) -> Result<Exit, Refusal> {
-    let title = run::title_of(state, &approval.key);
-    let place =
-        if approval.key.node.is_operator() { title } else { format!("{}: {title}", approval.key.node) };
+fn tell(context: &Context, state: &RunState, asked: &Pending, came_of: &CameOf) -> Result<Exit, Refusal> {
+    let (title, key) = (title_of(state, asked), asked.question.key());
+    let place = if key.node.is_operator() { title } else { format!("{}: {title}", key.node) };
+    let sentence = came_of.sentence(asked, state.stop.is_some());
     let nexts: Vec<Next> = match came_of {
         CameOf::Passed | CameOf::Taken => Vec::new(),
         CameOf::ClosedAgain => vec![context.command(&["status", "--watch"], "look on until it opens")],
@@ -134,15 +147,15 @@ fn tell(context: &Context, state: &RunState, approval: &Approval, came_of: &Came
             "rollgate": ROLLGATE,
             "cluster": state.plan.cluster,
             "run": state.run,
-            "node": approval.key.node,
-            "step": approval.key.step,
+            "node": key.node,
+            "step": key.step,
             "outcome": came_of.word(),
-            "text": came_of.sentence(),
+            "text": sentence,
             "next": document::next(&nexts),
         });
         super::print(&document::text(&document))?;
     } else {
-        let sentence = format!("{place} {}", came_of.sentence());
+        let sentence = format!("{place} {sentence}");
         super::print(&format!("{}\n", escape::line(sentence.as_bytes(), context.style.out.unicode)))?;
         let face = &context.style.err;
         write::to_stderr(&paint(face, &next::lines(face, &nexts)));

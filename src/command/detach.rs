@@ -20,6 +20,7 @@ use super::invocation::{Begin, Given, execute, secrets};
 use super::refusal::Refusal;
 use super::runs::{Recorded, trusted};
 use crate::cli::Detach;
+use crate::engine::Signals;
 use crate::engine::secrets::Secrets;
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, RunDir};
@@ -52,7 +53,8 @@ struct HandOver {
     request: Request,
     /// Fetched here, where there is a terminal to ask at.
     secrets: BTreeMap<String, String>,
-    /// The latest run and its latest record, as they were when it was agreed to.
+    /// The run that goes on, of a new one the latest before it, and its latest record, as they were when it was
+    /// agreed to.
     seen: Option<(RunId, u64)>,
     cluster: String,
 }
@@ -99,7 +101,7 @@ async fn hand_over(
     mut request: Request,
     known: Option<Secrets>,
 ) -> Result<Exit, Refusal> {
-    let latest = trusted(cluster)?;
+    let latest = trusted(cluster, begin.goes_on())?;
     let (plan, run, name) = match begin {
         Begin::New(plan) => (Some(plan.clone()), None, plan.cluster.to_string()),
         Begin::Go(dir) => (None, Some(dir.id().clone()), request_cluster(latest.as_ref())),
@@ -173,15 +175,17 @@ fn spawn() -> Result<Child, Refusal> {
         .map_err(|error| broken("the background process cannot be started", error))
 }
 
-/// Waits until the new process is at work, or has ended. A Ctrl-C here stops it there.
+/// Waits until the new process is at work, or has ended. A signal to stop here stops it there: nobody has been told
+/// that it goes on.
 async fn await_work(child: &mut Child) -> Result<Result<AtWork, ExitStatus>, Refusal> {
     let failed = |error: std::io::Error| broken("the background process", error);
     let stdout = child.stdout.take().ok_or_else(|| broken("the background process", "it has no output"))?;
     let mut lines = BufReader::new(stdout).lines();
+    let mut signals = Signals::catch(true).map_err(failed)?;
     let line = loop {
         tokio::select! {
             line = lines.next_line() => break line.map_err(failed)?,
-            _ = tokio::signal::ctrl_c() => {
+            _ = signals.next() => {
                 let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
                 if let Some(pid) = pid {
                     // It may have ended in this moment.
@@ -244,7 +248,7 @@ pub(super) fn take_over(context: &Context) -> Result<Exit, Refusal> {
                 .next(context.command(&["status", "--watch"], "look on"))
                 .standing("nothing was done")
         })?;
-        let latest = trusted(&cluster)?;
+        let latest = trusted(&cluster, given.run.as_ref())?;
         if seen(latest.as_ref()) != given.seen {
             return Err(Refusal::new(Exit::Held, "somebody else worked on it since it was agreed to")
                 .next(context.command(&["status"], "where it stands"))

@@ -99,7 +99,7 @@ fn unfinished(cluster: &ClusterDir, notes: &mut Vec<String>) -> Result<Option<Ru
         notes.push(format!("whether a run is unfinished is not known: {error}"));
         return Ok(None);
     }
-    let latest = trusted(cluster)?.map(|latest| latest.state);
+    let latest = trusted(cluster, None)?.map(|latest| latest.state);
     Ok(latest.filter(|state| state.is_open() && state.has_started()).map(|state| state.run))
 }
 

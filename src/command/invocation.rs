@@ -17,7 +17,7 @@ use crate::engine::secrets::Secrets;
 use crate::engine::{Call, Callers, EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
-use crate::model::event::{Control, Event, Goal, LockTerms, Report, Request, RunEnd};
+use crate::model::event::{Control, Event, Goal, LockTerms, Report, Request, RunEnd, RunId};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::Dialer;
@@ -33,6 +33,16 @@ pub(super) enum Begin {
     New(Box<Plan>),
     /// One that was recorded.
     Go(RunDir),
+}
+
+impl Begin {
+    /// The run that goes on, which need not be the latest one.
+    pub(super) fn goes_on(&self) -> Option<&RunId> {
+        match self {
+            Self::New(_) => None,
+            Self::Go(dir) => Some(dir.id()),
+        }
+    }
 }
 
 /// What an invocation has beside its request.

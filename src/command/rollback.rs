@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
     let cluster = Context::state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
         let (lock, terms) = context.lock(&cluster, "rollback", &flags.lock).await?;
-        let Some(latest) = trusted(&cluster)? else {
+        let Some(latest) = trusted(&cluster, None)? else {
             write::to_stderr(&format!("{name}: there is no run to take back\n"));
             return Ok(Exit::Done);
         };

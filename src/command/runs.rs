@@ -42,10 +42,10 @@ pub(super) fn recorded(cluster: &ClusterDir, run: Option<&RunId>) -> Result<Opti
     Ok(None)
 }
 
-/// The latest run for whoever is about to act on it. Behind damage there may be anything, so where it stands is
+/// The latest run, or the one that is named, for whoever is about to act on it. Behind damage there may be anything, so where it stands is
 /// not known, and neither going on with it nor beginning another follows.
-pub(super) fn trusted(cluster: &ClusterDir) -> Result<Option<Recorded>, Refusal> {
-    match recorded(cluster, None)? {
+pub(super) fn trusted(cluster: &ClusterDir, run: Option<&RunId>) -> Result<Option<Recorded>, Refusal> {
+    match recorded(cluster, run)? {
         Some(Recorded { flaw: Some(flaw), .. }) => Err(Refusal::from(flaw).standing("nothing was done")),
         latest => Ok(latest),
     }

@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
         request.limit = limit;
         request.parallel = usize::from(flags.parallel);
         request.change.clone_from(&flags.change);
-        let begin = match trusted(&cluster)?.filter(|latest| latest.state.is_open()) {
+        let begin = match trusted(&cluster, None)?.filter(|latest| latest.state.is_open()) {
             Some(latest) if latest.state.has_started() => return Err(unfinished(context, &latest.state)),
             Some(latest) if is_same(&plan, &latest.state) => Begin::Go(latest.dir),
             Some(latest) => {

@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
                 let dir = adopt(context, &files, &cluster, run).await?;
                 recorded(&cluster, Some(dir.id()))?
             }
-            None => trusted(&cluster)?,
+            None => trusted(&cluster, None)?,
         };
         let (begin, plan) = match choose(context, flags, &files, latest).await? {
             Chosen::Nothing(why) => {

@@ -22,7 +22,8 @@ pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
     let name = files.loaded.inventory.cluster.clone();
     let cluster = Context::state_dir()?.cluster(&name);
     Context::runtime()?.block_on(async {
-        let Some(latest) = trusted(&cluster)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))
+        let Some(latest) =
+            trusted(&cluster, None)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))
         else {
             write::to_stderr(&format!("{name}: nothing is staged\n"));
             return Ok(Exit::Done);

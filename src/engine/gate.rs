@@ -13,7 +13,7 @@ use super::watching::{note, stoppable, watching};
 use super::worker::{Assignment, Done, GateWord};
 use crate::model::duration;
 use crate::model::event::{
-    Decision, Event, Failure, FailureKind, How, Inquiry, Notice, Operator, Outcome, Question,
+    Decision, Event, Failure, FailureKind, How, Inquiry, Notice, Operator, Outcome, Question, Reading,
 };
 use crate::model::name::StepName;
 use crate::model::plan::PlannedStep;
@@ -160,7 +160,7 @@ pub(super) async fn pass(at: &mut Assignment, passage: Passage) -> Done {
         if told.holds() && steady >= passage.steady && open.is_none() {
             at.desk.notify(Notice::GateMoved { key: at.key.clone(), open: true });
             match answer_by_flag(at, &passage, &told).await {
-                Some(Decision::Yes) if confirm(at, &passage).await? => return Ok(()),
+                Some(Decision::Yes) if confirm(at, &passage, &mut last).await? => return Ok(()),
                 Some(Decision::Yes) => {
                     steady = 0;
                     continue;
@@ -177,7 +177,7 @@ pub(super) async fn pass(at: &mut Assignment, passage: Passage) -> Done {
             Woken::Tick => {}
             Woken::Answer(Decision::Yes) => {
                 open = None;
-                if confirm(at, &passage).await? {
+                if confirm(at, &passage, &mut last).await? {
                     return Ok(());
                 }
                 steady = 0;
@@ -274,8 +274,8 @@ fn nobody(at: &Assignment, passage: &Passage) -> Failure {
     }
 }
 
-/// The readings once more: what was approved may be minutes old.
-async fn confirm(at: &Assignment, passage: &Passage) -> Result<bool, Outcome> {
+/// The readings once more: what was approved may be minutes old. `last` is what the journal holds.
+async fn confirm(at: &Assignment, passage: &Passage, last: &mut Vec<Reading>) -> Result<bool, Outcome> {
     if passage.checks.is_empty() {
         return Ok(true);
     }
@@ -286,7 +286,8 @@ async fn confirm(at: &Assignment, passage: &Passage) -> Result<bool, Outcome> {
     let text = format!("read again: {}; {end}", words.join("; "));
     at.desk.notify(Notice::Said { node: Some(at.lane().clone()), text });
     if !open {
-        at.desk.commit(Event::ReadingTaken { key: at.key.clone(), readings: told.readings }).await;
+        at.desk.commit(Event::ReadingTaken { key: at.key.clone(), readings: told.readings.clone() }).await;
+        *last = told.readings;
         at.desk.notify(Notice::GateMoved { key: at.key.clone(), open: false });
     }
     Ok(open)

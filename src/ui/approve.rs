@@ -5,11 +5,18 @@ use crate::model::plan::StepKey;
 use crate::model::state::{Pending, RunState};
 
 use super::next::Next;
+use super::run;
 
 /// What a step is called in an answer: its name, else its key.
 pub fn name_of(state: &RunState, key: &StepKey) -> String {
     let named = state.plan.find(&key.step).and_then(|(_, step)| step.gate_name());
     named.map_or_else(|| key.to_string(), ToString::to_string)
+}
+
+/// What is asked about, in words.
+pub fn title_of(state: &RunState, pending: &Pending) -> String {
+    let title = run::title_of(state, pending.question.key());
+    if pending.is_undo { format!("the undo of {title}") } else { title }
 }
 
 /// The ways to answer a question, the one that goes on first. `program` is how this one was called.
@@ -34,6 +41,9 @@ pub fn ways(state: &RunState, pending: &Pending, program: &[&str]) -> Vec<Next> 
             way(&["--done", "--reason", "REASON"], "take it as done"),
             way(&["--deny"], "stop here"),
         ],
+        _ if pending.is_undo => {
+            vec![way(&[], "yes: it is undone"), way(&["--deny"], "no: it is not undone")]
+        }
         _ if !pending.is_put => {
             vec![way(&[typed, &["--reason", "REASON"]].concat(), "open it though it is closed")]
         }

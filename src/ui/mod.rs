@@ -1,7 +1,7 @@
 //! Everything that an operator sees and types: reads records and readings, emits controls.
 //!
-//! Builders of text (`gate`, `status`, `plan`, `dry_run`, `summary`, `error`) are pure; only `write` and `prompt` touch
-//! the terminal, and only `terminal` decides what it can do.
+//! Builders of text (`gate`, `status`, `plan`, `dry_run`, `summary`, `error`) are pure; only `write`, `prompt` and its
+//! `menu` touch the terminal, and only `terminal` decides what it can do.
 
 pub mod after;
 pub mod approve;
@@ -13,6 +13,7 @@ pub mod dry_run;
 pub mod error;
 pub mod gate;
 pub mod ink;
+mod menu;
 pub mod moment;
 pub mod narrate;
 pub mod next;

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
 use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, tcflush};
 
-use super::write;
+use super::{menu, write};
 
 /// An answer longer than this is no word, name or reason.
 const LONGEST: usize = 4096;
@@ -171,6 +171,25 @@ fn wait(terminal: impl AsFd, called: &Called, left: Option<Duration>) -> io::Res
     }
 }
 
+/// Waits for input; false when the question was taken back, or `patience` is over.
+pub(super) fn has_input(
+    terminal: impl AsFd,
+    called: &Called,
+    patience: Option<Duration>,
+) -> io::Result<bool> {
+    loop {
+        if !wait(&terminal, called, patience)? {
+            return Ok(false);
+        }
+        // A signal may have ended the wait, and reading would block.
+        let mut polled = [PollFd::new(&terminal, PollFlags::IN)];
+        let has_some = poll(&mut polled, Some(&Timespec::default()))? > 0;
+        if has_some || patience.is_some() {
+            return Ok(has_some);
+        }
+    }
+}
+
 /// A question that stands on the screen while the rest goes on.
 #[derive(Debug)]
 pub struct Standing {
@@ -187,11 +206,25 @@ impl Standing {
         patience: Option<Duration>,
         then: impl FnOnce(Typed) + Send + 'static,
     ) -> io::Result<Self> {
-        let (call, called) = Call::pair()?;
-        let thread = std::thread::Builder::new().name("prompt".into()).spawn(move || {
+        Self::of(move |called| {
             // A terminal that cannot be read is one where nobody answers.
-            then(read_line(&terminal, unanswered, &called, patience).unwrap_or(Typed::End));
-        })?;
+            then(read_line(&terminal, unanswered, called, patience).unwrap_or(Typed::End));
+        })
+    }
+
+    /// The same for a list to choose from, which is shown here.
+    pub fn choice(
+        terminal: OwnedFd,
+        items: Vec<String>,
+        harmless: usize,
+        then: impl FnOnce(Option<usize>) + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::of(move |called| then(menu::select(&terminal, called, &items, harmless)))
+    }
+
+    fn of(wait: impl FnOnce(&Called) + Send + 'static) -> io::Result<Self> {
+        let (call, called) = Call::pair()?;
+        let thread = std::thread::Builder::new().name("prompt".into()).spawn(move || wait(&called))?;
         Ok(Self { call: Some(call), thread: Some(thread) })
     }
 }
@@ -211,19 +244,6 @@ impl Drop for Standing {
 /// Standard input as a descriptor of its own, so that a thread may own it.
 pub fn stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
-}
-
-/// Shows a list on a terminal that can be redrawn; arrows and Enter choose. Esc, Ctrl-C and an error choose
-/// nothing. The harmless item is the one that Enter takes.
-///
-/// Blocks; the cursor is shown again on every way out.
-pub fn select(items: &[String], harmless: usize) -> Option<usize> {
-    let _ = forget_type_ahead(io::stdin());
-    let term = console::Term::stderr();
-    let chosen = dialoguer::Select::new().items(items).default(harmless).report(false).interact_on_opt(&term);
-    // dialoguer leaves the cursor hidden when it ends with an error, and Ctrl-C is one.
-    let _ = term.show_cursor();
-    chosen.ok().flatten()
 }
 
 #[cfg(test)]

@@ -487,3 +487,75 @@ fn a_step_that_needs_a_terminal_is_said_to_have_none() {
     away.start(&[]).code(0).stderr_has("note: talk needs a terminal");
     assert_eq!(away.ends()["stopped"]["halt"], "no_answer");
 }
+
+/// A run with a change whose undo goes wrong, stopped at its gate.
+fn stopped_with(undo: &str) -> Away {
+    let change =
+        format!("    drain:\n      - {{ name: silence, run: 'true', undo: {undo}, temporary: node }}\n");
+    let away = Away::with("", &gate("").replace("    drain:\n", &change));
+    away.start(&[]).code(0);
+    away.await_question();
+    away.signal(Signal::TERM);
+    away.await_that("not asked about the undo", |away| away.records(&[r#""asked""#]).len() == 2);
+    away
+}
+
+#[test]
+fn an_undo_that_fails_while_the_run_stops_is_answered_or_given_up() {
+    let ways: [&[&str]; 4] =
+        [&["--done", "--reason", "by hand"], &["--deny"], &["--retry"], &["a second SIGTERM"]];
+    for way in ways {
+        let away = stopped_with("'test -e \"$dir/well\"'");
+        fs::write(away.node_dir("n1").join("well"), "").unwrap();
+        let halt = match way {
+            ["a second SIGTERM"] => {
+                away.signal(Signal::TERM);
+                "undo_failed"
+            }
+            ["--deny"] => {
+                away.approve(way)
+                    .run()
+                    .code(11)
+                    .stdout_has("n1: the undo of drain \"silence\" is answered no");
+                "undo_failed"
+            }
+            _ => {
+                away.approve(way).run().code(0).stdout("n1: the undo of drain \"silence\" is answered\n");
+                "interrupted"
+            }
+        };
+        assert_eq!(away.ends()["stopped"]["halt"], halt, "{way:?}");
+    }
+}
+
+#[test]
+fn an_undo_by_hand_is_answered_while_the_run_stops() {
+    let away = stopped_with("{ manual: Let it speak. }");
+    away.rollgate(["status", "--offline"]).run().code(0).stdout_has("n1: the undo of drain \"silence\"");
+    away.approve(&["silence", "--deny"])
+        .run()
+        .code(11)
+        .stdout("n1: the undo of drain \"silence\" is answered no: it stays in force\n");
+    away.await_that("no way out is asked for", |away| away.records(&[r#""asked""#]).len() == 3);
+    away.approve(&["silence", "--retry"]).run().code(0);
+    away.await_that("not asked again", |away| away.records(&[r#""asked""#]).len() == 4);
+    away.approve(&["silence"]).run().code(0).stdout("n1: the undo of drain \"silence\" is done\n");
+    assert_eq!(away.ends()["stopped"]["halt"], "interrupted");
+}
+
+#[test]
+fn a_failure_whose_menu_stands_at_the_terminal_is_answered_from_elsewhere() {
+    let flaky = "    drain:\n      - name: flaky\n        run: test -e \"$dir/well\"\n";
+    let away = Away::with("", &gate("").replace("    drain:\n", flaky));
+    let mut terminal = away.terminal(["start", "--confirm", "test"]);
+    terminal.expect("> stop here");
+    fs::write(away.node_dir("n1").join("well"), "").unwrap();
+    away.approve(&["flaky", "--retry"]).run().code(0);
+    // The menu is gone with its question, and leaves the keys to what is asked next.
+    terminal
+        .expect("again, by bob with approve")
+        .expect("Go on with n1? [yes/no] ")
+        .send("yes\n")
+        .ends_with(0);
+    assert_eq!(away.effects(), ["n1 upgrade"]);
+}

@@ -126,6 +126,21 @@ fn an_ended_run_lets_go_of_every_node_that_it_had() {
     other_starts(&finished, &[]).run().code(0);
 }
 
+/// Waits until an invocation in the state directory `fourth` waits for the lock: from here on a signal is an answer.
+fn await_begun(cluster: &Cluster) {
+    let has_begun = || {
+        fs::read_dir(cluster.path("fourth/test/runs")).is_ok_and(|mut runs| {
+            runs.any(|run| {
+                fs::read(run.unwrap().path().join("journal.ndjson")).is_ok_and(|text| !text.is_empty())
+            })
+        })
+    };
+    while !has_begun() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+}
+
 #[test]
 fn who_waits_gets_it_afterwards() {
     let cluster = waiting();
@@ -140,18 +155,7 @@ fn who_waits_gets_it_afterwards() {
     let mut leaves = other_starts(&cluster, &["--lock-wait", "1m"])
         .env("ROLLGATE_STATE_DIR", cluster.path("fourth"))
         .spawn();
-    // From here on a signal is an answer.
-    let has_begun = || {
-        fs::read_dir(cluster.path("fourth/test/runs")).is_ok_and(|mut runs| {
-            runs.any(|run| {
-                fs::read(run.unwrap().path().join("journal.ndjson")).is_ok_and(|text| !text.is_empty())
-            })
-        })
-    };
-    while !has_begun() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    std::thread::sleep(Duration::from_secs(1));
+    await_begun(&cluster);
     leaves.signal(Signal::INT);
     leaves.wait().code(16);
     let_go(&cluster);
@@ -159,6 +163,23 @@ fn who_waits_gets_it_afterwards() {
     waits.wait().code(0).stderr_has("waiting for the lock").stderr_has("held by tester@");
     assert_eq!(cluster.effects().len(), 8);
     assert_eq!(cluster.effects()[..4], ["n1 begins", "n1 ends", "n2 begins", "n2 ends"]);
+}
+
+#[test]
+fn who_waits_in_the_background_leaves_with_the_terminal_until_it_has_begun() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let cluster = waiting();
+        let running = at_work(&cluster);
+        let mut leaves = other_starts(&cluster, &["--detach", "--lock-wait", "1m"])
+            .env("ROLLGATE_STATE_DIR", cluster.path("fourth"))
+            .spawn();
+        await_begun(&cluster);
+        leaves.signal(signal);
+        leaves.wait().code(16);
+        let_go(&cluster);
+        running.wait().code(0);
+        assert_eq!(cluster.effects().len(), 4);
+    }
 }
 
 /// The same on one machine, where the second is kept out by the machine's own lock.

@@ -7,10 +7,9 @@ use crate::config::meant;
 use crate::exit::Exit;
 use crate::model::event::{Decision, Question};
 use crate::model::state::{Pending, RunState};
-use crate::ui::approve::{name_of, ways};
+use crate::ui::approve::{name_of, title_of, ways};
 use crate::ui::gate;
 use crate::ui::next::Next;
-use crate::ui::run;
 
 /// Questions that are listed with the commands that answer them.
 const LISTED: usize = 4;
@@ -49,7 +48,7 @@ fn listed(context: &Context, state: &RunState, refusal: Refusal, waiting: &[&Pen
     let refusal = waiting.iter().fold(refusal, |refusal, pending| {
         let key = pending.question.key();
         let closed = if pending.is_put { "" } else { ", closed" };
-        refusal.evidence(format!("{}: {}{closed}", key.node, run::title_of(state, key)))
+        refusal.evidence(format!("{}: {}{closed}", key.node, title_of(state, pending)))
     });
     let first = |pending: &&Pending| ways(state, pending, &program).into_iter().next();
     let nexts: Vec<Next> = waiting.iter().take(LISTED).filter_map(first).collect();
@@ -103,7 +102,7 @@ pub(super) fn decide(
     pending: &Pending,
     flags: &Approve,
 ) -> Result<Decision, Refusal> {
-    let title = run::title_of(state, pending.question.key());
+    let title = title_of(state, pending);
     let is_way_out = flags.retry || flags.done || flags.skip || flags.roll_back;
     let with_ways = |refusal: Refusal| {
         let ways = ways(state, pending, &context.program());

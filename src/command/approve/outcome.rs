@@ -6,7 +6,10 @@ use super::super::refusal::Refusal;
 use super::super::runs::exit_of;
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, RunDir};
-use crate::model::event::{Approval, Decision, Event, Failure, FailureKind, Outcome, Record, RunEnd};
+use crate::model::event::{
+    Approval, Decision, Event, Failure, FailureKind, Outcome, Question, Record, RunEnd,
+};
+use crate::model::state::Pending;
 
 /// How often the journal is looked at.
 const EVERY: Duration = Duration::from_millis(100);
@@ -40,9 +43,15 @@ impl CameOf {
         }
     }
 
-    pub(super) fn sentence(&self) -> String {
+    /// In words; what was asked makes a difference, and whether the run was stopping already.
+    pub(super) fn sentence(&self, asked: &Pending, is_stopping: bool) -> String {
+        let is_by_hand = asked.is_undo && !matches!(asked.question, Question::Trouble { .. });
         match self {
+            Self::Passed if is_by_hand => "is done".to_owned(),
+            Self::Denied if is_by_hand => "is answered no: it stays in force".to_owned(),
+            Self::Stopped { why, .. } if is_by_hand => format!("is not done: {why}"),
             Self::Passed => "is passed".to_owned(),
+            Self::Taken if is_stopping => "is answered".to_owned(),
             Self::Taken => "is answered, and the run goes on".to_owned(),
             Self::ClosedAgain => {
                 "was read again and is closed: the answer is void, and it waits on".to_owned()
@@ -96,7 +105,7 @@ fn read<'a>(records: impl Iterator<Item = &'a Record>, approval: &Approval) -> O
     for record in records {
         match &record.event {
             Event::Answered { question, .. } if *question.key() == approval.key => {
-                if let crate::model::event::Question::During { .. } = question {
+                if let Question::During { .. } = question {
                     return Some(CameOf::Taken);
                 }
                 is_answered = true;
@@ -108,7 +117,14 @@ fn read<'a>(records: impl Iterator<Item = &'a Record>, approval: &Approval) -> O
             {
                 return Some(CameOf::ClosedAgain);
             }
-            Event::StepEnded { key, outcome, .. } if *key == approval.key => return Some(ended(outcome)),
+            // What a human is asked to undo ends with its undo.
+            Event::StepEnded { key, outcome, .. } | Event::UndoEnded { key, outcome, .. }
+                if *key == approval.key =>
+            {
+                return Some(ended(outcome));
+            }
+            // The process that took the answer is gone, and another one goes on with the run.
+            Event::RunResumed { .. } => return Some(CameOf::Gone),
             Event::RunClosed { verdict } => {
                 let why = match verdict {
                     RunEnd::Stopped(stop) => stop.why.clone(),

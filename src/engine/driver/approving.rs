@@ -66,10 +66,11 @@ impl<J: Journal> Driver<J> {
     fn aim(&self, approval: &Approval) -> Result<Aim, Reception> {
         let Approval { number, key, decision, typed, .. } = approval;
         let state = self.ledger.state();
-        if state.stop.is_some() {
+        // A run that stops still asks about what is temporary and could not be undone.
+        if state.stop.is_some() && !state.asks_about_undo(key) {
             return Err(Reception::Late);
         }
-        let standing = self.questions.get(key);
+        let standing = self.questions.get(key).filter(|standing| is_open(state, &standing.question));
         let cluster = state.plan.cluster.as_str();
         let is_gate = state.is_gate(key) && state.step(key).is_some_and(|s| s.status == StepStatus::Running);
         let wants_word = state.pending().iter().any(|one| one.question.key() == key && one.is_typed);
@@ -106,6 +107,12 @@ impl<J: Journal> Driver<J> {
         let is_closed = is_gate && state.step(key).is_some_and(|step| step.started_seq == *number);
         if is_closed && !positive { Ok(Aim::Refusal) } else { Err(Reception::Late) }
     }
+}
+
+/// Whether a worker's question waits still. A gate that has just closed takes its question back in a moment, and
+/// a yes until then would be taken and void.
+pub(super) fn is_open(state: &RunState, question: &Question) -> bool {
+    !matches!(question, Question::Gate { key } if !state.waiting.contains(key))
 }
 
 /// Whether an answer is one of those that a terminal would offer about a failure.

@@ -10,7 +10,9 @@ use crate::engine::desk::Message;
 use crate::engine::worker::{self, Assignment, GateWord};
 use crate::engine::{EngineError, recovery, scene, settling, watching};
 use crate::journal::Journal;
-use crate::model::event::{Event, Halt, Notice, Outcome, Question, Report, Stop, Turn, TurnEnd};
+use crate::model::event::{
+    Decision, Event, Halt, How, Notice, Outcome, Question, Report, Stop, Turn, TurnEnd,
+};
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, StepKey};
 use crate::model::procedure::Target;
@@ -229,6 +231,9 @@ impl<J: Journal> Driver<J> {
     pub(super) fn ask_trouble(&mut self, question: Question) -> Result<(), EngineError> {
         let inquiry = trouble::inquiry(&self.state(), &question);
         self.commit(Event::Asked { question })?;
+        if self.screen_is_gone {
+            return self.answered(&inquiry.question, Decision::No, How::Nobody, Vec::new());
+        }
         self.desk.report(Report::Ask(Box::new(inquiry)));
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use super::approving::is_open;
 use super::{Driver, Standing};
 use crate::engine::EngineError;
 use crate::engine::signals::Arrived;
@@ -80,7 +81,10 @@ impl<J: Journal> Driver<J> {
         if state.question.as_ref() == Some(question) {
             return self.answered(question, decision, How::Terminal, Vec::new());
         }
-        // An answer to a question that was withdrawn meanwhile is void.
+        // An answer to a question that was withdrawn meanwhile, or is about to be, is void.
+        if !is_open(&state, question) {
+            return Ok(());
+        }
         let Some(standing) = self.questions.remove(question.key()) else { return Ok(()) };
         self.answered(question, decision.clone(), How::Terminal, state.readings_of(question.key()))?;
         drop(standing.answer.send((decision, How::Terminal)));
@@ -106,13 +110,14 @@ impl<J: Journal> Driver<J> {
     }
 
     pub(super) fn request_stop(&mut self, halt: Halt, why: &str) -> Result<(), EngineError> {
-        if self.ledger.state().stop.is_some() {
-            return Ok(());
-        }
+        // A run that stops already may stand at the question about an undo: whoever stops it again means that, too.
         if let Some(question) = self.ledger.state().question.clone() {
             self.desk.report(Report::Withdraw(question.clone()));
             // What is asked about has failed: a stop here is the answer no, and ends as that failure does.
             return self.answered(&question, Decision::No, How::Nobody, Vec::new());
+        }
+        if self.ledger.state().stop.is_some() {
+            return Ok(());
         }
         self.commit(Event::StopRequested { stop: Stop { halt, why: why.to_owned(), key: None } })
     }

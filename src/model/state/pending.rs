@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{RunState, StepStatus};
+use super::{RunState, StepStatus, UndoStatus};
 use crate::model::event::Question;
 use crate::model::plan::{StepKey, Work};
 use crate::model::procedure::Action;
@@ -31,6 +31,8 @@ pub struct Pending {
     pub is_put: bool,
     /// Whether the cluster's name must be typed.
     pub is_typed: bool,
+    /// Whether it is about the undo of the step: how that went wrong, or that a human is to do it.
+    pub is_undo: bool,
 }
 
 impl RunState {
@@ -45,7 +47,8 @@ impl RunState {
             number: asked.number,
             since: asked.at,
             is_put: true,
-            is_typed: self.is_typed(asked.question.key()),
+            is_typed: self.is_typed(asked.question.key()) && !self.is_being_undone(asked.question.key()),
+            is_undo: self.asks_about_undo(asked.question.key()),
         });
         // One that was asked and does not wait has its answer, and is read once more.
         let closed = self.steps.iter().filter(|(key, step)| {
@@ -57,10 +60,22 @@ impl RunState {
             since: step.started_at,
             is_put: false,
             is_typed: self.is_typed(key),
+            is_undo: false,
         });
         let mut pending: Vec<Pending> = put.chain(closed).collect();
         pending.sort_by_key(|pending| pending.number);
         pending
+    }
+
+    /// Whether what is asked about a step is about its undo: how it ended, or that a human is to do it.
+    pub fn asks_about_undo(&self, key: &StepKey) -> bool {
+        let is_meant =
+            matches!(&self.question, Some(Question::Trouble { key: asked, undo: true }) if asked == key);
+        is_meant || self.is_being_undone(key)
+    }
+
+    fn is_being_undone(&self, key: &StepKey) -> bool {
+        self.step(key).is_some_and(|step| step.undo == UndoStatus::Running)
     }
 
     /// Whether a step asks the operator.

@@ -385,12 +385,11 @@ impl Clerk {
             Want::Choice(items, harmless) if self.place.arrows => {
                 self.place.screen.keep(above);
                 self.place.screen.release();
-                // A line that wraps would be cleared wrongly; dialoguer needs two columns for its mark.
+                // A line that wraps would be cleared wrongly; the mark takes two columns.
                 let face = *self.place.screen.face();
                 let narrow = Face { width: face.width.map(|columns| columns.saturating_sub(3)), ..face };
                 let items = items.iter().map(|item| Line::of(&face, item).fit(&narrow).plain()).collect();
-                self.choose(serial, items, harmless);
-                None
+                self.choose(serial, items, harmless)
             }
             Want::Choice(items, harmless) => {
                 let face = self.place.screen.face();
@@ -440,15 +439,18 @@ impl Clerk {
         standing
     }
 
-    fn choose(&mut self, serial: u64, items: Vec<String>, harmless: usize) {
+    /// Shows a list and waits for a choice.
+    fn choose(&mut self, serial: u64, items: Vec<String>, harmless: usize) -> Option<Standing> {
         let inbox = self.answer.clone();
-        let spawned = std::thread::Builder::new().name("choice".into()).spawn(move || {
-            let chosen = prompt::select(&items, harmless);
+        let keyboard = self.place.keyboard.as_ref().and_then(|keyboard| keyboard.try_clone().ok());
+        let then = move |chosen| {
             let _ = inbox.send((serial, Reply::Chosen(chosen)));
-        });
-        if spawned.is_err() {
+        };
+        let standing = keyboard.and_then(|keyboard| Standing::choice(keyboard, items, harmless, then).ok());
+        if standing.is_none() {
             let _ = self.answer.send((serial, Reply::Gone));
         }
+        standing
     }
 
     fn reply(&mut self, serial: u64, reply: &Reply) {

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 
 use super::super::approve;
 use super::super::next::Next;
-use super::super::run;
 use super::{Circumstances, RunView};
 use crate::model::name::NodeName;
 use crate::model::state::RunState;
@@ -31,7 +30,7 @@ impl QuestionView {
             .map(|one| Self {
                 number: one.number,
                 node: one.question.key().node.clone(),
-                title: run::title_of(state, one.question.key()),
+                title: approve::title_of(state, &one),
                 since: one.since,
                 ways: approve::ways(state, &one, &around.program),
             })
