@@ -221,13 +221,12 @@ impl Hours {
         let spans = self.spans(now);
         let lasts = |span: &&(Zoned, Zoned), needs| between(span.0.timestamp(), span.1.timestamp()) >= needs;
         match (self.at(now), needs) {
-            (Standing::Always, _) => None,
+            (Standing::Always, _) | (Standing::Open { .. }, None) => None,
             (Standing::Open { until }, Some(needs)) if needs <= between(now, until.timestamp()) => None,
             (_, Some(needs)) if !spans.is_empty() && !spans.iter().any(|span| lasts(&span, needs)) => {
                 Some(Hindrance::TooLong { needs })
             }
             (Standing::Closed { opens }, _) => Some(Hindrance::Closed { opens }),
-            (Standing::Open { .. }, None) => None,
             (Standing::Open { until }, Some(needs)) => {
                 let later = spans.iter().filter(|(open, _)| *open >= until);
                 let opens = later.filter(|span| lasts(span, needs)).map(|(open, _)| open.clone()).next();

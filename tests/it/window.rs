@@ -149,7 +149,10 @@ fn a_dry_run_says_when_it_opens() {
     assert_eq!(document["window"]["nodes"]["n2"], "unknown", "{document:#}");
     // With a reason it begins at once, and the dry run says so.
     let output = cluster.rollgate(["start", "--dry-run", "--override", "window=CHG 7"]).run();
-    output.code(0).stdout_has("RESULT  would start (exit 0)").stdout_has("; closed until ");
+    output
+        .code(0)
+        .stdout_has("RESULT  would start; 2 nodes not staged (exit 0)")
+        .stdout_has("; closed until ");
 }
 
 #[test]
