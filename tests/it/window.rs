@@ -78,7 +78,7 @@ fn inside_of_it_a_run_is_as_without() {
     assert_eq!(status["window"]["open"], true, "{status:#}");
     assert!(status["window"]["closes_at"].is_string(), "{status:#}");
     assert_eq!(status["run"]["outside_window"], serde_json::json!([]), "{status:#}");
-    assert!(cluster.records(&["WindowPassed"]).is_empty());
+    assert!(cluster.records(&["window_passed"]).is_empty());
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_reason_passes_it_and_is_kept() {
     output.code(0).stderr_has("going on all the same: CHG 7, agreed with the owner");
     output.stderr_has("outside the window: CHG 7, agreed with the owner (tester; the window is closed until");
     assert_eq!(cluster.effects(), ALL);
-    assert!(!cluster.records(&["WindowPassed", "CHG 7, agreed with the owner", "tester"]).is_empty());
+    assert!(!cluster.records(&["window_passed", "CHG 7, agreed with the owner", "tester"]).is_empty());
     let status = status(&cluster);
     assert_eq!(status["run"]["outside_window"].as_array().unwrap().len(), 1, "{status:#}");
     assert_eq!(status["run"]["outside_window"][0]["reason"], "CHG 7, agreed with the owner");
