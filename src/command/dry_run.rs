@@ -8,7 +8,7 @@ use super::invocation::secrets;
 use super::refusal::Refusal;
 use super::runs::trusted;
 use super::start::imagined;
-use super::window::prospect_of;
+use super::window::{held_up, prospect_of};
 use crate::cli::Start;
 use crate::engine::dry_run::forecast;
 use crate::engine::pool::Pool;
@@ -46,6 +46,7 @@ pub(super) async fn run(
     let state = imagined(&plan, &request)?;
     let moment = Moment::current();
     let window = prospect_of(&state, moment.now)?;
+    let held_up = held_up(&state, moment.now)?;
     let found = forecast(&site, state)
         .await
         .map_err(|illegal| Refusal::new(Exit::Broken, format!("this is a defect of rollgate: {illegal}")))?;
@@ -75,6 +76,7 @@ pub(super) async fn run(
         plan: &plan,
         found: &found,
         window: window.as_ref(),
+        held_up: held_up.as_ref(),
         problems: &problems(&plan, &found, unfinished.as_ref(), lock.as_ref(), &context.program()),
         compared: &compared,
         notes: &notes,

@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::journal::{ClusterDir, Holder, JournalError, RunDir};
 use crate::model::event::RunEnd;
 use crate::model::name::ClusterName;
+use crate::model::pace;
 use crate::model::state::RunState;
 use crate::ui::document;
 use crate::ui::ink::paint;
@@ -18,8 +19,8 @@ use crate::ui::terminal::Format;
 pub(super) fn run(context: &Context, name: &ClusterName, cluster: &ClusterDir) -> Result<Exit, Refusal> {
     let holder = cluster.holder()?;
     let runs = cluster.runs()?.into_iter().rev();
-    let rows: Vec<RunRow> = runs.filter_map(|dir| row(&dir, holder.as_ref())).collect();
     let moment = Moment::current();
+    let rows: Vec<RunRow> = runs.filter_map(|dir| row(context, &moment, &dir, holder.as_ref())).collect();
     let face = &context.style.out;
     let next = match rows.first() {
         None => context.command(&["stage"], "copy the new version; nothing restarts"),
@@ -35,7 +36,7 @@ pub(super) fn run(context: &Context, name: &ClusterName, cluster: &ClusterDir) -
 
 /// A run's row; `None` for one that was killed before its first record and so never began. What is wrong with one
 /// run says nothing about the others.
-fn row(dir: &RunDir, holder: Option<&Holder>) -> Option<RunRow> {
+fn row(context: &Context, moment: &Moment, dir: &RunDir, holder: Option<&Holder>) -> Option<RunRow> {
     let id = dir.id().to_string();
     let unreadable = |why: String| {
         let flaw = Some(("unreadable", why));
@@ -63,7 +64,14 @@ fn row(dir: &RunDir, holder: Option<&Holder>) -> Option<RunRow> {
         Some(end @ RunEnd::Stopped(_)) => Some(exit_of(end).number()),
         _ => None,
     };
-    let around = Circumstances { directory: Some(dir.path().to_owned()), ..Circumstances::default() };
+    let around = Circumstances {
+        at_work,
+        left: state.as_ref().and_then(|state| pace::left(state, moment.now)),
+        directory: Some(dir.path().to_owned()),
+        program: context.program(),
+        exit_code,
+        ..Circumstances::default()
+    };
     let view = state.map(|state| StatusView::of_run(&state, &around));
     Some(RunRow { id, view, at_work, exit_code, flaw })
 }

@@ -25,6 +25,7 @@ use crate::model::event::{Decided, Event, Goal, Record, Request, RunEnd, RunId, 
 use crate::model::name::{NodeName, StepName};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
+use crate::model::window::Window;
 use crate::transport::{Dialer, ReadOnlyConnector};
 use crate::ui::ink::{Line, Tone, paint, wrap};
 use crate::ui::moment::Moment;
@@ -60,7 +61,12 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
             }
             None => trusted(&cluster, None)?,
         };
-        let (begin, plan) = match choose(context, flags, &files, latest).await? {
+        // What was taken over stays so, whatever keeps the run from going on.
+        let adopted = |refusal: Refusal| match &flags.adopt {
+            Some(run) => refusal.standing(format!("run {run} is this machine's now; nothing else was done")),
+            None => refusal,
+        };
+        let (begin, plan) = match choose(context, flags, &files, latest).await.map_err(adopted)? {
             Chosen::Nothing(why) => {
                 write::to_stderr(&format!("{why}\n"));
                 return Ok(Exit::Done);
@@ -73,7 +79,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
         };
         request.earlier = window::earlier(&cluster, &plan);
         let state = window::about_to_begin(&cluster, &begin, &plan, &request)?;
-        window::refuse_outside(context, &state)?;
+        window::refuse_outside(context, &state, flags.adopt.is_some()).map_err(adopted)?;
         let known = if flags.resume { None } else { Some(ask(context, &state, &flags.consent).await?) };
         request.lock = terms;
         carry_out(context, &cluster, lock, begin, request, flags.detach, known).await
@@ -260,6 +266,9 @@ fn difference(now: &Plan, then: &Plan) -> String {
     if now.sources.procedure_sha256 != then.sources.procedure_sha256 {
         parts.push(format!("{} was edited", now.sources.procedure.display()));
     }
+    if parts.is_empty() {
+        parts.extend(moved(&now.windows, &then.windows));
+    }
     for artifact in &now.artifacts {
         if !then.artifacts.contains(artifact) {
             parts.push(format!("{} is another file", artifact.source.display()));
@@ -270,6 +279,17 @@ fn difference(now: &Plan, then: &Plan) -> String {
     } else {
         parts.join("; ")
     }
+}
+
+/// A window without a zone means the clocks of the machine where the plan is made.
+fn moved(now: &[Window], then: &[Window]) -> Option<String> {
+    let (here, there) = now.iter().zip(then).find(|(here, there)| here.zone != there.zone)?;
+    let name = |window: &Window| window.zone.clone().unwrap_or_else(|| "a zone without a name".to_owned());
+    Some(format!(
+        "the window is meant in {} here and in {} where it was staged: name one with `zone:`",
+        name(here),
+        name(there)
+    ))
 }
 
 /// A run that goes on keeps what it was told before and is not told anew.

@@ -94,9 +94,17 @@ impl Look {
         human(face, &self.moment, &self.view)
     }
 
-    /// The stable form, which is another one exactly when something has changed.
-    pub(super) fn plain(&self) -> String {
-        paint(&Face::PLAIN, &plain(&self.moment, &self.view, self.stopped))
+    /// The stable form without what only ages: another one exactly when something has changed.
+    pub(super) fn ageless(&self) -> String {
+        let mut view = self.view.clone();
+        if let Some(run) = &mut view.run {
+            run.left = None;
+        }
+        if let Some(lock) = &view.lock {
+            let (aging, owner) = (lock.fence.sentence(), lock.fence.owner.sentence());
+            view.notes.iter_mut().for_each(|note| *note = note.replace(&aging, &owner));
+        }
+        paint(&Face::PLAIN, &plain(&self.moment, &view, self.stopped))
     }
 
     /// What is printed.
@@ -105,7 +113,7 @@ impl Look {
         match context.style.format {
             Format::Json => document::text(&document(&self.moment, &self.view, self.stopped)),
             Format::Human => paint(face, &self.human(face)),
-            Format::Plain => self.plain(),
+            Format::Plain => paint(&Face::PLAIN, &plain(&self.moment, &self.view, self.stopped)),
         }
     }
 }
@@ -320,4 +328,41 @@ fn seen(answer: &NodeSurvey) -> Observed {
     };
     let error = answer.unreachable.as_ref().map(|failure| &failure.message).or(unreadable).cloned();
     Observed { reachable: Some(reachable), version, staged: answer.staged, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::pace::Left;
+    use crate::model::sample;
+    use crate::model::window::Standing;
+    use crate::ui::window::WindowView;
+
+    #[test]
+    fn time_that_passes_is_nothing_new() {
+        let at = |minute: i64, done: bool| {
+            let moment = Moment { now: sample::at(2200 + minute * 60), zone: jiff::tz::TimeZone::UTC };
+            let left = Duration::from_mins(20 - minute.unsigned_abs());
+            let window = WindowView {
+                hours: "08:00 to 10:00 every day (UTC)".into(),
+                standing: Standing::Open { until: sample::at(5000).to_zoned(jiff::tz::TimeZone::UTC) },
+                fates: Vec::new(),
+            };
+            let around = Circumstances {
+                at_work: true,
+                left: Some(Left { time: left, whole: true }),
+                window: Some(window),
+                ..Circumstances::default()
+            };
+            let mut events = sample::events();
+            if !done {
+                events.pop();
+            }
+            let view = StatusView::of_run(&sample::state(events), &around);
+            Look { view, moment, stopped: None, exit: Exit::Done, at_work: true }
+        };
+        assert_eq!(at(0, false).ageless(), at(7, false).ageless());
+        assert!(at(0, false).ageless().contains("; open until 2026-11-21T"));
+        assert_ne!(at(0, false).ageless(), at(0, true).ageless());
+    }
 }

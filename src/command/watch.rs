@@ -83,6 +83,7 @@ struct Show<'a> {
     context: &'a Context,
     /// Only where standard output is a terminal that can move its cursor.
     block: Option<Redraw>,
+    /// What was shown last, as it is compared.
     last: String,
 }
 
@@ -97,10 +98,10 @@ impl<'a> Show<'a> {
         if self.block.is_some() {
             return self.again(look);
         }
-        let plain = look.plain();
-        if plain != self.last {
+        let ageless = look.ageless();
+        if ageless != self.last {
             super::print(&look.text(self.context))?;
-            self.last = plain;
+            self.last = ageless;
         }
         Ok(())
     }

@@ -16,7 +16,8 @@ use crate::model::event::{Goal, Request, RunEnd};
 use crate::model::pace::{self, Past};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
-use crate::model::window::Hours;
+use crate::model::window::{Hindrance, Hours};
+use crate::ui::after::resuming;
 use crate::ui::next::Next;
 use crate::ui::window::WindowView;
 
@@ -53,7 +54,11 @@ pub(super) fn window_of(plan: &Plan, now: Timestamp) -> Result<Option<WindowView
 /// The same with what they mean for the nodes whose turns a run has before it.
 pub(super) fn prospect_of(state: &RunState, now: Timestamp) -> Result<Option<WindowView>, Refusal> {
     let Some(view) = window_of(&state.plan, now)? else { return Ok(None) };
-    let fates = hours_of(&state.plan)?.fates(now, &pace::to_come(state));
+    // A reason to begin outside of it holds for every turn.
+    let fates = match state.request.outside_window {
+        None => hours_of(&state.plan)?.fates(now, &pace::to_come(state)),
+        Some(_) => Vec::new(),
+    };
     Ok(Some(WindowView { fates, ..view }))
 }
 
@@ -74,22 +79,38 @@ pub(super) fn about_to_begin(
     }
 }
 
-/// Refuses to begin where the first turn might not. A turn that is under way is finished at any time, and so is a
-/// rollback.
-pub(super) fn refuse_outside(context: &Context, state: &RunState) -> Result<(), Refusal> {
-    let Some(phase) = pace::next_phase(state).filter(|_| state.request.goal == Goal::Finished) else {
-        return Ok(());
-    };
-    let found = hindrance(state, phase, Timestamp::now()).map_err(|why| Refusal::new(Exit::Broken, why))?;
-    let Some(why) = found.filter(|_| state.request.outside_window.is_none()) else { return Ok(()) };
+/// What keeps a run from beginning: what stands in the way of its first turn. A turn that is under way is finished
+/// at any time, and so is a rollback. Where something temporary is still in force, because its undo failed for one,
+/// going on is what undoes it: the run itself stops before the next turn.
+pub(super) fn held_up(state: &RunState, now: Timestamp) -> Result<Option<Hindrance>, Refusal> {
+    let is_asked = state.request.goal == Goal::Finished && state.request.outside_window.is_none();
+    match pace::next_phase(state) {
+        Some(phase) if is_asked && state.outstanding().is_empty() => {
+            hindrance(state, phase, now).map_err(|why| Refusal::new(Exit::Broken, why))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Refuses to begin where the first turn might not.
+pub(super) fn refuse_outside(context: &Context, state: &RunState, adopted: bool) -> Result<(), Refusal> {
+    let now = Timestamp::now();
+    let Some(found) = held_up(state, now)? else { return Ok(()) };
     let again = |more: &[&str], note: &str| {
+        if adopted {
+            // It is this machine's by now.
+            return context.command(&[&resuming(state), more].concat(), note);
+        }
         let words = ["rollgate"].into_iter().chain(context.args.iter().map(String::as_str));
         Next::new(&words.chain(more.iter().copied()).collect::<Vec<_>>(), note)
     };
     let window = hours_of(&state.plan)?.wording().unwrap_or_default();
-    Err(Refusal::new(Exit::GateClosed, why)
-        .evidence(format!("window: {window}"))
-        .next(again(&[], "once the window is open"))
+    let mut refusal =
+        Refusal::new(Exit::GateClosed, found.sentence(now)).evidence(format!("window: {window}"));
+    if !matches!(found, Hindrance::TooLong { .. }) {
+        refusal = refusal.next(again(&[], "once the window is open"));
+    }
+    Err(refusal
         .next(again(&["--override", "window=REASON"], "begin all the same; the reason is journaled"))
         .next(context.command(&["start", "--dry-run"], "look at everything meanwhile"))
         .standing("nothing was done"))

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use crate::model::pace;
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
-use crate::model::window::Hours;
+use crate::model::window::{Hindrance, Hours};
 
 /// The windows of a plan. The error says which zone this machine does not know: rollgate brings a list of them
 /// along, so that is one of a newer rollgate's plan.
@@ -19,10 +19,9 @@ pub fn hours(plan: &Plan) -> Result<Hours, String> {
     })
 }
 
-/// What stands in the way of turns of a phase that begin now, in words.
-pub fn hindrance(state: &RunState, phase: usize, now: Timestamp) -> Result<Option<String>, String> {
-    let found = hours(&state.plan)?.hindrance(now, pace::turn_length(state, phase));
-    Ok(found.map(|found| found.sentence(now)))
+/// What stands in the way of turns of a phase that begin now.
+pub fn hindrance(state: &RunState, phase: usize, now: Timestamp) -> Result<Option<Hindrance>, String> {
+    Ok(hours(&state.plan)?.hindrance(now, pace::turn_length(state, phase)))
 }
 
 #[cfg(test)]

@@ -61,10 +61,12 @@ pub fn turn_length(state: &RunState, phase: usize) -> Option<Duration> {
     Some((known[lower] + known[upper]) / 2)
 }
 
-/// The next phase in which a turn is yet to begin; nothing while one is under way, which is not held up.
+/// The next phase in which a turn is yet to begin; nothing while one is under way, which is not held up. One that
+/// failed has begun, too: a run that goes on takes it up where it was.
 pub fn next_phase(state: &RunState) -> Option<usize> {
     let is_staging = |phase: usize| state.plan.phases[phase].kind == PhaseKind::Staging;
-    if state.turns.iter().any(|(turn, turn_state)| !is_staging(turn.phase) && !turn_state.status.is_over()) {
+    let goes_on = |status: &TurnStatus| *status == TurnStatus::Failed || !status.is_over();
+    if state.turns.iter().any(|(turn, turn_state)| !is_staging(turn.phase) && goes_on(&turn_state.status)) {
         return None;
     }
     (0..state.phases.len())

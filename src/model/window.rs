@@ -152,8 +152,13 @@ pub enum Hindrance {
         closes: Zoned,
         /// How long a turn takes, by those that are known.
         needs: Duration,
-        /// When it opens again.
+        /// When it opens for long enough.
         opens: Option<Zoned>,
+    },
+    /// The turn takes longer than the window is ever open: to wait for it leads nowhere.
+    TooLong {
+        /// How long a turn takes, by those that are known.
+        needs: Duration,
     },
 }
 
@@ -213,16 +218,20 @@ impl Hours {
 
     /// What stands in the way of a turn that begins now and needs so long, where that is known.
     pub fn hindrance(&self, now: Timestamp, needs: Option<Duration>) -> Option<Hindrance> {
+        let spans = self.spans(now);
+        let lasts = |span: &&(Zoned, Zoned), needs| between(span.0.timestamp(), span.1.timestamp()) >= needs;
         match (self.at(now), needs) {
+            (Standing::Always, _) | (Standing::Open { .. }, None) => None,
+            (Standing::Open { until }, Some(needs)) if needs <= between(now, until.timestamp()) => None,
+            (_, Some(needs)) if !spans.is_empty() && !spans.iter().any(|span| lasts(&span, needs)) => {
+                Some(Hindrance::TooLong { needs })
+            }
             (Standing::Closed { opens }, _) => Some(Hindrance::Closed { opens }),
-            (Standing::Open { until }, Some(needs)) if needs > between(now, until.timestamp()) => {
-                let opens = match self.at(until.timestamp()) {
-                    Standing::Closed { opens } => opens,
-                    Standing::Always | Standing::Open { .. } => None,
-                };
+            (Standing::Open { until }, Some(needs)) => {
+                let later = spans.iter().filter(|(open, _)| *open >= until);
+                let opens = later.filter(|span| lasts(span, needs)).map(|(open, _)| open.clone()).next();
                 Some(Hindrance::Short { closes: until, needs, opens })
             }
-            _ => None,
         }
     }
 
@@ -339,7 +348,8 @@ impl Hindrance {
         match self {
             Self::Closed { opens } => format!("the window is closed{}", opening(now, opens.as_ref())),
             Self::Short { closes, needs, opens } => {
-                let again = opens.as_ref().map(|opens| format!("; it opens again {}", clock(now, opens)));
+                let again =
+                    opens.as_ref().map(|opens| format!("; it opens for that long {}", clock(now, opens)));
                 format!(
                     "a turn takes about {}, and the window closes {}, in {}{}",
                     about(*needs),
@@ -348,6 +358,11 @@ impl Hindrance {
                     again.unwrap_or_default()
                 )
             }
+            Self::TooLong { needs } => format!(
+                "a turn takes about {}, and the window is never open for that long: \
+                 only --override window=REASON lets one begin",
+                about(*needs)
+            ),
         }
     }
 
@@ -355,6 +370,7 @@ impl Hindrance {
     pub fn opens(&self) -> Option<&Zoned> {
         match self {
             Self::Closed { opens } | Self::Short { opens, .. } => opens.as_ref(),
+            Self::TooLong { .. } => None,
         }
     }
 }

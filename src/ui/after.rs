@@ -102,7 +102,7 @@ fn stopped(state: &RunState, program: &[&str]) -> Vec<Next> {
             command(&[&resume[..], &["--gate-timeout", "2h"]].concat(), "wait longer"),
         ],
         Halt::WindowClosed => vec![
-            on("go on, once the window is open"),
+            on("go on, once the window is open for long enough"),
             command(&[&resume[..], &["--override", "window=REASON"]].concat(), "go on all the same"),
         ],
         Halt::NoAnswer if forward && state.request.attended => vec![on("ask again")],

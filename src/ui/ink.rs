@@ -242,24 +242,42 @@ impl Line {
     }
 }
 
+/// Columns that lines are indented below a head that is too wide to hang them behind it.
+const HANG: usize = 4;
+
 /// What marks a cut.
 pub fn ellipsis(face: &Face) -> &'static str {
     if face.unicode { "\u{2026}" } else { "..." }
 }
 
-/// Breaks text at blanks into lines that fit: the first begins with `first`, the others are indented as far.
-/// A word longer than a line is cut.
+/// How far lines are indented below a head of so many columns: as far, unless little would be left of them.
+pub fn hang(face: &Face, head: usize) -> usize {
+    if face.width.is_some_and(|columns| head > columns / 2) { HANG } else { head }
+}
+
+/// Breaks text at blanks into lines that fit: the first begins with `first`, the others are indented as far, or
+/// less, where words would be cut. A head that leaves no room for a word is a line of its own. A word longer than
+/// a line is cut.
 pub fn wrap(face: &Face, first: Line, tone: Tone, text: &str) -> Vec<Line> {
     // Blanks at its beginning mean something, to YAML for one.
     let lead = &text[..text.len() - text.trim_start_matches(' ').len()];
-    let indent = " ".repeat(first.width() + lead.len());
+    let width_of = |word: &str| measure_text_width(&escape::line(word.as_bytes(), face.unicode));
+    let widest = text.split_whitespace().map(width_of).max().unwrap_or(0);
+    let fits = |indent: usize| face.width.is_none_or(|columns| indent + widest <= columns);
+    let head = first.width() + lead.len();
+    let is_head = !first.plain().is_empty();
+    let indent = hang(face, head);
+    let indent = if fits(HANG) && !fits(indent) { HANG.min(indent) } else { indent };
+    let is_wide = is_head && indent < head;
+    let indent = " ".repeat(indent);
     let mut lines = Vec::new();
     let mut line = first.text(lead);
     let mut bare = true;
     for word in text.split_whitespace() {
-        let width = measure_text_width(&escape::line(word.as_bytes(), face.unicode));
+        let width = width_of(word);
         let blank = usize::from(!bare);
-        if !bare && face.width.is_some_and(|columns| line.width() + blank + width > columns) {
+        let may_break = !bare || (is_wide && lines.is_empty());
+        if may_break && face.width.is_some_and(|columns| line.width() + blank + width > columns) {
             lines.push(std::mem::replace(&mut line, Line::of(face, &indent)).fit(face));
             bare = true;
         }
@@ -329,6 +347,18 @@ mod tests {
         let lines = wrap(&face(12), Line::of(&face(12), "go: "), Tone::Text, "one two three 1234567890123");
         let plain: Vec<String> = lines.iter().map(Line::plain).collect();
         assert_eq!(plain, ["go: one two", "    three", "    1234567\u{2026}"]);
+    }
+
+    #[test]
+    fn a_wide_head_takes_no_room_from_what_follows() {
+        let wrapped = |width: usize, head: &str, text: &str| -> Vec<String> {
+            let face = face(width);
+            wrap(&face, Line::of(&face, head), Tone::Text, text).iter().map(Line::plain).collect()
+        };
+        assert_eq!(wrapped(16, "0123456789: ", "ab cdefg hi"), ["0123456789: ab", "    cdefg hi"]);
+        assert_eq!(wrapped(16, "0123456789: ", "abcdef ghi"), ["0123456789:", "    abcdef ghi"]);
+        assert_eq!(wrapped(16, "012345: ", "a 0123456789"), ["012345: a", "    0123456789"]);
+        assert_eq!(wrapped(8, "0123456789 ", "abcd"), ["0123456\u{2026}", "    abcd"]);
     }
 
     #[test]

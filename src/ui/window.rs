@@ -29,6 +29,18 @@ impl WindowView {
         format!("{}{}", self.hours, standing.unwrap_or_default())
     }
 
+    /// The same with a time that is as good an hour later: `...; closed until 2026-11-21T21:00:00+00:00`.
+    pub fn words_iso(&self, moment: &Moment) -> String {
+        let iso = |at: &jiff::Zoned| moment.iso(at.timestamp());
+        let standing = match &self.standing {
+            Standing::Always => String::new(),
+            Standing::Open { until } => format!("; open until {}", iso(until)),
+            Standing::Closed { opens: Some(opens) } => format!("; closed until {}", iso(opens)),
+            Standing::Closed { opens: None } => "; closed".to_owned(),
+        };
+        format!("{}{standing}", self.hours)
+    }
+
     /// What they mean for the nodes, a sentence for each kind of fate.
     pub fn meaning(&self) -> Vec<String> {
         let of = |fate: Fate| -> Vec<&str> {

@@ -20,7 +20,7 @@ fn window(open: i64, close: i64) -> String {
 }
 
 fn open() -> String {
-    window(-2, 3)
+    window(-4, 3)
 }
 
 fn closed() -> String {
@@ -147,6 +147,32 @@ fn a_dry_run_says_when_it_opens() {
     let document: Value = serde_json::from_str(output.raw_stdout()).unwrap();
     assert_eq!(document["window"]["open"], false, "{document:#}");
     assert_eq!(document["window"]["nodes"]["n2"], "unknown", "{document:#}");
+    // With a reason it begins at once, and the dry run says so.
+    let output = cluster.rollgate(["start", "--dry-run", "--override", "window=CHG 7"]).run();
+    output
+        .code(0)
+        .stdout_has("RESULT  would start; 2 nodes not staged (exit 0)")
+        .stdout_has("; closed until ");
+}
+
+#[test]
+fn a_turn_that_no_opening_is_long_enough_for_is_not_told_to_wait() {
+    let cluster = with_history();
+    let inventory = std::fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
+    cluster.write("inventory.yaml", &inventory.replace(&open(), &window(-1, 2)));
+    let output = cluster.start(&[]).run();
+    output.code(10).stderr_has("the window is never open for that long: only --override window=REASON");
+    cluster.start(&["--resume", "--override", "window=it is urgent"]).run().code(0);
+}
+
+#[test]
+fn a_plan_that_was_staged_under_another_zone_says_so() {
+    let cluster = cluster("window: { open: \"00:00\", close: \"23:59\" }\n");
+    cluster.rollgate(["stage"]).env("TZ", "Asia/Tokyo").run().code(0);
+    let output = cluster.start(&[]).env("TZ", "Europe/Madrid").run();
+    output.code(2).stderr_has(
+        "the window is meant in Europe/Madrid here and in Asia/Tokyo where it was staged: name one with `zone:`",
+    );
 }
 
 /// Writes the one run that there is as if turns of its second phase had taken five hours.
@@ -191,6 +217,10 @@ fn a_turn_that_would_not_end_in_it_does_not_begin() {
     // Ten hours are left, and a little.
     let left = document["run"]["seconds_left"].as_u64().unwrap();
     assert!((36_000..36_060).contains(&left), "{left}");
+
+    let list = cluster.rollgate(["status", "--list", "-o", "json"]).run();
+    let list: Value = serde_json::from_str(list.raw_stdout()).unwrap();
+    assert_eq!(list["runs"][0]["seconds_left"], document["run"]["seconds_left"], "{list:#}");
 
     // Again, and again nothing begins: not even another invocation.
     let records = cluster.journal().lines().count();

@@ -17,9 +17,10 @@ impl<J: Journal> Driver<J> {
         if state.plan.phases[phase].kind == PhaseKind::Staging {
             return Ok(false);
         }
-        let why = match window::hindrance(&state, phase, Timestamp::now()) {
+        let now = Timestamp::now();
+        let why = match window::hindrance(&state, phase, now) {
             Ok(None) => return Ok(false),
-            Ok(Some(why)) => why,
+            Ok(Some(found)) => found.sentence(now),
             Err(why) => {
                 self.commit(Event::StopRequested { stop: Stop { halt: Halt::Local, why, key: None } })?;
                 return Ok(true);

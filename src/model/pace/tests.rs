@@ -205,6 +205,24 @@ fn only_a_turn_that_is_yet_to_begin_can_be_held_up() {
 }
 
 #[test]
+fn a_turn_that_failed_has_begun_and_goes_on() {
+    let phase = rolling("brokers", |phase| {
+        phase.upgrade = vec![super::super::tests::builder::run("up")];
+        phase.max_failures = 1;
+    });
+    let mut run = Run::opened(plan("a b", vec![phase]), finish());
+    let key = turn(0, "a").key(&run.state.steps_of(&turn(0, "a"))[0].id);
+    run.phase(0, 0).batch(0, 0, "a");
+    run.then(1, Event::StepStarted { key: key.clone(), attempt: 1, on: vec![node("a")] });
+    let kind = crate::model::event::FailureKind::Script;
+    let failure = crate::model::event::Failure { kind, message: "no".into(), tail: Vec::new(), help: None };
+    run.then(2, Event::StepEnded { key, attempt: 1, outcome: Outcome::Failed(failure) });
+    run.then(2, Event::TurnEnded { turn: turn(0, "a"), end: TurnEnd::Failed }).stops(3);
+    assert_eq!(run.state.turns[&turn(0, "a")].status, TurnStatus::Failed);
+    assert_eq!(next_phase(&run.state), None);
+}
+
+#[test]
 fn what_was_passed_outside_of_a_window_is_known_once_for_each_reason() {
     use crate::model::window::Outside;
     let outside = |reason: &str| Outside {
@@ -217,8 +235,14 @@ fn what_was_passed_outside_of_a_window_is_known_once_for_each_reason() {
     for reason in ["CHG-1", "CHG-1", "CHG-2"] {
         run.then(0, Event::WindowPassed { phase: 0, outside: outside(reason) });
     }
-    let reasons: Vec<&str> = run.state.outside.iter().map(|outside| outside.reason.as_str()).collect();
-    assert_eq!(reasons, ["CHG-1", "CHG-2"]);
+    let mut another = outside("CHG-2");
+    another.by.pid += 1;
+    run.then(0, Event::WindowPassed { phase: 0, outside: another.clone() });
+    another.by.user = "bob".to_owned();
+    run.then(0, Event::WindowPassed { phase: 0, outside: another });
+    let reasons: Vec<(&str, &str)> =
+        run.state.outside.iter().map(|outside| (outside.reason.as_str(), outside.by.user.as_str())).collect();
+    assert_eq!(reasons, [("CHG-1", "ann"), ("CHG-2", "ann"), ("CHG-2", "bob")]);
     assert_eq!(run.state.outside[0].sentence(), "CHG-1 (ann; the window is closed)");
     let unknown = Event::WindowPassed { phase: 7, outside: outside("CHG-1") };
     let record = Record { seq: run.state.latest_seq + 1, at: at(0), event: unknown };

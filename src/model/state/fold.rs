@@ -8,6 +8,7 @@ use crate::model::duration::between;
 use crate::model::event::{Event, Goal, Halt, Record, RunEnd, Stop};
 use crate::model::name::NodeName;
 use crate::model::plan::{PlannedStep, StepKey, Work};
+use crate::model::window::Outside;
 
 /// An event that cannot follow what came before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,7 +165,10 @@ impl RunState {
             }
             Event::WindowPassed { phase, outside } => {
                 self.phase_mut(*phase)?;
-                if self.outside.last().is_none_or(|last| last.reason != outside.reason) {
+                // The same reason of the same person, in whichever invocation.
+                let who = |outside: &Outside| (outside.by.user.clone(), outside.by.host.clone());
+                let is_known = |last: &Outside| last.reason == outside.reason && who(last) == who(outside);
+                if !self.outside.last().is_some_and(is_known) {
                     self.outside.push(outside.clone());
                 }
             }

@@ -149,10 +149,27 @@ fn a_turn_begins_only_where_it_can_end() {
         hindrance("2026-11-22T02:51:00Z", Some(minutes(10))).as_deref(),
         Some(
             "a turn takes about 10m, and the window closes Sun 04:00 (Europe/Madrid), in 9m; \
-             it opens again Sat 28 Nov 22:00 (Europe/Madrid)"
+             it opens for that long Sat 28 Nov 22:00 (Europe/Madrid)"
         )
     );
     assert_eq!(Hours::default().hindrance(at("2026-11-21T18:00:00Z"), Some(minutes(10))), None);
+}
+
+#[test]
+fn a_turn_that_is_longer_than_every_opening_is_not_told_to_wait() {
+    let says = |hours: &Hours, now: &str, needs: u64| {
+        hours.hindrance(at(now), Some(Duration::from_mins(needs))).map(|found| found.sentence(at(now)))
+    };
+    let never = "a turn takes about 6h1m, and the window is never open for that long: \
+                 only --override window=REASON lets one begin";
+    for now in ["2026-11-21T18:00:00Z", "2026-11-21T21:00:00Z", "2026-11-22T02:51:00Z"] {
+        assert_eq!(says(&weekend(), now, 361).as_deref(), Some(never), "{now}");
+    }
+    assert_eq!(says(&weekend(), "2026-11-21T21:00:00Z", 360), None);
+    // The next opening is not long enough, and the one after it is.
+    let two = hours(&[("22:00", "23:00", "UTC"), ("Sat 22:00", "Sun 04:00", "UTC")]);
+    let found = says(&two, "2026-11-18T22:30:00Z", 120).unwrap();
+    assert!(found.ends_with("; it opens for that long Sat 22:00 (UTC)"), "{found}");
 }
 
 #[test]

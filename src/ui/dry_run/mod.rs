@@ -9,9 +9,9 @@ use crate::model::findings::{Change, Weight};
 use crate::model::forecast::Forecast;
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, Plan, PlannedStep, Section};
-use crate::model::window::Standing;
+use crate::model::window::Hindrance;
 
-use super::ink::{Line, Tone, wrap};
+use super::ink::{Line, Tone, hang, wrap};
 use super::moment::Moment;
 use super::next::{self, Next};
 use super::plan::{Prospect, course};
@@ -64,6 +64,8 @@ pub struct DryRun<'a> {
     pub found: &'a Forecast,
     /// The window, with what it means for the nodes.
     pub window: Option<&'a WindowView>,
+    /// What of it would keep a run from beginning now.
+    pub held_up: Option<&'a Hindrance>,
     /// What would stop it, or is yet to be done.
     pub problems: &'a [Problem],
     /// What the last one is good for.
@@ -159,8 +161,12 @@ pub fn result(dry: &DryRun<'_>) -> String {
     if unstaged > 0 {
         parts.push(format!("{} not staged", words::count(unstaged, "node")));
     }
-    let is_closed = dry.window.is_some_and(|window| matches!(window.standing, Standing::Closed { .. }));
-    let start = if is_closed { "would start once the window opens" } else { "would start" };
+    let start = match dry.held_up {
+        None => "would start",
+        Some(Hindrance::Closed { .. }) => "would start once the window opens",
+        Some(Hindrance::Short { .. }) => "would start once the window is open for long enough",
+        Some(Hindrance::TooLong { .. }) => "would start only with --override window=REASON",
+    };
     let verdict = match (parts.is_empty(), dry.exit_code) {
         (true, 0 | 19) => start.to_owned(),
         (true, _) => "would stop".to_owned(),
@@ -182,7 +188,7 @@ fn problem_lines(face: &Face, dry: &DryRun<'_>) -> Vec<Line> {
     for problem in dry.problems {
         let who = problem.node.as_ref().map_or(dry.plan.cluster.as_str(), NodeName::as_str);
         let head = Line::of(face, "  ").tone(Tone::Strong, who).text("  ");
-        let below = " ".repeat(head.width());
+        let below = " ".repeat(hang(face, head.width()));
         lines.extend(wrap(face, head, Tone::Text, &problem.what));
         for row in problem.evidence.iter().take(EVIDENCE) {
             lines.extend(wrap(face, Line::of(face, &below).tone(Tone::Dim, "| "), Tone::Dim, row));
@@ -241,7 +247,7 @@ fn changes_lines(face: &Face, changes: &[Change]) -> Vec<Line> {
         if change.what.len() <= WHAT && room {
             lines.extend(wrap(face, whole, tone, &values));
         } else {
-            let below = " ".repeat(head.width());
+            let below = " ".repeat(hang(face, head.width()));
             lines.extend(wrap(face, head, Tone::Text, &change.what));
             lines.extend(wrap(face, Line::of(face, &below).text("  "), tone, &values));
         }
@@ -275,7 +281,13 @@ fn known(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
         for (fact, nodes) in rows {
             let who = words::list_some(&nodes, 3);
             let head = Line::of(face, "  ").tone(Tone::Strong, &who).text("  ");
-            lines.extend(wrap(face, head, Tone::Text, fact));
+            if hang(face, head.width()) == head.width() {
+                lines.extend(wrap(face, head, Tone::Text, fact));
+            } else {
+                // Neither a name nor a word of the fact is lost.
+                lines.extend(wrap(face, Line::of(face, "  "), Tone::Strong, &who));
+                lines.extend(wrap(face, Line::of(face, "      "), Tone::Text, fact));
+            }
         }
     }
     lines
@@ -285,7 +297,10 @@ fn known(face: &Face, prospects: &[(NodeName, Prospect)]) -> Vec<Line> {
 fn hours(face: &Face, moment: &Moment, dry: &DryRun<'_>) -> Vec<Line> {
     let Some(window) = dry.window else { return Vec::new() };
     let mut lines = section(face, "WINDOW");
-    for fact in [window.words(moment)].into_iter().chain(window.meaning()) {
+    // What a closed one says of itself needs no second sentence.
+    let told = dry.held_up.filter(|found| !matches!(found, Hindrance::Closed { .. }));
+    let why = told.map(|found| found.sentence(moment.now));
+    for fact in [window.words(moment)].into_iter().chain(why).chain(window.meaning()) {
         lines.extend(wrap(face, Line::of(face, "  "), Tone::Text, &fact));
     }
     lines

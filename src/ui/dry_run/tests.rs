@@ -1,6 +1,7 @@
 //! One dry run with everything in it that can be wrong, as a mail and on screens.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -9,7 +10,7 @@ use super::super::sample;
 use super::*;
 use crate::model::event::{Failure, FailureKind, Reading, RunId};
 use crate::model::forecast::{Outlook, StepForecast, TurnForecast};
-use crate::model::window::Fate;
+use crate::model::window::{Fate, Standing};
 
 fn failure(kind: FailureKind, message: &str) -> Failure {
     Failure { kind, message: message.into(), tail: Vec::new(), help: None }
@@ -102,6 +103,7 @@ fn shown(face: &Face, found: &Forecast, compared: &Compared, in_full: bool) -> S
         plan: &plan,
         found,
         window: None,
+        held_up: None,
         problems: &problems(&plan, found, None, None, &["rollgate"]),
         compared,
         notes: &[],
@@ -167,6 +169,51 @@ fn nothing_is_wider_than_a_mail_or_the_screen() {
     }
 }
 
+/// A mail about machines with long names loses none of what is to be said of them.
+#[test]
+fn long_names_take_no_words_from_facts() {
+    let mut found = found();
+    let (before, after) = (["mq-01", "mq-02", "mq-03"].map(sample::node), |number: usize| {
+        sample::node(&format!("rabbitmq-broker-p-0{number}"))
+    });
+    let long = |node: &NodeName| after(before.iter().position(|known| known == node).unwrap() + 1);
+    let mut third = found.turns[1].clone();
+    third.node = sample::node("mq-03");
+    third.steps.iter_mut().for_each(|step| step.key.node = sample::node("mq-03"));
+    found.turns.push(third);
+    found.turns[0].steps.remove(1);
+    found.silent = BTreeMap::new();
+    let unknown = "the version that the installed package brings along is yet to be read from the node";
+    for turn in &mut found.turns {
+        turn.node = long(&turn.node);
+        turn.steps[1].outlook = Outlook::CannotKnow { why: unknown.into() };
+        turn.steps[3].outlook = Outlook::NotNeeded { why: "the package is in this version already".into() };
+        for step in &mut turn.steps {
+            step.key.node = turn.node.clone();
+            step.readings.iter_mut().for_each(|reading| reading.node = turn.node.clone());
+        }
+    }
+    for width in [78, 40] {
+        let face = Face { width: Some(width), ..MAIL };
+        let text = shown(&face, &found, &since(), false);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let said = words.join(" ");
+        let who = "rabbitmq-broker-p-01, rabbitmq-broker-p-02 and rabbitmq-broker-p-03";
+        for fact in [
+            who,
+            unknown,
+            "the package is in this version already",
+            "4812, needs <= 100 messages",
+            "see the processor log",
+        ] {
+            assert!(said.contains(fact), "{width}: {fact}:\n{text}");
+        }
+        // A row of the plan may be cut, and of what is said before it nothing.
+        let (before, _) = text.split_once("\nPLAN\n").unwrap();
+        assert!(!before.contains("..."), "{width}:\n{text}");
+    }
+}
+
 #[test]
 fn the_first_one_and_one_without_changes_say_so() {
     let text = shown(&MAIL, &found(), &Compared::First, false);
@@ -196,6 +243,7 @@ fn what_the_window_means_is_said() {
         plan: &plan,
         found: &found,
         window: Some(&window),
+        held_up: Some(&Hindrance::Closed { opens: None }),
         problems: &[],
         compared: &Compared::First,
         notes: &[],
@@ -208,6 +256,18 @@ fn what_the_window_means_is_said() {
     let section = "\nWINDOW\n  Sat 12:14 to Sun 04:00 (Europe/Madrid); closed until Sat 12:14\n  (Europe/Madrid), 3h from now\n";
     assert!(text.contains(section), "{text}");
     assert!(text.contains("\n  mq-02 would be left for another opening\n"), "{text}");
+    let verdict = |held_up: Option<&Hindrance>| result(&DryRun { held_up, ..dry.clone() });
+    // As with a reason to begin outside of it.
+    assert_eq!(verdict(None), "would start; 1 of 2 gates closed (exit 0)");
+    let (needs, closes) = (Duration::from_hours(5), sample::at(3600).to_zoned(TimeZone::UTC));
+    assert_eq!(
+        verdict(Some(&Hindrance::Short { closes, needs, opens: None })),
+        "would start once the window is open for long enough; 1 of 2 gates closed (exit 0)"
+    );
+    assert_eq!(
+        verdict(Some(&Hindrance::TooLong { needs })),
+        "would start only with --override window=REASON; 1 of 2 gates closed (exit 0)"
+    );
 }
 
 #[test]
@@ -220,6 +280,7 @@ fn a_program_gets_the_same_facts() {
         plan: &plan,
         found: &found,
         window: Some(&window),
+        held_up: Some(&Hindrance::Closed { opens: None }),
         problems: &problems,
         compared: &compared,
         notes: &["x".to_owned()],

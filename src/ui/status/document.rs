@@ -67,7 +67,7 @@ pub fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: 
             "failed": count(&[Stand::Failed, Stand::Unknown]),
             "skipped": count(&[Stand::Skipped]),
             "rolled_back": count(&[Stand::RolledBack]),
-            "pending": count(&[Stand::ToDo, Stand::Working, Stand::Gate]),
+            "pending": count(&[Stand::ToDo, Stand::Working, Stand::Gate, Stand::Stopped]),
         },
         "stop": run.stop.as_ref().map(|stop| json!({
             "exit_code": exit_code,

@@ -67,7 +67,7 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
         lines.extend(run.aborting.iter().map(|fact| Line::of(face, &format!("giving-up: {fact}"))));
     }
     if let Some(window) = &view.window {
-        lines.push(Line::of(face, &format!("window: {}", window.words(moment))));
+        lines.push(Line::of(face, &format!("window: {}", window.words_iso(moment))));
     }
     for next in &view.next {
         lines.push(Line::of(face, &format!("next: {}", next.command())));

@@ -123,6 +123,29 @@ fn one_document_for_programs() {
     assert!(pick("/nodes/0/error").is_null());
 }
 
+#[test]
+fn counts_add_up_wherever_nodes_stand() {
+    let mut view = stopped();
+    for stand in [
+        Stand::ToDo,
+        Stand::Working,
+        Stand::Stopped,
+        Stand::Gate,
+        Stand::Failed,
+        Stand::Unknown,
+        Stand::Done,
+        Stand::Skipped,
+        Stand::RolledBack,
+    ] {
+        view.nodes[1].stand = stand;
+        let counts = document(&moment(), &view, Some(10))["run"]["counts"].clone();
+        let counts: Vec<(&String, u64)> =
+            counts.as_object().unwrap().iter().map(|(name, count)| (name, count.as_u64().unwrap())).collect();
+        let (total, parts): (Vec<_>, Vec<_>) = counts.iter().partition(|(name, _)| *name == "total");
+        assert_eq!(parts.iter().map(|(_, count)| count).sum::<u64>(), total[0].1, "{stand:?}: {counts:?}");
+    }
+}
+
 /// mq-02's install failed, the run stopped for 22 minutes, and bob went on with it.
 fn got_over() -> Vec<(i64, Event)> {
     let mut events = sample::events();
@@ -202,7 +225,7 @@ fn a_window_and_what_is_left_are_told_in_every_form() {
     let text = paint(&Face::PLAIN, &plain(&moment(), &view, None));
     for line in [
         "left: about 20 min left",
-        "window: 08:00 to 10:00 every day (UTC); open until Sat 09:50 (UTC), 1h from now",
+        "window: 08:00 to 10:00 every day (UTC); open until 2026-11-21T09:50:42+00:00",
         "outside-window: CHG-7 (anna; the window is closed)",
     ] {
         assert!(text.lines().any(|shown| shown == line), "no {line:?} in:\n{text}");
