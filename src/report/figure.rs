@@ -104,7 +104,9 @@ impl Drawing<'_> {
         self.rect("busy", self.left, TOP, right - self.left, height);
         for tick in self.axis.ticks(&self.moment.zone) {
             self.line("tick", (tick.x, TOP - 4.0), (tick.x, ticks_to));
-            self.label("s c", tick.x, TOP - 8.0, &tick.label);
+            // A label in the middle of the last one would be cut off at the edge.
+            let class = if tick.x > right - EDGE { "s e" } else { "s c" };
+            self.label(class, tick.x.min(WIDTH), TOP - 8.0, &tick.label);
         }
         for (number, lane) in lanes.iter().enumerate() {
             let y = TOP + self.row * number as f64;

@@ -1,11 +1,13 @@
-//! A list to choose from with the arrows. It waits beside its [`Called`] for every key, so it can be taken back
-//! while it stands, and leaves the terminal as it was on every way out.
+//! A list to choose from with the arrows, looking as dialoguer's does. dialoguer's own waits for a key and for nothing
+//! else; this one waits beside its [`Called`], so it can be taken back while it stands, and leaves the terminal as it was
+//! on every way out.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use console::Term;
+use dialoguer::theme::{SimpleTheme, Theme as _};
 use rustix::io::{Errno, read};
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
@@ -53,8 +55,9 @@ fn choose(
     let (count, mut at) = (items.len(), harmless);
     loop {
         for (place, item) in items.iter().enumerate() {
-            let mark = if place == at { '>' } else { ' ' };
-            term.write_line(&format!("{mark} {item}"))?;
+            let mut row = String::new();
+            SimpleTheme.format_select_prompt_item(&mut row, item, place == at).map_err(io::Error::other)?;
+            term.write_line(&row)?;
         }
         let key = next_key(&terminal, called);
         term.clear_last_lines(count)?;

@@ -20,8 +20,8 @@ const LAYERS: [(&str, &[&str]); 10] = [
 ];
 
 /// Crates that the model must not name.
-const IMPURE_CRATES: [&str; 7] =
-    ["tokio", "clap", "console", "indicatif", "openssh", "rustix", "comfy_table"];
+const IMPURE_CRATES: [&str; 8] =
+    ["tokio", "clap", "console", "dialoguer", "indicatif", "openssh", "rustix", "comfy_table"];
 
 /// Modules of the standard library that the model must not name.
 const IMPURE_STD: [&str; 7] = ["env", "fs", "net", "os", "process", "thread", "io"];
