@@ -118,12 +118,19 @@ fn heading(face: &Face, moment: &Moment, dry: &DryRun<'_>, prospects: &[(NodeNam
     let from = if let [one] = versions[..] { format!(" {one}") } else { String::new() };
     let to = dry.plan.to.as_ref().map(|to| format!(" -> {to}")).unwrap_or_default();
     let title = format!("DRY RUN {}{from}{to}", dry.plan.cluster);
-    let title = Line::new(face).tone(Tone::Strong, &title).text(&format!("  {}", moment.heading(moment.now)));
-    let whole = title.clone().text("  nothing was changed");
-    let mut lines = if face.width.is_none_or(|columns| whole.width() <= columns) {
+    let (when, standing) = (moment.heading(moment.now), "nothing was changed");
+    let strong = Line::new(face).tone(Tone::Strong, &title);
+    let dated = strong.clone().text(&format!("  {when}"));
+    let whole = dated.clone().text(&format!("  {standing}"));
+    let fits = |line: &Line| face.width.is_none_or(|columns| line.width() <= columns);
+    let below = || Line::of(face, "        ");
+    let mut lines = if fits(&whole) {
         vec![whole]
+    } else if fits(&dated) {
+        vec![dated, below().text(standing).fit(face)]
     } else {
-        vec![title.fit(face), Line::of(face, "        nothing was changed").fit(face)]
+        let title = wrap(face, Line::new(face), Tone::Strong, &title);
+        title.into_iter().chain([&*when, standing].map(|text| below().text(text).fit(face))).collect()
     };
     let tone = match (dry.problems.is_empty(), dry.exit_code) {
         (true, _) => Tone::Good,
