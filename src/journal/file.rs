@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::line::{Chain, Damage, VERSION};
-use super::lock::lock_patiently;
+use super::lock::{lock_patiently, share_patiently};
 use super::{Journal, JournalError, private};
 use crate::model::event::{Event, Record};
 
@@ -163,9 +163,7 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     let bytes = read_all(&mut file, path)?;
     let (mut contents, _, _) = parse(&bytes);
     // While its writer lives, half a record is one that is being written.
-    if matches!(contents.end, End::Torn { .. })
-        && matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
-    {
+    if matches!(contents.end, End::Torn { .. }) && share_patiently(&file, path).is_ok_and(|shared| !shared) {
         contents.end = End::Clean;
     }
     Ok(contents)

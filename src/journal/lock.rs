@@ -114,13 +114,23 @@ impl Drop for ClusterLock {
     }
 }
 
-/// Takes the exclusive lock; `false` when another process keeps it. Someone who only looks whether it
-/// is held locks it for a moment, so a few tries tell a holder from an onlooker.
+/// Takes the exclusive lock; `false` when another process keeps it.
 pub(super) fn lock_patiently(file: &File, path: &Path) -> Result<bool, JournalError> {
+    patiently(path, || file.try_lock())
+}
+
+/// Takes the lock that others may share; `false` when another process keeps the exclusive one.
+pub(super) fn share_patiently(file: &File, path: &Path) -> Result<bool, JournalError> {
+    patiently(path, || file.try_lock_shared())
+}
+
+/// Someone who only looks whether a lock is held has it for a moment, and so has a process that is just being
+/// started with all that its parent had open: a few tries tell a holder from those.
+fn patiently(path: &Path, lock: impl Fn() -> Result<(), TryLockError>) -> Result<bool, JournalError> {
     const TRIES: u32 = 5;
     const PAUSE: Duration = Duration::from_millis(20);
     for left in (0..TRIES).rev() {
-        match file.try_lock() {
+        match lock() {
             Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) if left > 0 => std::thread::sleep(PAUSE),
             Err(TryLockError::WouldBlock) => break,

@@ -207,6 +207,26 @@ fn a_torn_end_is_kept_aside_and_the_run_goes_on() {
 }
 
 #[test]
+fn who_has_the_journal_for_a_moment_does_not_write_it() {
+    let state = TempDir::new().unwrap();
+    let (run, _) = recorded(state.path(), 3);
+    let mut bytes = fs::read(run.journal_path()).unwrap();
+    bytes.extend_from_slice(b"{\"n\":3");
+    fs::write(run.journal_path(), bytes).unwrap();
+    let file = fs::File::open(run.journal_path()).unwrap();
+    file.lock().unwrap();
+    let reading = || run.read_journal().unwrap().end;
+    assert_eq!(reading(), End::Clean, "its writer lives");
+    let end = std::thread::scope(|scope| {
+        let end = scope.spawn(reading);
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        drop(file);
+        end.join().unwrap()
+    });
+    assert_eq!(end, End::Torn { bytes: 6, kept: None });
+}
+
+#[test]
 fn a_newer_journal_is_shown_and_never_written() {
     let state = TempDir::new().unwrap();
     let run = new_run(state.path());
