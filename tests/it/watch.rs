@@ -189,7 +189,7 @@ fn at_a_terminal_a_watch_is_one_block_and_leaves_what_is_above_alone() {
     let run = under_way(&cluster);
     let shell = cluster.rollgate(["status", "--watch", "1"]);
     let mut terminal = Pty::start(shell, Size { rows: 30, columns: 90 });
-    terminal.expect("WORKING");
+    terminal.expect("WORKING").expect("next: ");
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(3500) {
         // At no time is there more than one block, or none.
