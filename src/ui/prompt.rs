@@ -190,6 +190,12 @@ pub(super) fn has_input(
     }
 }
 
+/// Whether a line stands in the terminal that nobody has read yet; the cursor is below it already.
+pub fn has_line(terminal: impl AsFd) -> bool {
+    let mut polled = [PollFd::new(&terminal, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
 /// A question that stands on the screen while the rest goes on.
 #[derive(Debug)]
 pub struct Standing {
@@ -220,6 +226,11 @@ impl Standing {
         then: impl FnOnce(Option<usize>) + Send + 'static,
     ) -> io::Result<Self> {
         Self::of(move |called| then(menu::select(&terminal, called, &items, harmless)))
+    }
+
+    /// Whether its line has been taken.
+    pub fn is_over(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     fn of(wait: impl FnOnce(&Called) + Send + 'static) -> io::Result<Self> {

@@ -325,7 +325,11 @@ impl Clerk {
         let Some(state) = &self.state else { return };
         let moment = Moment::current();
         if let Some(asked) = &self.dialog {
+            // Once Enter was pressed the cursor is no longer where the question left it.
+            let is_typed = self.place.keyboard.as_ref().is_some_and(prompt::has_line)
+                || asked.standing.as_ref().is_some_and(Standing::is_over);
             if asked.is_gate
+                && !is_typed
                 && let Dialog::Confirm(inquiry) = &asked.dialog
             {
                 let above = question::lines(self.place.screen.face(), &moment, state, &self.passing, inquiry);
