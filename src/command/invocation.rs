@@ -17,7 +17,7 @@ use crate::engine::secrets::Secrets;
 use crate::engine::{Call, Callers, EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
-use crate::model::event::{Control, Event, Goal, LockTerms, Report, Request, RunEnd, RunId};
+use crate::model::event::{Control, Event, Goal, Report, Request, RunEnd, RunId};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::Dialer;
@@ -57,23 +57,9 @@ pub(super) struct Given {
 /// An empty request of this operator.
 pub(super) fn request(context: &Context, goal: Goal) -> Request {
     Request {
-        goal,
-        by: context.by.clone(),
         attended: context.style.interactive,
-        detached: false,
-        yes: false,
-        confirm: None,
-        overrides: std::collections::BTreeMap::new(),
-        limit: None,
-        pause_after: None,
-        parallel: 4,
-        gate_timeout: None,
-        decisions: Vec::new(),
-        outside_window: None,
-        earlier: crate::model::pace::Past::default(),
-        lock: LockTerms::default(),
-        change: None,
         args: context.args.clone(),
+        ..Request::new(goal, context.by.clone())
     }
 }
 

@@ -148,24 +148,12 @@ pub(crate) fn plan() -> Plan {
 }
 
 pub(crate) fn request() -> Request {
+    let by = Operator { user: "anna".into(), host: "bastion-1".into(), pid: 41822 };
     Request {
-        goal: Goal::Finished,
-        by: Operator { user: "anna".into(), host: "bastion-1".into(), pid: 41822 },
         attended: true,
-        detached: false,
-        yes: false,
-        confirm: None,
-        overrides: BTreeMap::new(),
-        limit: None,
-        pause_after: None,
-        parallel: 4,
-        gate_timeout: None,
-        decisions: Vec::new(),
-        outside_window: None,
-        earlier: crate::model::pace::Past::default(),
-        lock: crate::model::event::LockTerms::default(),
         change: Some("CHG-20418".into()),
         args: vec!["start".into(), "--change".into(), "CHG-20418".into()],
+        ..Request::new(Goal::Finished, by)
     }
 }
 

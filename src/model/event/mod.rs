@@ -107,6 +107,31 @@ pub struct Request {
     pub args: Vec<String>,
 }
 
+impl Request {
+    /// What is asked where nothing more is said: nobody attends, nothing is agreed to, four copies at a time.
+    pub fn new(goal: Goal, by: Operator) -> Self {
+        Self {
+            goal,
+            by,
+            attended: false,
+            detached: false,
+            yes: false,
+            confirm: None,
+            overrides: BTreeMap::new(),
+            limit: None,
+            pause_after: None,
+            parallel: 4,
+            gate_timeout: None,
+            decisions: Vec::new(),
+            outside_window: None,
+            earlier: Past::default(),
+            lock: LockTerms::default(),
+            change: None,
+            args: Vec::new(),
+        }
+    }
+}
+
 /// How an invocation takes the locks of its nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LockTerms {

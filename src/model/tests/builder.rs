@@ -215,25 +215,8 @@ pub(in crate::model) fn point(rollback_possible: bool) -> PointOfNoReturn {
 
 /// The request of a cron job.
 pub(in crate::model) fn request(goal: Goal) -> Request {
-    Request {
-        goal,
-        by: Operator { user: "ann".to_owned(), host: "desk".to_owned(), pid: 1 },
-        attended: false,
-        detached: false,
-        yes: true,
-        confirm: None,
-        overrides: BTreeMap::new(),
-        limit: None,
-        pause_after: None,
-        parallel: 2,
-        gate_timeout: None,
-        decisions: Vec::new(),
-        outside_window: None,
-        earlier: crate::model::pace::Past::default(),
-        lock: crate::model::event::LockTerms::default(),
-        change: None,
-        args: Vec::new(),
-    }
+    let by = Operator { user: "ann".to_owned(), host: "desk".to_owned(), pid: 1 };
+    Request { yes: true, parallel: 2, ..Request::new(goal, by) }
 }
 
 pub(in crate::model) fn finish() -> Request {
