@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::model::event::{Decided, RunId};
 use crate::model::name::NodeName;
@@ -38,7 +38,6 @@ const GLOBAL: &str = "Global options";
 #[command(
     name = "rollgate",
     version,
-    long_version = version::LONG,
     about = "Gated rolling upgrades of clustered nodes over SSH",
     max_term_width = 100,
     subcommand_value_name = "COMMAND",
@@ -58,6 +57,15 @@ pub struct Cli {
     /// What is to be done.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Cli {
+    /// Reads the command line of this process, a program that was built of `commit`, where that is known.
+    pub fn of_process(commit: Option<&str>) -> Result<Self, clap::Error> {
+        let mut command = Self::command().long_version(version::long(commit));
+        let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 /// Flags that every verb takes.

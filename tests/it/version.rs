@@ -1,7 +1,7 @@
-//! `rollgate --version` says what was built, and from what: here, and wherever else it is built.
+//! `rollgate --version` says what was built, and from which commit where whoever built it could know.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -17,24 +17,32 @@ fn said(flag: &str) -> String {
 }
 
 #[test]
-fn the_long_one_says_version_commit_and_target() {
+fn the_long_one_says_version_and_target() {
     let said = said("--version");
-    let lines: Vec<&str> = said.lines().collect();
-    let [version, commit, target] = lines[..] else { panic!("{said}") };
     let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
     let number = manifest.lines().find_map(|line| line.strip_prefix("version = ")).unwrap();
-    assert_eq!(version, format!("rollgate {}", number.trim_matches('"')));
-    let commit = commit.strip_prefix("commit ").unwrap();
-    let head = Command::new("git").args(["-C", ROOT, "rev-parse", "--short", "HEAD"]).output();
-    match head.ok().filter(|head| head.status.success() && Path::new(ROOT).join(".git").exists()) {
-        Some(head) => {
-            let head = String::from_utf8(head.stdout).unwrap();
-            assert_eq!(commit.trim_end_matches("-dirty"), head.trim());
-        }
-        None => assert_eq!(commit, "unknown"),
+    // The tests are built by the same call of cargo, so what it was told was told to them as well.
+    let commit = option_env!("ROLLGATE_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.map(|commit| format!("commit {commit}\n")).unwrap_or_default();
+    let start = format!("rollgate {}\n{commit}target ", number.trim_matches('"'));
+    let target = said.strip_prefix(&start).unwrap_or_else(|| panic!("{said}")).trim_end();
+    assert!(target.starts_with(&format!("{}-linux-", std::env::consts::ARCH)), "{target}");
+}
+
+#[test]
+fn a_commit_is_said_where_the_build_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let constant = fs::read_to_string(Path::new(ROOT).join("src/main.rs")).unwrap();
+    let constant = constant.lines().find(|line| line.starts_with("const COMMIT")).unwrap();
+    fs::write(dir.path().join("main.rs"), format!("{constant}\nfn main() {{ print!(\"{{COMMIT:?}}\") }}"))
+        .unwrap();
+    for (told, means) in [(None, "None"), (Some("0123abc"), "Some(\"0123abc\")")] {
+        let mut build = Command::new(&rustc);
+        build.args(["--edition", "2024", "main.rs"]).current_dir(&dir).env_remove("ROLLGATE_COMMIT");
+        assert!(build.envs(told.map(|commit| ("ROLLGATE_COMMIT", commit))).status().unwrap().success());
+        Invocation::new(dir.path().join("main"), dir.path()).run().code(0).stdout(means);
     }
-    let target = target.strip_prefix("target ").unwrap();
-    assert!(target.starts_with(std::env::consts::ARCH) && target.contains("-linux-"), "{target}");
 }
 
 #[test]
@@ -43,21 +51,14 @@ fn the_short_one_is_one_line() {
     assert_eq!(said("-V"), format!("{}\n", long.lines().next().unwrap()));
 }
 
-/// A tree with the sources of a program, and the script that finds out what it is built from.
+/// A tree with the sources of a program, which `tests/lab/commit` is asked about.
 struct Tree {
     dir: TempDir,
-    script: PathBuf,
 }
 
 impl Tree {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let script = dir.path().join("build");
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let source = Path::new(ROOT).join("src/build.rs");
-        let built = Command::new(rustc).args(["--edition", "2024", "-o"]).args([&script, &source]).status();
-        assert!(built.unwrap().success());
-        let tree = Self { dir, script };
+        let tree = Self { dir: tempfile::tempdir().unwrap() };
         tree.write("tree/src/main.rs", "one");
         tree
     }
@@ -81,95 +82,65 @@ impl Tree {
         self.git("tree", &["rev-parse", "--short", "HEAD"])
     }
 
-    /// What the script tells cargo of a tree.
-    fn build(&self, place: &str) -> Invocation {
-        let root = self.dir.path().join(place);
-        Invocation::new(&self.script, &root).env("CARGO_MANIFEST_DIR", &root).env("TARGET", "a-b-c")
+    fn ask(&self, place: &str) -> Invocation {
+        let script = Path::new(ROOT).join("tests/lab/commit");
+        Invocation::new(script, self.dir.path()).args([self.dir.path().join(place)])
     }
 
     #[track_caller]
-    fn says(&self, place: &str, commit: &str) {
-        let told = format!("cargo::rustc-env=ROLLGATE_COMMIT={commit}\n");
-        self.build(place).run().code(0).stderr("").stdout_has(&told).stdout_has("ROLLGATE_TARGET=a-b-c\n");
+    fn is_of(&self, place: &str, commit: &str) {
+        self.ask(place).run().code(0).stderr("").stdout(&format!("{commit}\n"));
     }
 
-    /// The paths for which cargo is to ask the script again; each exists, else it would ask every time.
-    fn watched(&self, place: &str) -> Vec<String> {
-        let root = self.dir.path().join(place);
-        let told = self.build(place).run();
-        let lines = told.raw_stdout().lines();
-        let paths: Vec<_> = lines
-            .filter_map(|line| line.strip_prefix("cargo::rerun-if-changed="))
-            .filter(|path| path.contains(".git"))
-            .map(|path| {
-                assert!(root.join(path).exists(), "{path}");
-                let path = fs::canonicalize(root.join(path)).unwrap();
-                path.strip_prefix(self.dir.path()).unwrap().to_str().unwrap().to_owned()
-            })
-            .collect();
-        paths
+    #[track_caller]
+    fn is_of_none(&self, place: &str) {
+        self.ask(place).run().code(0).stderr("").stdout("");
     }
 }
 
 #[test]
-fn without_a_repository_the_commit_is_unknown() {
+fn without_a_repository_of_its_own_a_tree_is_of_no_commit() {
     let tree = Tree::new();
-    tree.says("tree", "unknown");
-    assert_eq!(tree.watched("tree"), [""; 0]);
-    tree.build("tree").env("PATH", "/nowhere").run().code(0).stdout_has("ROLLGATE_COMMIT=unknown\n");
+    tree.is_of_none("tree");
     // That of another project around it is not this one's.
     tree.git(".", &["init", "-q"]);
     tree.write("other", "");
     tree.git(".", &["add", "other"]);
     tree.git(".", &["commit", "-q", "-m", "Begin"]);
-    tree.says("tree", "unknown");
+    tree.is_of_none("tree");
+    // Nor is there one before the first.
+    tree.git("tree", &["init", "-q", "-b", "main"]);
+    tree.is_of_none("tree");
 }
 
 #[test]
-fn a_package_says_what_it_was_packed_from() {
-    let tree = Tree::new();
-    let sum = "0123456789012345678901234567890123456789";
-    tree.write("tree/.cargo_vcs_info.json", &format!("{{\n  \"git\": {{\n    \"sha1\": \"{sum}\"\n  }}\n}}"));
-    tree.says("tree", "0123456");
-    let dirty = format!("{{\n  \"git\": {{\n    \"sha1\": \"{sum}\",\n    \"dirty\": true\n  }}\n}}");
-    tree.write("tree/.cargo_vcs_info.json", &dirty);
-    tree.says("tree", "0123456-dirty");
-    tree.write("tree/.cargo_vcs_info.json", "{}");
-    tree.says("tree", "unknown");
-}
-
-#[test]
-fn a_checkout_says_its_commit_and_whether_its_sources_are_changed() {
+fn a_checkout_is_of_its_commit_and_dirty_where_its_sources_are_changed() {
     let tree = Tree::new();
     tree.git("tree", &["init", "-q", "-b", "main"]);
     let first = tree.commit();
-    tree.says("tree", &first);
-    assert_eq!(tree.watched("tree"), ["tree/.git/HEAD", "tree/.git/refs/heads/main"]);
+    tree.is_of("tree", &first);
     tree.write("tree/notes", "no part of the program");
-    tree.says("tree", &first);
+    tree.is_of("tree", &first);
     tree.write("tree/src/main.rs", "two");
-    tree.says("tree", &format!("{first}-dirty"));
+    tree.is_of("tree", &format!("{first}-dirty"));
     let second = tree.commit();
     assert_ne!(first, second);
-    tree.says("tree", &second);
-    tree.build("tree").env("PATH", "/nowhere").run().code(0).stdout_has("ROLLGATE_COMMIT=unknown\n");
+    tree.is_of("tree", &second);
+    tree.write("tree/src/new.rs", "nobody has added it yet");
+    tree.is_of("tree", &format!("{second}-dirty"));
 }
 
 #[test]
-fn a_packed_branch_and_a_worktree_are_watched_as_well() {
+fn a_worktree_is_of_its_own_commit() {
     let tree = Tree::new();
     tree.git("tree", &["init", "-q", "-b", "main"]);
-    let commit = tree.commit();
+    let first = tree.commit();
     tree.git("tree", &["worktree", "add", "-q", "-b", "side/way", "../beside"]);
-    tree.says("beside", &commit);
-    let head = "tree/.git/worktrees/beside/HEAD";
-    assert_eq!(tree.watched("beside"), [head, "tree/.git/refs/heads/side/way"]);
+    tree.write("tree/src/main.rs", "two");
+    let second = tree.commit();
     tree.git("tree", &["pack-refs", "--all"]);
-    tree.says("beside", &commit);
-    let watched = tree.watched("beside");
-    assert_eq!(watched[0], head);
-    assert!("tree/.git/refs/heads/side".starts_with(&watched[1]), "{watched:?}");
-    tree.git("tree", &["checkout", "-q", "--detach"]);
-    tree.says("tree", &commit);
-    assert_eq!(tree.watched("tree"), ["tree/.git/HEAD"]);
+    tree.is_of("beside", &first);
+    tree.is_of("tree", &second);
+    tree.git("tree", &["checkout", "-q", "--detach", &first]);
+    tree.is_of("tree", &first);
 }

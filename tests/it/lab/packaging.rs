@@ -120,11 +120,11 @@ fn on_a_host_that_has_just_got_it_everything_works() {
     let paths: BTreeSet<String> = said.raw_stdout().lines().map(str::to_owned).collect();
     assert!(wanted().is_subset(&paths), "{:#?}", wanted().difference(&paths));
     lab.ssh("n1", "dpkg --verify rollgate").code(0).stdout("");
-    lab.ssh("n1", "rollgate --version").code(0).stdout_has(concat!(
-        "rollgate ",
-        env!("CARGO_PKG_VERSION"),
-        "\ncommit "
-    ));
+    let commit = Invocation::new(Path::new(ROOT).join("tests/lab/commit"), Path::new(ROOT)).run();
+    let commit = commit.code(0).raw_stdout().trim();
+    let commit = if commit.is_empty() { String::new() } else { format!("\ncommit {commit}") };
+    let version = format!("rollgate {}{commit}\ntarget ", env!("CARGO_PKG_VERSION"));
+    lab.ssh("n1", "rollgate --version").code(0).stdout_has(&version);
     manual(&lab);
     completion(&lab);
     dry_run(&lab);
@@ -187,7 +187,7 @@ fn the_program_without_libraries_runs_where_there_is_nothing_else() {
     let there = |args: &[&str]| {
         Invocation::new("chroot", Path::new("/")).args([empty.path()]).args(["/rollgate"]).args(args).run()
     };
-    there(&["--version"]).code(0).stdout_has("\ntarget ");
+    there(&["--version"]).code(0).stdout_has("\ntarget ").stdout_has(", static\n");
     there(&["-i", "/inventory.yaml", "check", "--syntax-only"]).code(0).stdout_has("4 nodes, 1 phase");
     there(&["-i", "/inventory.yaml", "check", "--syntaxonly"]).code(2).stderr_has("--syntax-only");
 }
