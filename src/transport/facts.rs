@@ -154,7 +154,8 @@ pub(super) fn read(replies: &[ProbeReply], root: Option<&str>) -> Result<Facts, 
     let uid = uid
         .and_then(|uid| uid.parse().ok())
         .ok_or_else(|| Unusable::Shell("`id -u` does not answer with a number".to_owned()))?;
-    let home = field("home").unwrap_or_else(|| "/".to_owned());
+    // A path that begins nowhere would lead wherever a script happens to stand.
+    let home = field("home").filter(|path| path.starts_with('/')).unwrap_or_else(|| "/".to_owned());
     let default = || match (uid, field("state").filter(|path| path.starts_with('/'))) {
         (0, _) => "/var/lib/rollgate".to_owned(),
         (_, Some(state)) => format!("{state}/rollgate"),
@@ -201,6 +202,13 @@ mod tests {
         assert_eq!(root("uid=7\nhome=/home/ops\nstate=\n", None), "/home/ops/.local/state/rollgate");
         assert_eq!(root("uid=7\nhome=/home/ops\nstate=/x\n", None), "/x/rollgate");
         assert_eq!(root("uid=7\nhome=/home/ops\nstate=/x\n", Some("/srv/rg")), "/srv/rg");
+    }
+
+    #[test]
+    fn a_home_that_is_no_path_counts_as_none() {
+        for home in ["7", "root", "~", "../etc"] {
+            assert_eq!(root(&format!("uid=7\nhome={home}\n"), None), "/.local/state/rollgate");
+        }
     }
 
     #[test]
