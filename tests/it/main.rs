@@ -59,6 +59,8 @@ mod session;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod supply;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;
