@@ -83,6 +83,10 @@ pub struct Global {
     #[arg(env = "ROLLGATE_NO_INPUT", hide_env = true, value_parser = FalseyValueParser::new())]
     pub no_input: bool,
 
+    /// Use files that others could have changed (the journal says so)
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub allow_insecure_files: bool,
+
     /// Say less (errors and the last line only)
     #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub quiet: bool,

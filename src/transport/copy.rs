@@ -122,6 +122,23 @@ rg_root() {
   ( umask 077; mkdir -p -- "$root" )
   [ -O "$root" ] || rg_fail "$root belongs to another user"
 }
+rg_below() {
+  rg_at=$root
+  rg_rest=${1#"$root"}
+  while :; do
+    rg_rest=${rg_rest#/}
+    [ -n "$rg_rest" ] || return 0
+    rg_at=$rg_at/${rg_rest%%/*}
+    case $rg_rest in (*/*) rg_rest=${rg_rest#*/} ;; (*) rg_rest= ;; esac
+    [ ! -h "$rg_at" ] || rg_fail "$rg_at is a link; rollgate's own directories hold none"
+    [ -e "$rg_at" ] || return 0
+    [ -d "$rg_at" ] || rg_fail "$rg_at is no directory"
+    [ -O "$rg_at" ] || rg_fail "$rg_at belongs to another user"
+    case $(ls -ldn -- "$rg_at") in
+      (?????w* | ????????w*) rg_fail "others can write to $rg_at, and exchange what is staged" ;;
+    esac
+  done
+}
 "#;
 
 /// Receives a file: `to part want size mode root own` are set before.
@@ -129,7 +146,7 @@ const RECEIVE: &str = r#"
 umask 077
 dir=${to%/*}
 [ -n "$dir" ] || dir=/
-if [ -n "$own" ]; then rg_root; mkdir -p -- "$dir"; fi
+if [ -n "$own" ]; then rg_root; rg_below "$dir"; mkdir -p -- "$dir"; fi
 [ -d "$dir" ] || rg_fail "there is no directory $dir"
 [ ! -d "$to" ] || rg_fail "$to is a directory"
 if [ -f "$to" ] && [ ! -h "$to" ] && [ "$(rg_size "$to")" = "$size" ] && [ "$(rg_sum "$to")" = "$want" ]; then
@@ -144,6 +161,14 @@ else
   rm -f -- "$part"
   ( set -C; : >"$part" ) || rg_fail "$part cannot be made"
 fi
+free=$(df -Pk "$dir" 2>/dev/null | { read -r _; read -r _ _ _ free _; printf %s "$free"; }) || free=
+case $free in
+  ('' | *[!0-9]*) ;;
+  (*)
+    needed=$(((size - at + 1023) / 1024))
+    [ "$needed" -le "$free" ] || rg_fail "there is no room: $dir has $free KiB free, and $needed KiB are to come"
+    ;;
+esac
 printf "$offset" "$at"
 cat >>"$part" || rg_fail "$part cannot be written"
 now=$(rg_size "$part")
@@ -416,10 +441,16 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
             return Ok(Vec::new());
         }
         let words: Vec<String> = paths.iter().map(|path| quote(path)).collect();
+        let root = quote(self.facts.root.trim_end_matches('/'));
+        // What is rollgate's own must be so all the way down; of others' files only the sum is asked.
         let script = format!(
-            "{TOOLS}
+            "{TOOLS}root={root}
+rg_fits() {{
+  [ -f \"$1\" ] && [ ! -h \"$1\" ] || return 1
+  case $1 in (\"$root\"/*) [ -O \"$1\" ] && [ -O \"$root\" ] && ( rg_below \"${{1%/*}}\" ) ;; esac
+}}
 for path in {}; do
-  if [ -f \"$path\" ] && [ ! -h \"$path\" ]; then printf '%s %s\\n' \"$(rg_size \"$path\")\" \"$(rg_sum \"$path\")\"
+  if rg_fits \"$path\"; then printf '%s %s\\n' \"$(rg_size \"$path\")\" \"$(rg_sum \"$path\")\"
   else printf '%s\\n' -; fi
 done",
             words.join(" ")

@@ -48,7 +48,8 @@ impl Place {
             let target = indicatif::ProgressDrawTarget::term_like_with_hz(terminal, 8);
             Box::new(Live::new(style.err, size, target, Box::new(std::io::stderr())))
         } else {
-            Box::new(Lines::new(Box::new(std::io::stderr())))
+            let columns = || console::Term::stderr().size_checked().map(|(_, columns)| columns);
+            Box::new(Lines::on(Box::new(std::io::stderr()), columns))
         };
         Self {
             screen,
