@@ -68,11 +68,12 @@ fn candidates(typed: &OsStr, offers: impl Fn() -> Option<Vec<Offer>>) -> Vec<Com
     let is_whole = |text: &str| escape::line(text.as_bytes(), false) == text;
     let fits = offers().unwrap_or_default().into_iter().filter(|offer| offer.value.starts_with(begun));
     // A shell writes them to the terminal as they are.
-    fits.filter(|offer| is_whole(&offer.value)).map(|offer| {
-        let about = (!offer.about.is_empty()).then(|| escape::line(offer.about.as_bytes(), false).into());
-        CompletionCandidate::new(format!("{mark}{}", word(&offer.value))).help(about)
-    })
-    .collect()
+    fits.filter(|offer| is_whole(&offer.value))
+        .map(|offer| {
+            let about = (!offer.about.is_empty()).then(|| escape::line(offer.about.as_bytes(), false).into());
+            CompletionCandidate::new(format!("{mark}{}", word(&offer.value))).help(about)
+        })
+        .collect()
 }
 
 /// A value as the shell takes it. bash puts it in as it is, the others quote it themselves.

@@ -41,8 +41,11 @@ impl Files {
         let is_program =
             path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
         let mut found = insecure::look(context, std::slice::from_ref(&path))?;
-        let loaded =
-            if is_program { config::load_source(program::printed_by(context, &path)?)? } else { config::load(&path)? };
+        let loaded = if is_program {
+            config::load_source(program::printed_by(context, &path)?)?
+        } else {
+            config::load(&path)?
+        };
         found.extend(insecure::look(context, &insecure::named(&loaded))?);
         if !found.is_empty() {
             insecure::note(context, &found);

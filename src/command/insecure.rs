@@ -34,7 +34,10 @@ pub(super) fn look(context: &Context, files: &[PathBuf]) -> Result<BTreeSet<Expo
 fn refusal(context: &Context, found: &BTreeSet<Exposed>) -> Refusal {
     let what = match found.len() {
         1 => "somebody else could have changed what this run rests on".to_owned(),
-        count => format!("somebody else could have changed what this run rests on, in {}", words::count(count, "place")),
+        count => format!(
+            "somebody else could have changed what this run rests on, in {}",
+            words::count(count, "place")
+        ),
     };
     let mut refusal = Refusal::input(what);
     for one in found.iter().take(SHOWN) {
@@ -43,13 +46,19 @@ fn refusal(context: &Context, found: &BTreeSet<Exposed>) -> Refusal {
     if found.len() > SHOWN {
         refusal = refusal.evidence(format!("and {} more", found.len() - SHOWN));
     }
-    let open: Vec<String> =
-        found.iter().filter(|one| one.by_mode).take(SHOWN).map(|one| one.path.display().to_string()).collect();
+    let open: Vec<String> = found
+        .iter()
+        .filter(|one| one.by_mode)
+        .take(SHOWN)
+        .map(|one| one.path.display().to_string())
+        .collect();
     if open.len() < found.len().min(SHOWN) {
-        refusal = refusal.help("what belongs to somebody else: copy it into a directory of your own, or chown it");
+        refusal =
+            refusal.help("what belongs to somebody else: copy it into a directory of your own, or chown it");
     }
     if !open.is_empty() {
-        let words: Vec<&str> = ["chmod", "go-w", "--"].into_iter().chain(open.iter().map(String::as_str)).collect();
+        let words: Vec<&str> =
+            ["chmod", "go-w", "--"].into_iter().chain(open.iter().map(String::as_str)).collect();
         refusal = refusal.next(Next::new(&words, "take that right away"));
     }
     refusal

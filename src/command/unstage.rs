@@ -44,7 +44,9 @@ async fn consent(context: &Context, cluster: &str, run: &str) -> Result<(), Refu
             .next(context.command(&["unstage", "--yes"], "agree to it without one"))
             .standing("nothing was done"));
     }
-    context.say(&format!("Run {run} of {cluster} ends: what is temporary is undone, what was staged is removed."));
+    context.say(&format!(
+        "Run {run} of {cluster} ends: what is temporary is undone, what was staged is removed."
+    ));
     context.say("Nodes that are upgraded stay upgraded.");
     typed(context, cluster, "Type the cluster's name to do it, anything else to leave: ").await
 }

@@ -5,9 +5,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 use super::converse::{self, Call, Ended, Feed, Heard, converse};
 use super::error::TransportError;
@@ -18,6 +20,7 @@ use super::script::{self, Body, Input, quote};
 use super::session::NodeSession;
 use crate::model::duration;
 use crate::model::host::{Become, Shell};
+use crate::model::words;
 
 /// A file's size and content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,9 +188,10 @@ rg_flush "$dir"
 printf 'copied\n'
 "#;
 
-/// Sends a file on its standard output and its sum on the other: `from` is set before.
+/// Says a file's size, sends it on its standard output and its sum on the other: `from size` are set before.
 const SEND: &str = r#"
 [ -f "$from" ] || rg_fail "there is no file $from"
+printf "$size" "$(rg_size "$from")"
 cat <"$from"
 rg_sum "$from" >&2
 "#;
@@ -393,7 +397,8 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
         nonce: &Nonce,
         deadline: Duration,
     ) -> Result<FileSum, TransportError> {
-        let script = format!("from={}\n{TOOLS}{SEND}", quote(from));
+        let size = format!("{}O 0 %s\\n", nonce.prefix());
+        let script = format!("from={}\nsize={}\n{TOOLS}{SEND}", quote(from), quote(&size));
         let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
         let body = self.own_body(&script, &env, &secrets);
         let program = script::program_of(&[body], nonce, self.home.as_deref(), false)
@@ -401,17 +406,45 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
         let call = Call { line: line::WHOLE, program, nonce, last: 0, feed: None, deadline, pulse: None };
         let (mut running, mut written, mut said, mut exit) =
             (Running::default(), Ok(()), Captured::default(), None);
+        let free = room(part)
+            .map_err(|source| TransportError::Here { what: format!("writing {}", part.display()), source })?;
+        let (mut announced, enough, too_much) = (0, Notify::new(), OnceLock::new());
+        // A node may say anything: more than fits, or more than it said, is not waited for.
+        let stop = |why: String| {
+            let _ = too_much.set(why);
+            enough.notify_one();
+        };
         let mut on = |heard: Heard<'_>| match heard {
             Heard::Output { stream: Stream::Out, bytes } if written.is_ok() => {
                 running.take(bytes);
-                written = file.write_all(bytes);
+                if running.size > announced {
+                    stop("it is longer than the node said".to_owned());
+                    written = Err(io::ErrorKind::FileTooLarge.into());
+                } else {
+                    written = file.write_all(bytes);
+                }
             }
             Heard::Output { stream: Stream::Err, bytes } => said.take(bytes),
+            Heard::Mark { mark: Mark::Offset { at }, .. } => {
+                announced = at;
+                if at > free {
+                    let (at, free) = (words::size(at), words::size(free));
+                    stop(format!("it has {at}, and there is room for {free} beside {}", part.display()));
+                    written = Err(io::ErrorKind::StorageFull.into());
+                }
+            }
             Heard::Mark { mark: Mark::End { code, .. }, .. } => exit = Some(code),
-            _ => {}
+            Heard::Mark { .. } | Heard::Output { .. } => {}
         };
-        let ended = converse(&*self.link, call, &mut on).await.map_err(|broken| self.snag(broken.into()))?;
+        let ended = tokio::select! {
+            ended = converse(&*self.link, call, &mut on) => Some(ended.map_err(|broken| self.snag(broken.into()))?),
+            () = enough.notified() => None,
+        };
         let what = |what: &str| self.copy_failed(format!("copying {from}: {what}"));
+        if let Some(why) = too_much.get() {
+            return Err(what(why));
+        }
+        let ended = ended.expect("it is left early with a reason only");
         match ended {
             Ended::Whole if exit == Some(0) => {}
             Ended::Whole => return Err(what(said.text().trim())),
@@ -503,6 +536,12 @@ done",
             _ => Err(self.copy_failed(format!("{what}: {}", reply.stderr.text().trim()))),
         }
     }
+}
+
+/// How many bytes fit beside a file of this machine.
+fn room(file: &Path) -> io::Result<u64> {
+    let facts = rustix::fs::statvfs(file)?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
 /// One line of an answer: `SIZE SHA256`, or `-`.

@@ -110,7 +110,9 @@ impl Trusted {
         let exchange = if facts.is_dir() { ", and exchange what is in it" } else { "" };
         let (why, by_mode) = if !self.users.contains(&facts.uid()) {
             (format!("belongs to {}, who is neither you nor root", self.login(facts.uid())), false)
-        } else if facts.is_symlink() || (facts.is_dir() && mode & STICKY != 0) || facts.file_type().is_char_device()
+        } else if facts.is_symlink()
+            || (facts.is_dir() && mode & STICKY != 0)
+            || facts.file_type().is_char_device()
         {
             return None;
         } else if mode & OTHERS_WRITE != 0 {
@@ -127,7 +129,9 @@ impl Trusted {
     /// have any members.
     fn is_private(&self, gid: u32) -> bool {
         let mut known = false;
-        for members in rows(&self.groups).filter(|row| number(row, 2) == Some(gid)).filter_map(|row| field(row, 3)) {
+        for members in
+            rows(&self.groups).filter(|row| number(row, 2) == Some(gid)).filter_map(|row| field(row, 3))
+        {
             known = true;
             let mut members = members.split(',').filter(|member| !member.is_empty());
             if !members.all(|member| self.uid_of(member).is_some_and(|uid| self.users.contains(&uid))) {
@@ -208,7 +212,10 @@ mod tests {
             let dir = root.join(dir);
             chmod(&dir, 0o777);
             for path in affected {
-                let said = format!("{}: everybody can write to it, and exchange what is in it (mode 0777)", dir.display());
+                let said = format!(
+                    "{}: everybody can write to it, and exchange what is in it (mode 0777)",
+                    dir.display()
+                );
                 assert_eq!(why(path), [said]);
             }
             chmod(&dir, 0o1777);
@@ -221,11 +228,14 @@ mod tests {
     fn a_group_counts_as_soon_as_somebody_else_is_in_it() {
         let trusted = |groups: &str| Trusted {
             users: BTreeSet::from([0, 1000]),
-            logins: "root:x:0:0::/:\nanna:x:1000:1000::/:\nbob:x:1001:1001::/:\neve:x:1002:50::/:\n".to_owned(),
+            logins: "root:x:0:0::/:\nanna:x:1000:1000::/:\nbob:x:1001:1001::/:\neve:x:1002:50::/:\n"
+                .to_owned(),
             groups: groups.to_owned(),
         };
-        let table = "anna:x:1000:\nbob:x:1001:\nstaff:x:50:\nops:x:60:anna,bob\nmine:x:61:anna\nfar:x:62:from-ldap\n";
-        for (gid, private) in [(1000, true), (1001, false), (50, false), (60, false), (61, true), (62, false), (99, false)]
+        let table =
+            "anna:x:1000:\nbob:x:1001:\nstaff:x:50:\nops:x:60:anna,bob\nmine:x:61:anna\nfar:x:62:from-ldap\n";
+        for (gid, private) in
+            [(1000, true), (1001, false), (50, false), (60, false), (61, true), (62, false), (99, false)]
         {
             assert_eq!(trusted(table).is_private(gid), private, "group {gid}");
         }

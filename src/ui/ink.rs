@@ -295,7 +295,8 @@ pub fn wrap(face: &Face, first: Line, tone: Tone, text: &str) -> Vec<Line> {
 /// on at its left edge, and could pose there as something that rollgate says. Where no width is known it is one line.
 pub fn broken(face: &Face, head: &Line, tone: Tone, text: &str) -> Vec<Line> {
     let text = escape::line(text.as_bytes(), face.unicode);
-    let Some(columns) = face.width.filter(|columns| head.width() + measure_text_width(&text) > *columns) else {
+    let Some(columns) = face.width.filter(|columns| head.width() + measure_text_width(&text) > *columns)
+    else {
         return vec![head.clone().tone(tone, &text)];
     };
     // A head that is wider than the terminal ends somewhere in a row.
