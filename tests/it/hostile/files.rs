@@ -265,21 +265,24 @@ const OTHERS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// A template with what is sound in its places, and a value of one's own in one of them.
 fn filled(template: &str, place: &str, value: &str) -> String {
-    SOUND.iter().fold(template.to_owned(), |text, (name, sound)| {
-        // A place is a word of its own, in capitals.
-        let place_of = Regex::new(&format!(r"\b{name}\b")).unwrap();
-        let value = if *name == place { value } else { sound };
-        // What was filled in before is sound and in small letters, or the one that is not: it comes last.
-        place_of.replace_all(&text, regex::NoExpand(value)).into_owned()
-    })
+    let is_word = |c: char| c.is_ascii_uppercase();
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find(is_word) {
+        let length = rest[at..].find(|c| !is_word(c)).unwrap_or(rest.len() - at);
+        let word = &rest[at..at + length];
+        let sound = SOUND.iter().find(|(name, _)| *name == word).map(|(_, sound)| *sound);
+        out.push_str(&rest[..at]);
+        out.push_str(if word == place { value } else { sound.unwrap_or_else(|| panic!("no place {word}")) });
+        rest = &rest[at + length..];
+    }
+    out + rest
 }
 
 fn case(place: &str, value: &str) -> Case {
-    // The harm is filled in last, so that nothing in it is taken for a place.
-    let mark = "harm";
-    let [inventory, procedure] =
-        [INVENTORY, PROCEDURE].map(|text| filled(text, place, mark).replace(mark, value));
+    let [inventory, procedure] = [INVENTORY, PROCEDURE].map(|text| filled(text, place, value));
     let mut shown = format!("{place}: {value}");
     shown.truncate(shown.char_indices().nth(80).map_or(shown.len(), |(at, _)| at));
     Case { what: shown, inventory: inventory.into_bytes(), procedure, whole: false }

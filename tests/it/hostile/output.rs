@@ -194,7 +194,7 @@ fn plain(raw: &[u8], said: &[u8]) {
 
 /// The sequences that rollgate itself writes to a terminal that it redraws, with the block between them.
 static OWN: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\x1b\[\d*A|\x1b\[[02]?K|\x1b\[[0-9]*[JG]|\x1b\[\?25[hl]|\x1b[78]").unwrap()
+    Regex::new(r"\x1b\[\d*[AB]|\x1b\[[02]?K|\x1b\[[0-9]*[JG]|\x1b\[\?25[hl]|\x1b[78]").unwrap()
 });
 
 #[track_caller]
@@ -291,7 +291,12 @@ fn no_other_screen_and_no_report_lets_a_byte_through() {
         let text =
             String::from_utf8(rest).unwrap_or_else(|error| panic!("{what}: {error}")).replace("\r\n", "\n");
         let bad = text.char_indices().find(|(_, c)| c.is_control() && *c != '\n' && *c != '\r');
-        assert_eq!(bad, None, "{what}");
+        assert_eq!(
+            bad,
+            None,
+            "{what}: {:?}",
+            bad.map(|(at, _)| text[at..].chars().take(60).collect::<String>())
+        );
         let hidden =
             text.chars().find(|c| matches!(c, '\u{202e}' | '\u{200b}' | '\u{2066}' | '\u{2028}' | '\u{ad}'));
         assert_eq!(hidden, None, "{what}");
