@@ -101,7 +101,7 @@ _rollgate() {
 
     case "${cmd}" in
         rollgate)
-            opts="-i -o -q -v -h -V --inventory --output --color --no-input --quiet --verbose --help --version stage start status unstage rollback check approve report init schema completions man help"
+            opts="-i -o -q -v -h -V --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help --version stage start status unstage rollback check approve report init schema completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -135,7 +135,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__approve)
-            opts="-i -o -q -v -h --node --reason --confirm --deny --retry --done --skip --roll-back --question --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-i -o -q -v -h --node --reason --confirm --deny --retry --done --skip --roll-back --question --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -185,7 +185,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__check)
-            opts="-i -o -q -v -h --syntax-only --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-i -o -q -v -h --syntax-only --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -219,7 +219,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__completions)
-            opts="-i -o -q -v -h --inventory --output --color --no-input --quiet --verbose --help bash zsh fish"
+            opts="-i -o -q -v -h --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -449,7 +449,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__init)
-            opts="-i -o -q -v -h --from-ansible --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-i -o -q -v -h --from-ansible --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -487,7 +487,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__man)
-            opts="-i -o -q -v -h --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-i -o -q -v -h --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -521,7 +521,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__report)
-            opts="-f -i -o -q -v -h --file --format --bundle --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-f -i -o -q -v -h --file --format --bundle --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -571,7 +571,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__rollback)
-            opts="-l -y -i -o -q -v -h --limit --yes --confirm --change --detach --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -y -i -o -q -v -h --limit --yes --confirm --change --detach --lock-wait --break-lock --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -629,7 +629,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__schema)
-            opts="-i -o -q -v -h --inventory --output --color --no-input --quiet --verbose --help inventory procedure"
+            opts="-i -o -q -v -h --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help inventory procedure"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -663,7 +663,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__stage)
-            opts="-l -i -o -q -v -h --limit --parallel --change --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -i -o -q -v -h --limit --parallel --change --lock-wait --break-lock --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -721,7 +721,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__start)
-            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --decide --yes --confirm --change --override --gate-timeout --pause-after --detach --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-l -n -y -i -o -q -v -h --limit --dry-run --detailed-exitcode --resume --adopt --decide --yes --confirm --change --override --gate-timeout --pause-after --detach --lock-wait --break-lock --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -799,7 +799,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__status)
-            opts="-w -i -o -q -v -h --list --watch --offline --from-nodes --detailed-exitcode --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-w -i -o -q -v -h --list --watch --offline --from-nodes --detailed-exitcode --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -841,7 +841,7 @@ _rollgate() {
             return 0
             ;;
         rollgate__subcmd__unstage)
-            opts="-y -i -o -q -v -h --yes --lock-wait --break-lock --inventory --output --color --no-input --quiet --verbose --help"
+            opts="-y -i -o -q -v -h --yes --lock-wait --break-lock --inventory --output --color --no-input --allow-insecure-files --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

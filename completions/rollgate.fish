@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_rollgate_global_optspecs
-    string join \n i/inventory= o/output= color= no-input q/quiet v/verbose h/help V/version
+    string join \n i/inventory= o/output= color= no-input allow-insecure-files q/quiet v/verbose h/help V/version
 end
 
 function __fish_rollgate_needs_command
@@ -33,6 +33,7 @@ complete -c rollgate -n "__fish_rollgate_needs_command" -l color -d 'Use colour'
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_needs_command" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_needs_command" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_needs_command" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_needs_command" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_needs_command" -s h -l help -d 'Print help'
@@ -64,6 +65,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l color -d 'Us
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand stage" -s h -l help -d 'Print help'
@@ -91,6 +93,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l resume -d 'G
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s y -l yes -d 'Answer yes at gates whose checks hold (never opens a closed gate)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l detach -d 'Go on in the background once it is agreed to; approve answers gates'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand start" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand start" -s h -l help -d 'Print help'
@@ -108,6 +111,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l offline -d 
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l from-nodes -d 'Show what the nodes keep of the run, without this machine\'s own journal'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l detailed-exitcode -d 'Exit with the state: 0 done, 18 running, 19 pending, else how the run ended'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand status" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand status" -s h -l help -d 'Print help'
@@ -123,6 +127,7 @@ always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s y -l yes -d 'Do not ask'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand unstage" -s h -l help -d 'Print help'
@@ -142,6 +147,7 @@ never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s y -l yes -d 'Answer yes at gates whose checks hold (never opens a closed gate)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l detach -d 'Go on in the background once it is agreed to; approve answers gates'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand rollback" -s h -l help -d 'Print help'
@@ -155,6 +161,7 @@ always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -l syntax-only -d 'Read the files only, do not connect'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand check" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand check" -s h -l help -d 'Print help'
@@ -176,6 +183,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l done -d 'O
 complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l skip -d 'Of a step that failed: go on without its node'
 complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l roll-back -d 'Of a step that failed: roll its node back, then stop'
 complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand approve" -s h -l help -d 'Print help'
@@ -194,6 +202,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand report" -l color -d 'U
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand report" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand report" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand report" -s h -l help -d 'Print help'
@@ -207,6 +216,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand init" -l color -d 'Use
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand init" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand init" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand init" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand init" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand init" -s h -l help -d 'Print help'
@@ -219,6 +229,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand schema" -l color -d 'U
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand schema" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand schema" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand schema" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand schema" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand schema" -s h -l help -d 'Print help'
@@ -231,6 +242,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -l color 
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand completions" -s h -l help -d 'Print help'
@@ -243,6 +255,7 @@ complete -c rollgate -n "__fish_rollgate_using_subcommand man" -l color -d 'Use 
 always\t''
 never\t''"
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -l no-input -d 'Never ask; stop where an answer would be needed'
+complete -c rollgate -n "__fish_rollgate_using_subcommand man" -l allow-insecure-files -d 'Use files that others could have changed'
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s q -l quiet -d 'Say less (errors and the last line only)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s v -l verbose -d 'Say more (what begins, what was read and captured)'
 complete -c rollgate -n "__fish_rollgate_using_subcommand man" -s h -l help -d 'Print help'

@@ -91,6 +91,10 @@ pub struct Global {
     #[arg(env = "ROLLGATE_NO_INPUT", hide_env = true, value_parser = FalseyValueParser::new())]
     pub no_input: bool,
 
+    /// Use files that others could have changed
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub allow_insecure_files: bool,
+
     /// Say less (errors and the last line only)
     #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -150,9 +154,7 @@ Exit codes: 0, 1, 2, 11, 12, 13, 14, 16, 20, 22, 24; see rollgate(1).")]
     #[command(after_help = "\
 Examples:
   rollgate start --dry-run           show the plan and every gate reading
-  rollgate start --pause-after db-1  the first node, then stop
   rollgate start --resume            go on with the run that stopped
-  rollgate start --detach            agree to it here, go on without this terminal
   rollgate start --yes --confirm mq-prod
                                      without a terminal: pass gates that open
 

@@ -18,6 +18,7 @@ use crate::config::{self, Loaded};
 use crate::journal::ClusterDir;
 use crate::model::event::{Decided, Settlement};
 use crate::model::host::Connection;
+use crate::ui::escape;
 
 /// Answers the shell and ends, when it is a shell that asks: `COMPLETE=bash rollgate -- WORDS`. Without words
 /// it gets the script by which it asks.
@@ -64,12 +65,15 @@ fn candidates(typed: &OsStr, offers: impl Fn() -> Option<Vec<Offer>>) -> Vec<Com
         Some(begun) => ("!", begun),
         None => ("", typed.as_str()),
     };
+    let is_whole = |text: &str| escape::line(text.as_bytes(), false) == text;
     let fits = offers().unwrap_or_default().into_iter().filter(|offer| offer.value.starts_with(begun));
-    fits.map(|offer| {
-        let about = (!offer.about.is_empty()).then(|| offer.about.into());
-        CompletionCandidate::new(format!("{mark}{}", word(&offer.value))).help(about)
-    })
-    .collect()
+    // A shell writes them to the terminal as they are.
+    fits.filter(|offer| is_whole(&offer.value))
+        .map(|offer| {
+            let about = (!offer.about.is_empty()).then(|| escape::line(offer.about.as_bytes(), false).into());
+            CompletionCandidate::new(format!("{mark}{}", word(&offer.value))).help(about)
+        })
+        .collect()
 }
 
 /// A value as the shell takes it. bash puts it in as it is, the others quote it themselves.

@@ -13,6 +13,7 @@ use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError, RunDir, Stat
 use crate::model::duration;
 use crate::model::event::{LockTerms, Operator, RunId};
 use crate::model::plan::Plan;
+use crate::ui::ink::{Line, paint};
 use crate::ui::narrate::Loudness;
 use crate::ui::next::Next;
 use crate::ui::terminal::{ColorChoice, Format, OutputChoice, Style, Wishes};
@@ -27,6 +28,8 @@ pub(super) struct Context {
     pub(super) by: Operator,
     /// The command line, for the journal.
     pub(super) args: Vec<String>,
+    /// Whether files are used that others could have changed.
+    pub(super) allow_insecure_files: bool,
     inventory: Option<PathBuf>,
 }
 
@@ -55,8 +58,12 @@ impl Context {
         {
             program.extend(["-i".to_owned(), inventory.display().to_string()]);
         }
+        if global.allow_insecure_files {
+            program.push("--allow-insecure-files".to_owned());
+        }
         Self {
             style,
+            allow_insecure_files: global.allow_insecure_files,
             loudness: match (global.quiet, global.verbose) {
                 (true, _) => Loudness::Quiet,
                 (false, 0) => Loudness::Normal,
@@ -81,6 +88,12 @@ impl Context {
         if !agreed || self.loudness > Loudness::Quiet {
             write::to_stderr(text);
         }
+    }
+
+    /// Says a sentence on standard error.
+    pub(super) fn say(&self, text: &str) {
+        let face = &self.style.err;
+        write::to_stderr(&paint(face, &[Line::of(face, text)]));
     }
 
     /// A command to type next.
@@ -150,7 +163,7 @@ impl Context {
                     .standing("nothing was done"));
             }
             if !is_told {
-                write::to_stderr(&format!("waiting {} at most: {refused}\n", duration::written(patience)));
+                self.say(&format!("waiting {} at most: {refused}", duration::written(patience)));
                 is_told = true;
             }
             tokio::select! {

@@ -1,12 +1,12 @@
 //! Inventory and procedure, read, linted and made into a plan.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::context::Context;
+use super::insecure;
+use super::program;
 use super::refusal::{Refusal, nobody};
-use crate::config::{self, Loaded, Mistake, Mistakes, Source};
+use crate::config::{self, Loaded, Mistake, Mistakes};
 use crate::exit::Exit;
 use crate::model::inventory::Inventory;
 use crate::model::lint::{self, Finding, Severity};
@@ -22,6 +22,8 @@ use crate::ui::{words, write};
 /// The files of a cluster.
 pub(super) struct Files {
     pub(super) loaded: Loaded,
+    /// What others could have changed of them; absent unless that was allowed.
+    pub(super) insecure: Option<Vec<String>>,
 }
 
 impl Files {
@@ -38,8 +40,23 @@ impl Files {
         let path = std::path::absolute(&path).unwrap_or(path);
         let is_program =
             path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0);
-        let loaded = if is_program { config::load_source(printed_by(&path)?)? } else { config::load(&path)? };
-        Ok(Self { loaded })
+        let mut found = insecure::look(context, std::slice::from_ref(&path))?;
+        let loaded = if is_program {
+            config::load_source(program::printed_by(context, &path)?)?
+        } else {
+            config::load(&path)?
+        };
+        found.extend(insecure::look(context, &insecure::named(&loaded))?);
+        if !found.is_empty() {
+            insecure::note(context, &found);
+        }
+        let insecure = context.allow_insecure_files.then(|| found.iter().map(insecure::sentence).collect());
+        Ok(Self { loaded, insecure })
+    }
+
+    /// Files that were made here and now.
+    pub(super) fn of(loaded: Loaded) -> Self {
+        Self { loaded, insecure: None }
     }
 
     fn find_tools(&self) -> Result<(), Refusal> {
@@ -133,22 +150,4 @@ fn known(inventory: &Inventory) -> Vec<&str> {
     known.sort_unstable();
     known.dedup();
     known
-}
-
-fn printed_by(path: &Path) -> Result<Source, Refusal> {
-    let refused = |why: String| {
-        Refusal::input(format!("the inventory {} is a program, and it {why}", path.display()))
-            .help("run it by hand: it must print the inventory as YAML or JSON")
-            .standing("nothing was done")
-    };
-    let program: PathBuf = path.to_owned();
-    let output = Command::new(program)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| refused(format!("cannot be run: {error}")))?;
-    if !output.status.success() {
-        return Err(refused(format!("ended with {}", output.status)));
-    }
-    Ok(Source::from_bytes(path, output.stdout)?)
 }

@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context, flags: &Init) -> Result<Exit, Refusal> {
     let text = starter.text();
     // What is printed is used as it stands, so it is read first as it will be.
     let source = Source::from_bytes(Path::new("rollgate.yaml"), text.clone().into_bytes())?;
-    Files { loaded: load_source(source)? }.lint()?;
+    Files::of(load_source(source)?).lint()?;
     let done = super::print(&text)?;
     if context.loudness > Loudness::Quiet {
         let face = &context.style.err;

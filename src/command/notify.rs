@@ -123,7 +123,10 @@ impl Notifier {
             if let Err(why) = tell(&notify, &dir, &place, &text).await {
                 let text = format!("notify {why}; what it said is in {}/notify.log", dir.path().display());
                 if !screen(Report::Notice(Notice::Said { node: None, text: text.clone() })) {
-                    write::to_stderr(&format!("note: {text}\n"));
+                    write::to_stderr(&format!(
+                        "{}\n",
+                        escape::line(format!("note: {text}").as_bytes(), false)
+                    ));
                 }
             }
         };

@@ -12,7 +12,6 @@ use crate::exit::Exit;
 use crate::model::event::{Goal, Turn};
 use crate::model::planner::{NoWayBack, way_back};
 use crate::ui::escape;
-use crate::ui::write;
 
 pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
@@ -23,15 +22,13 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
     Context::runtime()?.block_on(async {
         let (lock, terms) = context.lock(&cluster, "rollback", &flags.lock).await?;
         let Some(latest) = trusted(&cluster, None)? else {
-            write::to_stderr(&format!("{name}: there is no run to take back\n"));
+            context.say(&format!("{name}: there is no run to take back"));
             return Ok(Exit::Done);
         };
         let turns = match way_back(&latest.state, limit.as_deref()) {
             Ok(turns) => turns,
             Err(NoWayBack::NothingChanged { run }) => {
-                write::to_stderr(&format!(
-                    "{name}: run {run} changed none of these nodes: nothing to take back\n"
-                ));
+                context.say(&format!("{name}: run {run} changed none of these nodes: nothing to take back"));
                 return Ok(Exit::Done);
             }
             Err(error) => return Err(no_way(context, &error)),
@@ -39,6 +36,7 @@ pub(super) fn run(context: &Context, flags: &Rollback) -> Result<Exit, Refusal> 
         consent(context, &latest, &turns, flags).await?;
         let mut request = request(context, Goal::RolledBack(turns));
         request.lock = terms;
+        request.insecure_files.clone_from(&files.insecure);
         request.yes = flags.consent.yes;
         request.confirm.clone_from(&flags.consent.confirm);
         request.change = flags.consent.change.clone().or_else(|| latest.state.opened.change.clone());

@@ -21,6 +21,7 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
         let (mut lock, terms) = context.lock(&cluster, "stage", &flags.lock).await?;
         let mut request = request(context, Goal::Staged);
         request.lock = terms.clone();
+        request.insecure_files.clone_from(&files.insecure);
         request.limit = limit;
         request.parallel = usize::from(flags.parallel);
         request.change.clone_from(&flags.change);
@@ -31,6 +32,7 @@ pub(super) fn run(context: &Context, flags: &Stage) -> Result<Exit, Refusal> {
                 // The plan changed: what the old one had brought to the nodes goes first.
                 let mut end = super::invocation::request(context, Goal::Unstaged);
                 end.lock = terms;
+                end.insecure_files.clone_from(&files.insecure);
                 let exit =
                     execute(context, &cluster, &mut lock, Begin::Go(latest.dir), end, Given::default())
                         .await?;

@@ -48,6 +48,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
     Context::runtime()?.block_on(async {
         let cluster = Context::state_dir()?.cluster(&files.loaded.inventory.cluster);
         let mut request = wanted(context, flags, limit);
+        request.insecure_files.clone_from(&files.insecure);
         if flags.dry_run {
             let plan = files.plan().await?;
             request.earlier = window::earlier(&cluster, &plan);
@@ -68,7 +69,7 @@ pub(super) fn run(context: &Context, flags: &Start) -> Result<Exit, Refusal> {
         };
         let (begin, plan) = match choose(context, flags, &files, latest).await.map_err(adopted)? {
             Chosen::Nothing(why) => {
-                write::to_stderr(&format!("{why}\n"));
+                context.say(&why);
                 return Ok(Exit::Done);
             }
             Chosen::Begin(begin, plan) => (begin, plan),

@@ -15,7 +15,6 @@ use crate::cli::Unstage;
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError};
 use crate::model::event::{Goal, RunEnd};
-use crate::ui::write;
 
 pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
     let files = Files::load(context)?;
@@ -25,7 +24,7 @@ pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
         let Some(latest) =
             trusted(&cluster, None)?.filter(|latest| latest.state.end != Some(RunEnd::Unstaged))
         else {
-            write::to_stderr(&format!("{name}: nothing is staged\n"));
+            context.say(&format!("{name}: nothing is staged"));
             return Ok(Exit::Done);
         };
         if !flags.yes {
@@ -33,6 +32,7 @@ pub(super) fn run(context: &Context, flags: &Unstage) -> Result<Exit, Refusal> {
         }
         let mut lock = take_over(context, &cluster).await?;
         let mut request = request(context, Goal::Unstaged);
+        request.insecure_files.clone_from(&files.insecure);
         request.lock = terms(&cluster, &flags.lock)?;
         execute(context, &cluster, &mut lock, Begin::Go(latest.dir), request, Given::default()).await
     })
@@ -44,10 +44,10 @@ async fn consent(context: &Context, cluster: &str, run: &str) -> Result<(), Refu
             .next(context.command(&["unstage", "--yes"], "agree to it without one"))
             .standing("nothing was done"));
     }
-    write::to_stderr(&format!(
-        "Run {run} of {cluster} ends: what is temporary is undone, what was staged is removed.\n\
-         Nodes that are upgraded stay upgraded.\n"
+    context.say(&format!(
+        "Run {run} of {cluster} ends: what is temporary is undone, what was staged is removed."
     ));
+    context.say("Nodes that are upgraded stay upgraded.");
     typed(context, cluster, "Type the cluster's name to do it, anything else to leave: ").await
 }
 
@@ -60,7 +60,7 @@ async fn take_over(context: &Context, cluster: &ClusterDir) -> Result<ClusterLoc
         Err(error) => return Err(error.into()),
     };
     ask_to_stop(&holder)?;
-    write::to_stderr(&format!("{} is stopping at its next safe point: {holder}\n", holder.doing));
+    context.say(&format!("{} is stopping at its next safe point: {holder}", holder.doing));
     let mut waited = Duration::ZERO;
     loop {
         tokio::select! {
@@ -77,7 +77,7 @@ async fn take_over(context: &Context, cluster: &ClusterDir) -> Result<ClusterLoc
         }
         waited += Duration::from_millis(200);
         if waited.as_millis().is_multiple_of(60_000) {
-            write::to_stderr(&format!("still waiting for pid {} to stop\n", holder.by.pid));
+            context.say(&format!("still waiting for pid {} to stop", holder.by.pid));
         }
     }
 }

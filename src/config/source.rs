@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::mistake::{Mistake, Mistakes, Place};
+use super::yaml::MOST_DEEP;
 
 /// The largest file that is read. A thousand nodes with their variables need a tenth of it.
 pub const MOST_BYTES: usize = 1 << 20;
@@ -147,6 +148,15 @@ impl Source {
     fn refuse_deep_brackets(&self) -> Result<(), Mistakes> {
         let mut open = 0_usize;
         for (line, text) in self.text.lines().enumerate() {
+            // Lists in lists need no bracket, and the parser no less memory.
+            let indent = text.len() - text.trim_start_matches(' ').len();
+            let marks = text.as_bytes()[indent..].chunks(2).take_while(|mark| matches!(*mark, b"- " | b"? "));
+            if marks.count() > MOST_DEEP {
+                let place = (line + 1, indent + 2 * MOST_DEEP + 1);
+                let what = format!("values nest more than {MOST_DEEP} deep");
+                let help = "one `-` begins an entry of a list; a list in a list is hardly meant";
+                return Err(self.mistake(place, 1, what, "too deep here", &[help]).into());
+            }
             let mut quote = None;
             let mut before = ' ';
             for (column, c) in text.chars().enumerate() {

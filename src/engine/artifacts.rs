@@ -16,6 +16,9 @@ use crate::transport::{FileSum, Reader, Upload};
 /// Artifacts are readable by whoever installs them.
 const MODE: u32 = 0o644;
 
+/// The variable that says where they lie: who names it uses them.
+pub(super) const STAGED: &str = "ROLLGATE_STAGED";
+
 /// Where a node's artifacts lie, with their paths there; empty for a node that gets none.
 async fn paths<O: Opens>(
     site: &Site<O>,
@@ -74,8 +77,8 @@ pub(super) async fn stage(at: &mut Assignment) -> Done {
     Ok(())
 }
 
-/// Right before a node is changed its artifacts must be the ones that were staged: somebody may have
-/// swapped them since.
+/// Right before anything uses them, a node's artifacts must be the ones that were staged: somebody may have swapped
+/// them since, or a directory on the way to them.
 pub(super) async fn verify<O: Opens>(site: &Site<O>, node: &NodeName) -> Result<(), Failure> {
     match missing(site, node).await?.first() {
         None => Ok(()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
+use super::artifacts::{self, STAGED};
 use super::pool::Opens;
 use super::scene;
 use super::site::Site;
@@ -206,6 +207,9 @@ async fn probe<O: Opens>(
     script: &Script,
     vars: &Vars,
 ) -> Result<Probe, Failure> {
+    if script.body.contains(STAGED) {
+        artifacts::verify(site, on).await?;
+    }
     let become_with = script.become_with.unwrap_or_else(|| become_on(site, on));
     Ok(Probe {
         secrets: scene::secrets(site, state, lane, &script.body).await?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, interval_at, sleep};
 
+use super::artifacts::{self, STAGED};
 use super::desk::Message;
 use super::output::Output;
 use super::scene::{self, failure};
@@ -21,7 +22,7 @@ use crate::model::name::NodeName;
 use crate::model::procedure::{During, Get, Put, Run, Script, Step};
 use crate::model::recovery::{self, Ruling};
 use crate::model::template::{Template, Vars};
-use crate::transport::{Facts, Job, JobEnd, JobRef, Limit, TransportError, Upload, hash_file};
+use crate::transport::{Facts, Job, JobEnd, JobRef, Limit, TransportError, Upload, exposed, hash_file};
 
 /// A script with everything around it.
 struct Wanted<'a> {
@@ -42,7 +43,19 @@ fn render(template: &Template, vars: &Vars) -> Result<String, Failure> {
     template.render(vars).map_err(|unset| failure(FailureKind::Input, unset.to_string()))
 }
 
+impl Wanted<'_> {
+    /// Whether it may use what was staged.
+    fn names_staged(&self) -> bool {
+        let templates = self.env.into_iter().flat_map(BTreeMap::values).chain(self.stdin).chain(self.cwd);
+        let texts = templates.map(Template::as_str).chain([self.script.body.as_str()]);
+        texts.into_iter().any(|text| text.contains(STAGED))
+    }
+}
+
 async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<Job, Failure> {
+    if wanted.names_staged() {
+        artifacts::verify(&at.site, on).await?;
+    }
     let facts = facts(at, on).await?;
     let body = &wanted.script.body;
     let mut vars = scene::vars(&at.site, &at.state, at.lane(), on, Some(&facts));
@@ -87,9 +100,6 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run) -> Done {
         cwd: run.cwd.as_ref(),
         deadline: step.timeout,
     };
-    if run.script.body.contains("ROLLGATE_STAGED") {
-        super::artifacts::verify(&at.site, &on).await?;
-    }
     let job = prepare(at, &on, wanted).await?;
     let output = Output::new(at);
     let ended = if run.interactive {
@@ -415,6 +425,14 @@ pub(super) async fn put(at: &mut Assignment, step: &Step, put: &Put) -> Done {
         scene::add_live_roles(&at.site, &at.state, text.as_str(), &mut vars).await?;
     }
     let from = at.state.base.join(render(&put.source, &vars)?);
+    // What a capture names could not be looked at before the run.
+    if at.state.request.insecure_files.is_none()
+        && let Some(found) = exposed(&from).first()
+    {
+        let message = format!("{}: {}", found.path.display(), found.why);
+        let help = Some("--allow-insecure-files uses it all the same, and the journal says so".to_owned());
+        return Err(Failure { help, ..failure(FailureKind::Local, message) }.into());
+    }
     let sum = hash_file(&from)
         .await
         .map_err(|error| failure(FailureKind::Local, format!("{}: {error}", from.display())))?;

@@ -12,12 +12,15 @@ use super::secrets::Secrets;
 use super::worker::Assignment;
 use crate::model::event::Notice;
 use crate::model::plan::StepKey;
+use crate::model::words;
 use crate::transport::{OutputSink, Stream};
 
 /// Lines of output that go into a failure.
 const TAIL: usize = 20;
 /// Bytes of standard output that a capture may have.
 const MOST: usize = 1 << 20;
+/// Bytes of a transcript: a node that prints without end shall not fill this machine's disk.
+const TRANSCRIPT: u64 = 1 << 30;
 
 /// Takes a job's output, over as many connections as it comes.
 pub(super) struct Output {
@@ -95,6 +98,12 @@ impl OutputSink for Output {
         {
             self.is_not_kept(&format!("cannot write {}: {error}", path.display()));
             kept.transcript = None;
+        }
+        if kept.taken.iter().sum::<u64>() > TRANSCRIPT
+            && let Some((_, path)) = kept.transcript.take()
+        {
+            let most = words::size(TRANSCRIPT);
+            self.is_not_kept(&format!("{} has {most}, the most that is kept of a step", path.display()));
         }
         let text = masked.strip_suffix(b"\n").unwrap_or(&masked).to_vec();
         kept.tail.push_back(String::from_utf8_lossy(&text).into_owned());

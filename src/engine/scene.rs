@@ -130,7 +130,10 @@ pub(super) fn vars<O: Opens>(
     }
     vars.insert("ROLLGATE_ON".to_owned(), on.to_string());
     if let (Some(facts), Some(set)) = (facts, site.plan.staging_set(on)) {
-        vars.insert("ROLLGATE_STAGED".to_owned(), staging_dir(&facts.root, site.plan.cluster.as_str(), &set));
+        vars.insert(
+            super::artifacts::STAGED.to_owned(),
+            staging_dir(&facts.root, site.plan.cluster.as_str(), &set),
+        );
     }
     if on.is_operator()
         && let Some(dir) = &site.run_dir

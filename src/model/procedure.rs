@@ -44,7 +44,7 @@ pub struct Procedure {
 
 impl Procedure {
     /// Every step: of `stage`, then of each phase, its way back first.
-    fn steps(&self) -> impl Iterator<Item = &Step> {
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
         let phases = self.phases.iter().flat_map(|phase| {
             let sections: Vec<&[Step]> = match &phase.body {
                 PhaseBody::Single(single) => vec![single],

@@ -409,6 +409,8 @@ fn evidence(facts: &Facts<'_>, story: &Story<'_>, room: Room) -> Vec<Block> {
     for invocation in &story.invocations {
         let words: Vec<String> = invocation.request.args.iter().map(|word| words::quote(word)).collect();
         rows.push(("Command", format!("rollgate {}", words.join(" "))));
+        let insecure = invocation.request.insecure_files.iter().flatten();
+        rows.extend(insecure.map(|file| ("Mind", format!("{file}; allowed by --allow-insecure-files"))));
     }
     if !facts.unknown_secrets.is_empty() {
         let names = facts.unknown_secrets.join(", ");

@@ -47,6 +47,7 @@ pub(super) fn document(facts: &Facts<'_>, story: &Story<'_>) -> Value {
             "for": content::goal(one),
             "by": { "user": one.request.by.user, "host": one.request.by.host },
             "args": one.request.args,
+            "insecure_files": one.request.insecure_files,
             "started_at": moment.iso(one.from),
             "ended_at": one.end.map(|_| moment.iso(one.to)),
         })).collect::<Vec<_>>(),

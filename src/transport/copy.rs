@@ -5,9 +5,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 use super::converse::{self, Call, Ended, Feed, Heard, converse};
 use super::error::TransportError;
@@ -18,6 +20,7 @@ use super::script::{self, Body, Input, quote};
 use super::session::NodeSession;
 use crate::model::duration;
 use crate::model::host::{Become, Shell};
+use crate::model::words;
 
 /// A file's size and content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +125,23 @@ rg_root() {
   ( umask 077; mkdir -p -- "$root" )
   [ -O "$root" ] || rg_fail "$root belongs to another user"
 }
+rg_below() {
+  rg_at=$root
+  rg_rest=${1#"$root"}
+  while :; do
+    rg_rest=${rg_rest#/}
+    [ -n "$rg_rest" ] || return 0
+    rg_at=$rg_at/${rg_rest%%/*}
+    case $rg_rest in (*/*) rg_rest=${rg_rest#*/} ;; (*) rg_rest= ;; esac
+    [ ! -h "$rg_at" ] || rg_fail "$rg_at is a link; rollgate's own directories hold none"
+    [ -e "$rg_at" ] || return 0
+    [ -d "$rg_at" ] || rg_fail "$rg_at is no directory"
+    [ -O "$rg_at" ] || rg_fail "$rg_at belongs to another user"
+    case $(ls -ldn -- "$rg_at") in
+      (?????w* | ????????w*) rg_fail "others can write to $rg_at, and exchange what is staged" ;;
+    esac
+  done
+}
 "#;
 
 /// Receives a file: `to part want size mode root own` are set before.
@@ -129,7 +149,7 @@ const RECEIVE: &str = r#"
 umask 077
 dir=${to%/*}
 [ -n "$dir" ] || dir=/
-if [ -n "$own" ]; then rg_root; mkdir -p -- "$dir"; fi
+if [ -n "$own" ]; then rg_root; rg_below "$dir"; mkdir -p -- "$dir"; fi
 [ -d "$dir" ] || rg_fail "there is no directory $dir"
 [ ! -d "$to" ] || rg_fail "$to is a directory"
 if [ -f "$to" ] && [ ! -h "$to" ] && [ "$(rg_size "$to")" = "$size" ] && [ "$(rg_sum "$to")" = "$want" ]; then
@@ -144,6 +164,14 @@ else
   rm -f -- "$part"
   ( set -C; : >"$part" ) || rg_fail "$part cannot be made"
 fi
+free=$(df -Pk "$dir" 2>/dev/null | { read -r _; read -r _ _ _ free _; printf %s "$free"; }) || free=
+case $free in
+  ('' | *[!0-9]*) ;;
+  (*)
+    needed=$(((size - at + 1023) / 1024))
+    [ "$needed" -le "$free" ] || rg_fail "there is no room: $dir has $free KiB free, and $needed KiB are to come"
+    ;;
+esac
 printf "$offset" "$at"
 cat >>"$part" || rg_fail "$part cannot be written"
 now=$(rg_size "$part")
@@ -160,9 +188,10 @@ rg_flush "$dir"
 printf 'copied\n'
 "#;
 
-/// Sends a file on its standard output and its sum on the other: `from` is set before.
+/// Says a file's size, sends it on its standard output and its sum on the other: `from size` are set before.
 const SEND: &str = r#"
 [ -f "$from" ] || rg_fail "there is no file $from"
+printf "$size" "$(rg_size "$from")"
 cat <"$from"
 rg_sum "$from" >&2
 "#;
@@ -368,7 +397,8 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
         nonce: &Nonce,
         deadline: Duration,
     ) -> Result<FileSum, TransportError> {
-        let script = format!("from={}\n{TOOLS}{SEND}", quote(from));
+        let size = format!("{}O 0 %s\\n", nonce.prefix());
+        let script = format!("from={}\nsize={}\n{TOOLS}{SEND}", quote(from), quote(&size));
         let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
         let body = self.own_body(&script, &env, &secrets);
         let program = script::program_of(&[body], nonce, self.home.as_deref(), false)
@@ -376,17 +406,45 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
         let call = Call { line: line::WHOLE, program, nonce, last: 0, feed: None, deadline, pulse: None };
         let (mut running, mut written, mut said, mut exit) =
             (Running::default(), Ok(()), Captured::default(), None);
+        let free = room(part)
+            .map_err(|source| TransportError::Here { what: format!("writing {}", part.display()), source })?;
+        let (mut announced, enough, too_much) = (0, Notify::new(), OnceLock::new());
+        // A node may say anything: more than fits, or more than it said, is not waited for.
+        let stop = |why: String| {
+            let _ = too_much.set(why);
+            enough.notify_one();
+        };
         let mut on = |heard: Heard<'_>| match heard {
             Heard::Output { stream: Stream::Out, bytes } if written.is_ok() => {
                 running.take(bytes);
-                written = file.write_all(bytes);
+                if running.size > announced {
+                    stop("it is longer than the node said".to_owned());
+                    written = Err(io::ErrorKind::FileTooLarge.into());
+                } else {
+                    written = file.write_all(bytes);
+                }
             }
             Heard::Output { stream: Stream::Err, bytes } => said.take(bytes),
+            Heard::Mark { mark: Mark::Offset { at }, .. } => {
+                announced = at;
+                if at > free {
+                    let (at, free) = (words::size(at), words::size(free));
+                    stop(format!("it has {at}, and there is room for {free} beside {}", part.display()));
+                    written = Err(io::ErrorKind::StorageFull.into());
+                }
+            }
             Heard::Mark { mark: Mark::End { code, .. }, .. } => exit = Some(code),
-            _ => {}
+            Heard::Mark { .. } | Heard::Output { .. } => {}
         };
-        let ended = converse(&*self.link, call, &mut on).await.map_err(|broken| self.snag(broken.into()))?;
+        let ended = tokio::select! {
+            ended = converse(&*self.link, call, &mut on) => Some(ended.map_err(|broken| self.snag(broken.into()))?),
+            () = enough.notified() => None,
+        };
         let what = |what: &str| self.copy_failed(format!("copying {from}: {what}"));
+        if let Some(why) = too_much.get() {
+            return Err(what(why));
+        }
+        let ended = ended.expect("it is left early with a reason only");
         match ended {
             Ended::Whole if exit == Some(0) => {}
             Ended::Whole => return Err(what(said.text().trim())),
@@ -416,10 +474,16 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
             return Ok(Vec::new());
         }
         let words: Vec<String> = paths.iter().map(|path| quote(path)).collect();
+        let root = quote(self.facts.root.trim_end_matches('/'));
+        // What is rollgate's own must be so all the way down; of others' files only the sum is asked.
         let script = format!(
-            "{TOOLS}
+            "{TOOLS}root={root}
+rg_fits() {{
+  [ -f \"$1\" ] && [ ! -h \"$1\" ] || return 1
+  case $1 in (\"$root\"/*) [ -O \"$1\" ] && [ -O \"$root\" ] && ( rg_below \"${{1%/*}}\" ) ;; esac
+}}
 for path in {}; do
-  if [ -f \"$path\" ] && [ ! -h \"$path\" ]; then printf '%s %s\\n' \"$(rg_size \"$path\")\" \"$(rg_sum \"$path\")\"
+  if rg_fits \"$path\"; then printf '%s %s\\n' \"$(rg_size \"$path\")\" \"$(rg_sum \"$path\")\"
   else printf '%s\\n' -; fi
 done",
             words.join(" ")
@@ -472,6 +536,12 @@ done",
             _ => Err(self.copy_failed(format!("{what}: {}", reply.stderr.text().trim()))),
         }
     }
+}
+
+/// How many bytes fit beside a file of this machine.
+fn room(file: &Path) -> io::Result<u64> {
+    let facts = rustix::fs::statvfs(file)?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
 /// One line of an answer: `SIZE SHA256`, or `-`.

@@ -122,9 +122,11 @@ rg_trusted() {
   done
 }
 rg_trusted
-mkdir -p -- "$fence" "$dir/runs"
+# One after the other: nothing is made through a link.
 for own in "$dir" "$fence" "$dir/runs"; do
-  [ ! -h "$own" ] && [ -O "$own" ] || rg_fail "$own is not rollgate's own directory"
+  [ ! -h "$own" ] || rg_fail "$own is a link, and not rollgate's own directory"
+  [ -d "$own" ] || mkdir -- "$own" 2>/dev/null || :
+  [ -d "$own" ] && [ ! -h "$own" ] && [ -O "$own" ] || rg_fail "$own is not rollgate's own directory"
 done
 "#;
 

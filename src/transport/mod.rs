@@ -38,6 +38,7 @@ mod script;
 mod session;
 mod ssh;
 mod trouble;
+mod trust;
 mod warden;
 
 use std::path::{Path, PathBuf};
@@ -60,6 +61,7 @@ pub use job::{
     Secret, Stream,
 };
 pub use read_only::ReadOnlyConnector;
+pub use trust::{Exposed, exposed};
 
 /// A future in a box, so that the traits below can be used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

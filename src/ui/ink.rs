@@ -291,6 +291,30 @@ pub fn wrap(face: &Face, first: Line, tone: Tone, text: &str) -> Vec<Line> {
     lines
 }
 
+/// Text behind a head, cut into lines that fit, each behind the same head: what a terminal would break by itself goes
+/// on at its left edge, and could pose there as something that rollgate says. Where no width is known it is one line.
+pub fn broken(face: &Face, head: &Line, tone: Tone, text: &str) -> Vec<Line> {
+    let text = escape::line(text.as_bytes(), face.unicode);
+    let Some(columns) = face.width.filter(|columns| head.width() + measure_text_width(&text) > *columns)
+    else {
+        return vec![head.clone().tone(tone, &text)];
+    };
+    // A head that is wider than the terminal ends somewhere in a row.
+    let room = columns - head.width() % columns;
+    let (mut lines, mut part, mut used) = (Vec::new(), String::new(), 0);
+    for c in text.chars() {
+        let width = measure_text_width(c.encode_utf8(&mut [0; 4]));
+        if used + width > room && used > 0 {
+            lines.push(head.clone().tone(tone, &std::mem::take(&mut part)));
+            used = 0;
+        }
+        part.push(c);
+        used += width;
+    }
+    lines.push(head.clone().tone(tone, &part));
+    lines
+}
+
 /// Paints lines, each ended by a line feed.
 pub fn paint(face: &Face, lines: &[Line]) -> String {
     lines.iter().fold(String::new(), |mut out, line| {

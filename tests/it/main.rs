@@ -23,6 +23,8 @@ mod gates;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod init;
 #[cfg(test)]
 mod interrupt;

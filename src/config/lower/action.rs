@@ -55,7 +55,7 @@ fn script(desk: &Desk<'_>, path: &Path, key: &str, body: Option<&Scalar>, raw: &
 fn run(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep) -> Option<Run> {
     let script = script(desk, path, "run", raw.run.as_ref(), raw);
     let stdin = maybe(desk, known, &path.key("stdin"), raw.stdin.as_ref());
-    let cwd = maybe(desk, known, &path.key("cwd"), raw.cwd.as_ref());
+    let cwd = raw.cwd.as_ref().and_then(|cwd| known.path(desk, &path.key("cwd"), cwd));
     let interactive = raw.interactive.unwrap_or(false);
     if interactive {
         for key in ["stdin", "capture", "during"].into_iter().filter(|key| raw.given().contains(key)) {
@@ -212,14 +212,17 @@ fn required(
     help: &str,
 ) -> Option<Template> {
     let value = desk.needed(path, key, value, help)?;
-    known.template(desk, &path.key(key), value)
+    known.path(desk, &path.key(key), value)
 }
 
 /// An absolute path, as far as can be told before its variables are set.
 fn is_remote(desk: &Desk<'_>, path: &Path, template: &Template) -> bool {
-    let absolute = template.as_str().starts_with('/') || template.as_str().starts_with("${");
+    let text = template.as_str();
+    let absolute =
+        (text.starts_with('/') || text.starts_with("${")) && !text.split('/').any(|part| part == "..");
     if !absolute {
-        desk.wrong(path, format!("`{path}` must be an absolute path"), "this path", "begin with `/`");
+        let what = format!("`{path}` must be an absolute path");
+        desk.wrong(path, what, "this path", "begin with `/`, without `..`");
     }
     absolute
 }

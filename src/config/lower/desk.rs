@@ -329,9 +329,23 @@ impl<'s> Desk<'s> {
         }
     }
 
+    /// Whether a text can be a path that a script, a message and a list of files hold on one line.
+    pub(super) fn is_path(&self, path: &Path, text: &str) -> bool {
+        let fits = !text.chars().any(char::is_control);
+        if !fits {
+            self.wrong(
+                path,
+                format!("`{path}` holds control characters"),
+                "this path",
+                "such a file must be renamed",
+            );
+        }
+        fits
+    }
+
     /// A path on this machine: `~/` is the home directory, all else starts at the file's own directory.
     pub(crate) fn local_path(&self, path: &Path, value: &Scalar) -> Option<PathBuf> {
-        let text = self.text(path, value)?;
+        let text = self.text(path, value).filter(|text| self.is_path(path, text))?;
         if let Some(below) = text.strip_prefix("~/") {
             let Some(home) = std::env::home_dir() else {
                 self.wrong(path, "`~` has no meaning: HOME is not set", "this path", "write the whole path");
@@ -355,8 +369,8 @@ impl<'s> Desk<'s> {
 
     /// An absolute path on a node.
     pub(super) fn remote_path(&self, path: &Path, value: &Scalar) -> Option<PathBuf> {
-        let text = self.text(path, value)?;
-        if text.starts_with('/') && !text.split('/').any(|part| part == "..") && !text.contains('\n') {
+        let text = self.text(path, value).filter(|text| self.is_path(path, text))?;
+        if text.starts_with('/') && !text.split('/').any(|part| part == "..") {
             return Some(PathBuf::from(text));
         }
         let what = format!("`{path}` must be an absolute path");

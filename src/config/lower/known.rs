@@ -105,6 +105,12 @@ impl<'k> Known<'k> {
         self.template_of(desk, path, text)
     }
 
+    /// The same of a path.
+    pub(super) fn path(&self, desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Template> {
+        let template = self.template(desk, path, value)?;
+        desk.is_path(path, template.as_str()).then_some(template)
+    }
+
     /// The same of a value that may be a number or empty.
     pub(super) fn value_template(&self, desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Template> {
         let text = desk.value(path, value)?;

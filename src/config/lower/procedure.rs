@@ -108,7 +108,7 @@ fn artifacts(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &[RawArtifact
 fn artifact(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawArtifact) -> Option<Artifact> {
     let help = "the file on this machine that `stage` copies";
     let source = desk.needed(path, "source", raw.source.as_ref(), help);
-    let source = source.and_then(|source| known.template(desk, &path.key("source"), source));
+    let source = source.and_then(|source| known.path(desk, &path.key("source"), source));
     let at = path.key("sha256");
     let sha256 = raw.sha256.as_ref().and_then(|sum| known.template(desk, &at, sum));
     if let Some(sum) = &sha256 {

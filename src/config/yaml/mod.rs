@@ -15,7 +15,7 @@ use super::surface;
 pub(crate) use locate::{Aim, locate, token};
 
 /// Levels of mappings and lists in each other.
-const MOST_DEEP: usize = 64;
+pub(crate) const MOST_DEEP: usize = 64;
 
 /// Reads a document. The error holds what is wrong with its form: everything that can be found in one
 /// pass, else the first that stops the parser.

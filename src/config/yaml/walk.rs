@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess,
 use super::super::mistake::{Mistake, Mistakes};
 use super::super::path::Path;
 use super::super::source::Source;
-use super::{Aim, MOST_DEEP, locate, token, words};
+use super::{Aim, MOST_DEEP, locate, nearest, token, words};
 
 /// Values in one document, with what aliases repeat.
 const MOST_VALUES: usize = 400_000;
@@ -28,8 +28,17 @@ pub(super) fn refuse(source: &Source) -> Result<(), Mistakes> {
         }
         .into());
     }
-    let empty = walk.empty.into_inner().into_iter().map(|path| left_out(source, &path)).collect();
-    Mistakes::collect(empty).map_or(Ok(()), Err)
+    let empty = walk.empty.into_inner().into_iter().map(|path| left_out(source, &path));
+    let nul = walk.nul.into_inner().into_iter().map(|path| with_nul(source, &path));
+    Mistakes::collect(empty.chain(nul).collect()).map_or(Ok(()), Err)
+}
+
+/// The byte itself was refused already; in quotes there is an escape for it.
+fn with_nul(source: &Source, path: &Path) -> Mistake {
+    let place = nearest(source, path, Aim::Value);
+    let length = token(source.line(place.0), place.1);
+    let what = format!("`{path}` holds a NUL byte (`\\0`), which no process can be given");
+    source.mistake(place, length, what, "in this value", &["take it out"])
 }
 
 fn left_out(source: &Source, path: &Path) -> Mistake {
@@ -45,6 +54,7 @@ struct Walk {
     values: Cell<usize>,
     problem: RefCell<Option<Problem>>,
     empty: RefCell<Vec<Path>>,
+    nul: RefCell<Vec<Path>>,
 }
 
 /// What ends the walk.
@@ -198,7 +208,10 @@ impl<'de> Visitor<'de> for Spot<'_> {
         self.scalar()
     }
 
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        if text.contains('\0') {
+            self.walk.nul.borrow_mut().push(self.trail.path());
+        }
         self.scalar()
     }
 

@@ -103,6 +103,9 @@ pub struct Request {
     /// How long turns took in earlier runs of the procedure.
     #[serde(default)]
     pub earlier: Past,
+    /// What others could have changed of the files that it rests on; absent unless such files were allowed.
+    #[serde(default)]
+    pub insecure_files: Option<Vec<String>>,
     /// The command line, for the report.
     pub args: Vec<String>,
 }
@@ -125,6 +128,7 @@ impl Request {
             decisions: Vec::new(),
             outside_window: None,
             earlier: Past::default(),
+            insecure_files: None,
             lock: LockTerms::default(),
             change: None,
             args: Vec::new(),

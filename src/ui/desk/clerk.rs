@@ -28,6 +28,7 @@ use super::super::run;
 use super::super::terminal::Face;
 use super::super::words;
 use super::Place;
+use super::reports::Inbox;
 
 /// How long an answer may lie there before it is taken up.
 const PAUSE: Duration = Duration::from_millis(40);
@@ -91,7 +92,7 @@ impl Clerk {
     }
 
     /// Works until everything that was reported is shown and the desk is closing, or nobody reports any more.
-    pub(super) fn work(mut self, reports: &Receiver<Report>, closing: &AtomicBool) -> Option<RunState> {
+    pub(super) fn work(mut self, reports: &Inbox, closing: &AtomicBool) -> Option<RunState> {
         let mut drawn = Instant::now();
         loop {
             match reports.recv_timeout(PAUSE) {

@@ -3,6 +3,7 @@
 //! It runs on a thread of its own, so that neither a slow terminal nor an unanswered question holds up the engine.
 
 mod clerk;
+mod reports;
 #[cfg(test)]
 mod tests;
 
@@ -10,10 +11,9 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use crate::model::event::{Control, Report};
+use crate::model::event::Control;
 use crate::model::state::RunState;
 
 use super::narrate::Loudness;
@@ -22,6 +22,7 @@ use super::screen::{Lines, Live, Rows, Screen};
 use super::terminal::{Format, Style};
 use super::write;
 use clerk::Clerk;
+pub use reports::Reports;
 
 /// Where the desk stands: its screen, its keyboard, where records go that a program reads.
 pub struct Place {
@@ -48,7 +49,8 @@ impl Place {
             let target = indicatif::ProgressDrawTarget::term_like_with_hz(terminal, 8);
             Box::new(Live::new(style.err, size, target, Box::new(std::io::stderr())))
         } else {
-            Box::new(Lines::new(Box::new(std::io::stderr())))
+            let columns = || console::Term::stderr().size_checked().map(|(_, columns)| columns);
+            Box::new(Lines::on(Box::new(std::io::stderr()), columns))
         };
         Self {
             screen,
@@ -76,8 +78,8 @@ impl Desk {
         place: Place,
         state: Option<RunState>,
         controls: impl Fn(Control) + Send + 'static,
-    ) -> std::io::Result<(Self, Sender<Report>)> {
-        let (reports, inbox) = channel();
+    ) -> std::io::Result<(Self, Reports)> {
+        let (reports, inbox) = reports::reports();
         let closing = Arc::new(AtomicBool::new(false));
         let clerk = Clerk::new(place, state, Box::new(controls));
         let until = Arc::clone(&closing);

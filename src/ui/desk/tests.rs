@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::super::narrate::Loudness;
 use super::super::sample;
 use super::super::screen::{Lines, Live, Rows, Screen};
 use super::super::terminal::Face;
-use super::{Desk, Place};
+use super::{Desk, Place, Reports};
 use crate::model::event::{
     Control, Decision, Event, Failure, FailureKind, Halt, How, Inquiry, Notice, Outcome, Question, Record,
     Report, Request, Stop,
@@ -71,7 +71,7 @@ impl Paper {
 
 struct Bench {
     desk: Desk,
-    reports: Sender<Report>,
+    reports: Reports,
     paper: Paper,
     records: Paper,
     keyboard: Option<(Pty, Pts)>,

@@ -5,16 +5,17 @@ use std::io::Write;
 use crate::model::name::NodeName;
 
 use super::super::escape;
-use super::super::ink::{Line, paint};
+use super::super::ink::{Line, Tone, broken, paint};
 use super::super::moment::Moment;
 use super::super::narrate::Told;
-use super::super::terminal::Face;
+use super::super::terminal::{Face, NARROWEST};
 use super::Screen;
 
 /// The renderer.
 pub struct Lines {
     out: Box<dyn Write + Send>,
     face: Face,
+    columns: Box<dyn Fn() -> Option<u16> + Send>,
     prompt: Option<String>,
     released: bool,
     held_back: String,
@@ -23,7 +24,22 @@ pub struct Lines {
 impl Lines {
     /// Writes to a stream; colour and Unicode are off whatever the stream can do.
     pub fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out, face: Face::PLAIN, prompt: None, released: false, held_back: String::new() }
+        Self::on(out, || None)
+    }
+
+    /// The same on a terminal of so many columns, where they are known: a line that is longer goes on behind the
+    /// words that it began with.
+    pub fn on(out: Box<dyn Write + Send>, columns: impl Fn() -> Option<u16> + Send + 'static) -> Self {
+        let (columns, held_back) = (Box::new(columns), String::new());
+        Self { out, face: Face::PLAIN, columns, prompt: None, released: false, held_back }
+    }
+
+    /// Text behind a head, in as many lines as it takes.
+    fn laid(&self, head: &str, text: &[u8]) -> String {
+        let width = (self.columns)().map(|columns| usize::from(columns).max(NARROWEST));
+        let face = Face { width, ..self.face };
+        let text = escape::line(text, false);
+        paint(&face, &broken(&face, &Line::of(&face, head), Tone::Text, &text))
     }
 
     fn write(&mut self, text: &str) {
@@ -50,15 +66,14 @@ impl Screen for Lines {
             Some(node) => format!("{} {node} ", moment.iso(moment.now)),
             None => format!("{} ", moment.iso(moment.now)),
         };
-        let line =
-            |indent: &str, text: &str| format!("{prefix}{indent}{}\n", escape::line(text.as_bytes(), false));
+        let line = |indent: &str, text: &str| self.laid(&format!("{prefix}{indent}"), text.as_bytes());
         let below = told.below.iter().map(|text| line("  ", text));
         let text: String = std::iter::once(line("", &told.text)).chain(below).collect();
         self.write(&text);
     }
 
     fn output(&mut self, node: &NodeName, line: &[u8]) {
-        let text = format!("{node} | {}\n", escape::line(line, false));
+        let text = self.laid(&format!("{node} | "), line);
         self.write(&text);
     }
 

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::model::name::NodeName;
 
 use super::super::escape;
-use super::super::ink::{Line, Tone, ellipsis, paint, wrap};
+use super::super::ink::{Line, Tone, broken, ellipsis, paint, wrap};
 use super::super::moment::Moment;
 use super::super::narrate::Told;
 use super::super::terminal::{Face, NARROWEST};
@@ -115,8 +115,8 @@ impl Screen for Live {
 
     fn output(&mut self, node: &NodeName, line: &[u8]) {
         let text = escape::line(line, self.face.unicode);
-        let line = Line::new(&self.face).tone(Tone::Dim, &format!("{node} | ")).text(&text);
-        self.print(&[line]);
+        let head = Line::new(&self.face).tone(Tone::Dim, &format!("{node} | "));
+        self.print(&broken(&self.face, &head, Tone::Text, &text));
     }
 
     fn keep(&mut self, lines: &[Line]) {

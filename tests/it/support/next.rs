@@ -47,6 +47,8 @@ pub(crate) fn can_be_typed(words: &[String]) {
                 assert!(help, "{words:?} cannot be typed: {error}");
             }
         }
+        // What takes others' rights away.
+        "chmod" => assert!(words[1] == "go-w" && words[2] == "--" && words.len() > 3, "what is {words:?}?"),
         // What stops a run in the background.
         "kill" => assert!(words[1] == "-TERM" && words[2].parse::<u32>().is_ok(), "what is {words:?}?"),
         other => assert!(["ssh", "ssh-keyscan", "ssh-add"].contains(&other), "what is {words:?}?"),

@@ -35,6 +35,28 @@ struct Seen {
     closed: bool,
 }
 
+/// Runs a program at a terminal to its end; its exit status and every byte that it wrote. Where the screen does not
+/// matter, and may be of any width.
+#[track_caller]
+pub(crate) fn written(invocation: Invocation, size: Size) -> (ExitStatus, Vec<u8>) {
+    let (mut command, _) = invocation.into_parts();
+    command.env("TERM", "xterm-256color");
+    let (mut master, slave) = pty_process::blocking::open().unwrap();
+    master.resize(pty_process::Size::new(size.rows, size.columns)).unwrap();
+    let mut child = pty_process::blocking::Command::from(command).spawn(slave).unwrap();
+    let reader = std::thread::spawn(move || {
+        let (mut raw, mut bytes) = (Vec::new(), [0; 1 << 16]);
+        // A pseudo terminal whose other end is closed answers with EIO instead of an end.
+        while let Ok(count @ 1..) = master.read(&mut bytes) {
+            raw.extend_from_slice(&bytes[..count]);
+        }
+        raw
+    });
+    let status = await_exit(&mut child, Duration::from_mins(10));
+    let raw = reader.join().unwrap();
+    (status.unwrap_or_else(|| panic!("it does not end: {}", String::from_utf8_lossy(&raw))), raw)
+}
+
 /// A program at a terminal. It has a minute in all; dropping it ends it.
 pub(crate) struct Pty {
     child: Child,

@@ -1,0 +1,171 @@
+//! What is staged on a node: links, foreign owners and open directories on the way to it are refused, room is looked
+//! for, and whatever uses it finds it as it was staged.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use super::super::support::{Cluster, effects};
+
+const PROCEDURE: &str = r#"
+    procedure: with an artifact
+    artifacts:
+      - { source: image.tar }
+    phases:
+      - name: all
+        nodes: "*"
+        upgrade:
+          - name: install
+            run: cp "$ROLLGATE_STAGED/image.tar" "$dir/installed"; LOG(up)
+            undo: test -e "$ROLLGATE_STAGED/image.tar"; LOG(down)
+            temporary: node
+          - run: 'true'
+"#;
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::new().local(1).procedure(&effects(PROCEDURE)).build();
+    cluster.write("image.tar", "image");
+    cluster
+}
+
+fn set(cluster: &Cluster) -> PathBuf {
+    let all = cluster.node_dir("n1").join("rollgate/test/staged");
+    fs::read_dir(&all).unwrap().next().unwrap().unwrap().path()
+}
+
+/// Moves a directory away and puts a link to it in its place.
+fn become_link(path: &Path) {
+    let elsewhere = path.with_file_name("elsewhere");
+    fs::rename(path, &elsewhere).unwrap();
+    symlink(&elsewhere, path).unwrap();
+}
+
+#[test]
+fn a_directory_that_is_a_link_or_open_to_others_is_neither_used_nor_filled() {
+    let plant: [fn(&Path); 4] = [
+        become_link,
+        |set| become_link(set.parent().unwrap()),
+        |set| fs::set_permissions(set, fs::Permissions::from_mode(0o777)).unwrap(),
+        |set| chown(set, Some(12_345), None).unwrap(),
+    ];
+    for (number, plant) in plant.into_iter().enumerate() {
+        if number == 3 && !rustix::process::geteuid().is_root() {
+            continue;
+        }
+        let cluster = cluster();
+        cluster.rollgate(["stage"]).run().code(0);
+        plant(&set(&cluster));
+        cluster.start(&[]).run().code(20).stderr_has("image.tar is not what was staged");
+        assert!(cluster.effects().is_empty(), "{number}");
+        let again = cluster.rollgate(["unstage", "--yes"]).run();
+        assert!([0, 17, 20].contains(&again.exit_code()), "{again:?}");
+        assert!(!cluster.node_dir("n1").join("installed").exists());
+    }
+}
+
+#[test]
+fn staging_through_a_planted_link_says_so_and_writes_nothing() {
+    for planted in ["rollgate/test/staged", "rollgate/test"] {
+        let cluster = cluster();
+        let elsewhere = cluster.path("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let link = cluster.node_dir("n1").join(planted);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(&elsewhere, &link).unwrap();
+        let output = cluster.rollgate(["stage"]).run();
+        assert_ne!(output.exit_code(), 0, "{planted}");
+        output.stderr_has(&format!("{} is", link.file_name().unwrap().to_str().unwrap()));
+        let inside = fs::read_dir(&elsewhere).unwrap().count();
+        assert_eq!(inside, 0, "{planted}: {output:?}");
+    }
+}
+
+#[test]
+fn what_undoes_a_step_finds_the_staged_file_as_it_was_too() {
+    let cluster = cluster();
+    let procedure = fs::read_to_string(cluster.path("procedure.yaml")).unwrap();
+    // The second step swaps it, so that only the undo could use what was swapped.
+    let swap = "for file in \"$dir\"/rollgate/test/staged/*/image.tar; do echo other > \"$file\"; done";
+    cluster.set_procedure(&procedure.replace("- run: 'true'", &format!("- run: {swap}")));
+    cluster.start(&[]).run().code(17).stderr_has("image.tar is not what was staged");
+    assert_eq!(cluster.effects(), ["n1 up"]);
+}
+
+#[test]
+fn a_check_does_not_run_what_was_swapped() {
+    let cluster = cluster();
+    let procedure = effects(
+        r#"
+        procedure: with a tool
+        artifacts:
+          - { source: image.tar }
+        phases:
+          - name: all
+            nodes: "*"
+            precheck:
+              - check: { name: tool, run: 'sh "$ROLLGATE_STAGED/image.tar"' }
+            upgrade:
+              - run: LOG(up)
+        "#,
+    );
+    cluster.set_procedure(&procedure);
+    cluster.write("image.tar", "exit 0");
+    cluster.rollgate(["stage"]).run().code(0);
+    fs::write(set(&cluster).join("image.tar"), format!("touch {}", cluster.path("canary").display()))
+        .unwrap();
+    cluster.start(&[]).run().code(12).stderr_has("image.tar is not what was staged");
+    assert!(!cluster.path("canary").exists() && cluster.effects().is_empty());
+}
+
+#[test]
+fn a_file_for_which_there_is_no_room_is_not_sent() {
+    let cluster = cluster();
+    // Sparse: it takes no room here, and more than any disk has there.
+    let file = fs::File::create(cluster.path("image.tar")).unwrap();
+    file.set_len(20 << 20).unwrap();
+    let tools = cluster.path("tools");
+    fs::create_dir(&tools).unwrap();
+    let df = "#!/bin/sh\nprintf 'Filesystem 1024-blocks Used Available Capacity Mounted on\\n/dev/x 9 8 1000 99%% /\\n'\n";
+    fs::write(tools.join("df"), df).unwrap();
+    fs::set_permissions(tools.join("df"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let output = cluster.rollgate(["stage"]).env("PATH", path).run();
+    output.code(12).stderr_has("there is no room").stderr_has("has 1000 KiB free, and 20480 KiB are to come");
+    let parts = fs::read_dir(set(&cluster)).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    assert_eq!(parts.sum::<u64>(), 0);
+}
+
+#[test]
+fn the_state_directory_and_what_is_fetched_are_not_reached_through_a_link() {
+    let procedure = effects(
+        r#"
+        procedure: fetch
+        phases:
+          - name: all
+            nodes: "*"
+            upgrade:
+              - { name: first, run: LOG(up) }
+              - get: { from: "${dir}/log", to: log }
+        "#,
+    );
+    let cluster = Cluster::new().local(1).procedure(&procedure).build();
+    cluster.write("nodes/n1/log", "theirs");
+    let elsewhere = cluster.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, cluster.path("state/test")).unwrap();
+    cluster.start(&[]).run().code(1).stderr_has("state/test").stderr_has("link");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    assert!(cluster.effects().is_empty());
+    fs::remove_file(cluster.path("state/test")).unwrap();
+
+    // The directory for what is fetched is planted while the run is at work.
+    let plant = format!(
+        "ln -s {} \"{}\"/test/runs/*/files; LOG(up)",
+        elsewhere.display(),
+        cluster.path("state").display()
+    );
+    cluster.set_procedure(&procedure.replace(&effects("LOG(up)"), &format!("'{}'", effects(&plant))));
+    let output = cluster.start(&[]).run();
+    output.code(20).stderr_has("link");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
