@@ -44,7 +44,6 @@ const GLOBAL: &str = "Global options";
     after_help = "\
 Examples:
   rollgate init mq-01 mq-02 > rollgate.yaml   write a file to begin with
-  rollgate check                              test the files and reach every node
   rollgate start --dry-run                    show the plan and every gate reading
 
 Exit codes: 0 done, 2 your input, 1x stopped with the cluster whole, 2x a node needs you.

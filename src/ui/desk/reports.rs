@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use crate::model::event::{Notice, Report};
@@ -32,8 +32,8 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Reports; an error says that the desk is closed.
-    pub fn send(&self, report: Report) -> Result<(), SendError<Report>> {
+    /// Reports.
+    pub fn send(&self, report: Report) -> Result<(), Closed> {
         let size = size(&report);
         if size > 0 && self.waiting.load(Ordering::Relaxed) > MOST {
             self.left_out.fetch_add(1, Ordering::Relaxed);
@@ -43,12 +43,20 @@ impl Reports {
         if left_out > 0 {
             let text =
                 format!("{} too fast to be shown; the transcript has all", words::count(left_out, "line"));
-            self.sender.send(Report::Notice(Notice::Said { node: None, text }))?;
+            self.put(Report::Notice(Notice::Said { node: None, text }))?;
         }
         self.waiting.fetch_add(size, Ordering::Relaxed);
-        self.sender.send(report)
+        self.put(report)
+    }
+
+    fn put(&self, report: Report) -> Result<(), Closed> {
+        self.sender.send(report).map_err(|_| Closed)
     }
 }
+
+/// The desk is closed: nobody takes reports any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
 
 /// The desk's end.
 pub(super) struct Inbox {

@@ -99,7 +99,7 @@ nodes:
   - { name: NAME, host: HOST, user: LOGIN, port: PORT, groups: [GROUP] }
 ";
 
-const PROCEDURE: &str = r#"procedure: hostile
+const PROCEDURE: &str = r"procedure: hostile
 checks: { CHECK: { run: 'true' } }
 roles: { ROLE: { run: echo x, equals: x } }
 artifacts: [{ source: ARTIFACT, sha256: SUM }]
@@ -116,7 +116,7 @@ phases:
       - { name: STEP, run: echo x, capture: CAPTURE, cwd: DIRECTORY, timeout: TIMEOUT }
       - put: { source: SOURCE, to: TO, mode: MODE }
       - get: { from: FROM, to: INTO }
-"#;
+";
 
 /// What stands in the places of both files when nothing is wrong.
 const SOUND: &[(&str, &str)] = &[

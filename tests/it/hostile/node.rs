@@ -44,7 +44,7 @@ fn cluster(answer: &str) -> Cluster {
         .node(NodeSpec::ssh("bad"))
         .node(NodeSpec::local("good"))
         .procedure(&effects(
-            r#"
+            r"
             procedure: neighbours
             version: { run: echo 1 }
             phases:
@@ -52,7 +52,7 @@ fn cluster(answer: &str) -> Cluster {
                 nodes: good
                 upgrade:
                   - run: LOG(up)
-            "#,
+            ",
         ))
         .build();
     possess(&cluster, answer);

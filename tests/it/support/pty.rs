@@ -45,7 +45,7 @@ pub(crate) fn written(invocation: Invocation, size: Size) -> (ExitStatus, Vec<u8
     master.resize(pty_process::Size::new(size.rows, size.columns)).unwrap();
     let mut child = pty_process::blocking::Command::from(command).spawn(slave).unwrap();
     let reader = std::thread::spawn(move || {
-        let (mut raw, mut bytes) = (Vec::new(), [0; 1 << 16]);
+        let (mut raw, mut bytes) = (Vec::new(), vec![0; 1 << 16]);
         // A pseudo terminal whose other end is closed answers with EIO instead of an end.
         while let Ok(count @ 1..) = master.read(&mut bytes) {
             raw.extend_from_slice(&bytes[..count]);
