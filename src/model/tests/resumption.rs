@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::builder::*;
 use super::simulator::{Simulation, World, forgetful, simulate};
-use crate::model::event::{Decision, Event, Goal, Outcome, Question, Record, RunEnd, Settlement, TurnEnd};
+use crate::model::event::{
+    Decision, Event, Goal, Outcome, Question, Record, Reverting, RunEnd, Settlement, TurnEnd,
+};
 use crate::model::plan::{Plan, StepKey};
 use crate::model::planner::way_back;
 use crate::model::procedure::{BatchSize, Scope};
@@ -64,6 +66,12 @@ pub(super) fn audit(records: &[Record]) {
                 assert!(in_force.contains(key), "{key} is undone twice at {}", record.seq);
             }
             Event::UndoEnded { key, outcome, .. } => {
+                settled.remove(key);
+                if *outcome == Outcome::Done {
+                    in_force.remove(key);
+                }
+            }
+            Event::RevertEnded { key, end: Reverting::Reverted { outcome }, .. } => {
                 settled.remove(key);
                 if *outcome == Outcome::Done {
                     in_force.remove(key);
