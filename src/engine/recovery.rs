@@ -20,10 +20,8 @@ async fn of_step(at: &Assignment) -> Done {
     let planned = at.planned();
     let Work::Step(step) = &planned.work else { return by_a_human() };
     match &step.action {
-        Action::Run(run) => match &step.restricts {
-            Some(restriction) => restricting::rejoin(at, step, run, restriction).await,
-            None => effect::rejoin(at, step, run).await,
-        },
+        Action::Run(run) if step.restricts.is_some() => restricting::rejoin(at, step, run).await,
+        Action::Run(run) => effect::rejoin(at, step, run).await,
         Action::Reboot(script) => effect::rejoin_reboot(at, step, script).await,
         _ => by_a_human(),
     }

@@ -133,7 +133,7 @@ fn began(outcome: &Outcome) -> bool {
 }
 
 /// Finds out how a step ended that an earlier invocation began, and proves the way in as if it were its own.
-pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run, restriction: &Restriction) -> Done {
+pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run) -> Done {
     let on = at.machine().clone();
     let timer = Timer::left(at)?;
     let done = effect::rejoin(at, step, run).await;
@@ -141,14 +141,15 @@ pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run, restriction:
         let is_to_prove = done.is_ok() && ssh(at, &on).is_some();
         return if is_to_prove { prove(at, &on, None, true).await } else { done };
     };
-    debug_assert!(restriction.revert_after.is_some(), "only what has a time is armed");
     let end = match &done {
         Ok(()) => return prove(at, &on, Some(&timer), true).await,
         Err(Outcome::Interrupted) => decide(at, &timer, RevertWord::Withdraw).await?,
         // Nobody knows how it ended; whether the node has undone it may be known.
         Err(Outcome::Unknown { .. }) => match ask(at, &timer, None).await {
             Ok(Revert::Reverted) => undone_there(at, &timer).await,
-            _ => return done,
+            Ok(Revert::Confirmed) => Reverting::Confirmed,
+            Ok(Revert::Withdrawn) => Reverting::Withdrawn,
+            Ok(Revert::Pending) | Err(_) => return done,
         },
         Err(_) => return done,
     };

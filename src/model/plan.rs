@@ -187,7 +187,7 @@ impl Section {
         matches!(self, Self::Verify | Self::Undrain | Self::Soak)
     }
 
-    /// Whether its steps come before a node is changed: one that stops there is whole.
+    /// Whether its steps come before a node is changed.
     pub fn is_before_the_change(self) -> bool {
         matches!(self, Self::Stage | Self::Before | Self::Precheck | Self::Drain)
     }
@@ -371,7 +371,7 @@ impl PlannedStep {
         self.step().and_then(|step| step.temporary)
     }
 
-    /// What it is done for, or not, where it has a condition.
+    /// Its condition.
     pub fn when(&self) -> Option<&When> {
         match &self.work {
             Work::Step(step) => step.when.as_ref(),
@@ -381,7 +381,7 @@ impl PlannedStep {
         }
     }
 
-    /// What keeps it from shutting out whoever does it, where it restricts SSH.
+    /// What it says where it restricts SSH.
     pub fn restriction(&self) -> Option<&Restriction> {
         self.step().and_then(|step| step.restricts.as_ref())
     }

@@ -54,6 +54,11 @@ impl RunState {
             _ => return Err(format!("the node of {key} was not told to undo attempt {attempt}")),
         }
         let Reverting::Reverted { outcome } = end else { return Ok(()) };
+        // What another attempt is about to do is to be undone all the same.
+        if step.attempts != attempt {
+            step.changed_before = false;
+            return Ok(());
+        }
         // An undo that has begun ends as the node's own did.
         if step.undo == UndoStatus::Running {
             return Ok(());

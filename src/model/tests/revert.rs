@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::builder::*;
 use super::simulator::{Simulation, World, forgetful, simulate};
-use crate::model::event::{Decision, Event, FailureKind, Goal, Halt, Outcome, Question, Reverting, RunEnd};
+use crate::model::event::{
+    Decided, Decision, Event, FailureKind, Goal, Halt, Outcome, Question, Request, Reverting, RunEnd,
+    Settlement,
+};
 use crate::model::plan::{Plan, Work};
 use crate::model::procedure::{CheckRef, Restriction, Scope};
 use crate::model::state::UndoStatus;
@@ -174,6 +177,27 @@ fn what_nobody_knows_stays_armed_and_is_settled_by_the_next_one() {
     assert_eq!(simulation.halt(), Some(Halt::Unknown));
     simulation.resume(finish()).run(&mut World { reverts: Box::new(|_| true), ..World::default() });
     assert_eq!(simulation.state.armed().count(), 0);
+}
+
+/// Somebody decides that it is to be done again before anybody has heard of the node. The node's undo was of the
+/// attempt before; what is made now can be undone all the same.
+#[test]
+fn an_attempt_after_the_nodes_undo_is_to_be_undone_as_well() {
+    let phase = rolling("all", |phase| phase.upgrade = vec![run("close").restricting(AFTER), run("up")]);
+    let mut simulation = Simulation::open(plan("a", vec![phase]), finish());
+    while !simulation.log.contains(&"a close".to_owned()) {
+        assert!(simulation.step(&mut World::default()));
+    }
+    simulation.resume(finish()).run(&mut forgetful());
+    assert_eq!(simulation.state.armed().count(), 1, "nobody has heard of the node");
+    let key = simulation.state.armed().next().unwrap().0.clone();
+    let decided = Decided { key: key.clone(), undo: false, verdict: Settlement::NotDone, why: None };
+    let mut first = true;
+    let mut world = World { reverts: Box::new(move |_| std::mem::take(&mut first)), ..forgetful() };
+    simulation.resume(Request { decisions: vec![decided], ..finish() }).run(&mut world).audit();
+    assert_eq!(simulation.story(), "a @close, a close, a up");
+    let step = simulation.state.step(&key).unwrap();
+    assert!(step.undo == UndoStatus::Due && step.changed, "{step:?}");
 }
 
 #[test]

@@ -20,12 +20,14 @@ use super::node::{Heard, Node, SOON, Sshd, connect, job, probe};
 
 const LIMIT: Limit = Limit { deadline: SOON, become_with: Become::None };
 
+/// The directory of busybox, which several tests use, is made once.
+static MADE: std::sync::Once = std::sync::Once::new();
+
 /// An sshd whose logins find busybox before everything else, or what this machine has.
 pub(crate) fn sshd(shell: &str) -> Sshd {
     if shell != "busybox" {
         return Sshd::start();
     }
-    static MADE: std::sync::Once = std::sync::Once::new();
     let bin = std::env::temp_dir().join(format!("rollgate-busybox-{}", std::process::id()));
     MADE.call_once(|| {
         // One of an earlier process of this number is as good.
