@@ -19,7 +19,7 @@ use crate::model::state::RunState;
 use crate::transport::{Job, JobEnd, JobRef, Kind, Limit, TransportError};
 
 /// How long a node may be out of contact when the run is to stop.
-const HASTE: Duration = Duration::from_secs(15);
+pub(super) const HASTE: Duration = Duration::from_secs(15);
 
 /// Starts a job and follows it to its end.
 pub(super) async fn carry_out(
@@ -75,7 +75,11 @@ async fn stay(
     };
     say(at, on, format!("{last}; the step goes on there, and contact is being made again"));
     let patience = match at.site.plan.node(on).map(|node| &node.connection) {
-        Some(Connection::Ssh(target)) => target.reconnect_timeout,
+        // A node that shut everybody out may open itself again.
+        Some(Connection::Ssh(target)) => {
+            let reverts = at.planned().restriction().and_then(|restriction| restriction.revert_after);
+            target.reconnect_timeout.max(reverts.map_or(Duration::ZERO, |after| after + HASTE))
+        }
         // This machine cannot be out of contact.
         _ => HASTE,
     };

@@ -229,7 +229,11 @@ async fn question_of<O: Opens>(
         return question;
     }
     for reference in readable_now(planned) {
-        match scene::places(site, state, &turn.node, &site.plan.check(&reference).on).await {
+        let place = match &planned.work {
+            Work::WayIn(way_in) => site.plan.place_of(way_in),
+            _ => &site.plan.check(&reference).on,
+        };
+        match scene::places(site, state, &turn.node, place).await {
             Ok(machines) => question.on.push((reference, machines)),
             Err(failure) => question.unanswerable = Some(failure),
         }
@@ -240,6 +244,9 @@ async fn question_of<O: Opens>(
 /// The checks of a step whose answer today says something about the run: pre-checks, gates, and
 /// whether a step is done already. What verifies a change has nothing to verify yet.
 fn readable_now(planned: &PlannedStep) -> Vec<CheckRef> {
+    if let Work::WayIn(way_in) = &planned.work {
+        return vec![way_in.check.clone()];
+    }
     let Some(step) = planned.step() else { return Vec::new() };
     if let Some(check) = &step.skip_if {
         return vec![check.clone()];
@@ -319,7 +326,7 @@ async fn before_its_checks<O: Opens>(
         });
     }
     let vars = state.vars_of(&turn.node);
-    if let Some(when) = planned.step().and_then(|step| step.when.as_ref()) {
+    if let Some(when) = planned.when() {
         match holds(when, &vars) {
             Ok(None) => {}
             Ok(Some(why)) => return Some(Outlook::NotNeeded { why }),

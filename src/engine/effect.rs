@@ -52,6 +52,18 @@ impl Wanted<'_> {
     }
 }
 
+/// The undo of a step as a job, under a name of its own.
+pub(super) async fn undo_job(
+    at: &Assignment,
+    on: &NodeName,
+    step: &Step,
+    script: &Script,
+    name: JobRef,
+) -> Result<Job, Failure> {
+    let wanted = Wanted { script, is_undo: true, env: None, stdin: None, cwd: None, deadline: step.timeout };
+    Ok(Job { at: name, ..prepare(at, on, wanted).await? })
+}
+
 async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<Job, Failure> {
     if wanted.names_staged() {
         artifacts::verify(&at.site, on).await?;
@@ -84,9 +96,15 @@ fn rights(at: &Assignment, on: &NodeName, script: &Script) -> Become {
 }
 
 /// The job that an attempt of a step, or of its undo, is on its node.
-fn job_of(at: &Assignment, is_undo: bool) -> Result<JobRef, Failure> {
+pub(super) fn job_of(at: &Assignment, is_undo: bool) -> Result<JobRef, Failure> {
     scene::job(&at.state, &at.key, is_undo, at.attempt)
         .ok_or_else(|| failure(FailureKind::Input, format!("`{}` is too long for a job's name", at.key)))
+}
+
+/// How long a step's script may take: where its node undoes it by itself it is over by then.
+fn time_for(step: &Step) -> Duration {
+    let until = step.restricts.as_ref().and_then(|restriction| restriction.revert_after);
+    step.timeout.min(until.unwrap_or(Duration::MAX))
 }
 
 /// A script, with what is watched while it runs.
@@ -98,7 +116,7 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run) -> Done {
         env: Some(&run.env),
         stdin: run.stdin.as_ref(),
         cwd: run.cwd.as_ref(),
-        deadline: step.timeout,
+        deadline: time_for(step),
     };
     let job = prepare(at, &on, wanted).await?;
     let output = Output::new(at);
@@ -158,7 +176,7 @@ pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run) -> Done {
         });
     }
     let output = Output::new(at);
-    let ended = follow(at, &run.script, step.timeout, false, &output).await?;
+    let ended = follow(at, &run.script, time_for(step), false, &output).await?;
     finish(at, step, run, ended, &output).await
 }
 
@@ -223,7 +241,7 @@ async fn start(
 }
 
 /// What a job's end means. A loss of contact is unknown; a refusal before the start is a failure.
-async fn judge(
+pub(super) async fn judge(
     at: &Assignment,
     ok_codes: &[i32],
     ended: Result<JobEnd, TransportError>,

@@ -18,6 +18,7 @@ mod opening;
 mod output;
 pub mod pool;
 mod recovery;
+mod restricting;
 mod scene;
 pub mod secrets;
 mod settling;

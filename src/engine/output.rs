@@ -42,12 +42,7 @@ impl Output {
     /// Begins with nothing. A job that is followed again from its first byte has its transcript written anew:
     /// the node has all of it.
     pub(super) fn new(at: &Assignment) -> Self {
-        let output = Self {
-            key: at.key.clone(),
-            desk: at.desk.clone(),
-            secrets: at.site.secrets(),
-            kept: Mutex::default(),
-        };
+        let output = Self::aside(at);
         if let Some(run) = &at.site.run_dir {
             let path = run.transcript_path(&at.key, at.attempt);
             match run.begin_transcript(&at.key, at.attempt) {
@@ -59,6 +54,16 @@ impl Output {
             }
         }
         output
+    }
+
+    /// For a job that is none of the step's own attempts: it is shown, and has no transcript.
+    pub(super) fn aside(at: &Assignment) -> Self {
+        Self {
+            key: at.key.clone(),
+            desk: at.desk.clone(),
+            secrets: at.site.secrets(),
+            kept: Mutex::default(),
+        }
     }
 
     /// Bytes taken so far, of output and error output: where to go on.

@@ -1,8 +1,8 @@
 //! What became of a step that an invocation began and did not see the end of. The node is asked; what
 //! it cannot say is unknown, never guessed.
 
-use super::effect;
 use super::worker::{Assignment, Done};
+use super::{effect, restricting};
 use crate::model::event::Outcome;
 use crate::model::plan::Work;
 use crate::model::procedure::{Action, Undo};
@@ -20,6 +20,7 @@ async fn of_step(at: &Assignment) -> Done {
     let planned = at.planned();
     let Work::Step(step) = &planned.work else { return by_a_human() };
     match &step.action {
+        Action::Run(run) if step.restricts.is_some() => restricting::rejoin(at, step, run).await,
         Action::Run(run) => effect::rejoin(at, step, run).await,
         Action::Reboot(script) => effect::rejoin_reboot(at, step, script).await,
         _ => by_a_human(),

@@ -6,6 +6,7 @@ use super::asking;
 use super::pool::Opens;
 use super::site::Site;
 use crate::model::event::{Failure, FailureKind};
+use crate::model::host::Connection;
 use crate::model::name::{NodeName, RoleName};
 use crate::model::plan::StepKey;
 use crate::model::procedure::Target;
@@ -22,6 +23,12 @@ pub(super) fn failure(kind: FailureKind, message: impl Into<String>) -> Failure 
 pub(super) fn job(state: &RunState, key: &StepKey, is_undo: bool, attempt: u32) -> Option<JobRef> {
     let undo = if is_undo { ".undo" } else { "" };
     let id = JobId::parse(&format!("{}.{}{undo}.{attempt}", key.node, key.step))?;
+    Some(JobRef { cluster: state.plan.cluster.clone(), run: state.key(), id })
+}
+
+/// The undo of an attempt of a step as the job that its node begins by itself.
+pub(super) fn revert_job(state: &RunState, key: &StepKey, attempt: u32) -> Option<JobRef> {
+    let id = JobId::parse(&format!("{}.{}.revert.{attempt}", key.node, key.step))?;
     Some(JobRef { cluster: state.plan.cluster.clone(), run: state.key(), id })
 }
 
@@ -129,6 +136,7 @@ pub(super) fn vars<O: Opens>(
         vars.extend(node.vars.clone());
     }
     vars.insert("ROLLGATE_ON".to_owned(), on.to_string());
+    vars.extend(way_in(site, on, facts));
     if let (Some(facts), Some(set)) = (facts, site.plan.staging_set(on)) {
         vars.insert(
             super::artifacts::STAGED.to_owned(),
@@ -141,6 +149,22 @@ pub(super) fn vars<O: Opens>(
         vars.insert("ROLLGATE_RUN_DIR".to_owned(), dir.path().display().to_string());
     }
     vars
+}
+
+/// The address that a machine sees the operator come from, which only a connection can tell, and the jump hosts
+/// on the way as the inventory names them. Both are empty where there is no ssh on the way, whatever this rollgate
+/// was itself called by.
+fn way_in<O: Opens>(site: &Site<O>, on: &NodeName, facts: Option<&Facts>) -> Vec<(String, String)> {
+    let (address, jump) = match (site.plan.node(on).map(|node| &node.connection), facts) {
+        (Some(Connection::Ssh(_)), None) => return Vec::new(),
+        (Some(Connection::Ssh(target)), Some(facts)) => {
+            let seen = facts.ssh_connection.as_deref().and_then(|seen| seen.split_whitespace().next());
+            (seen.unwrap_or_default(), target.jump.join(" "))
+        }
+        _ => ("", String::new()),
+    };
+    let named = [("ROLLGATE_OPERATOR_ADDRESS", address.to_owned()), ("ROLLGATE_OPERATOR_JUMP", jump)];
+    named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Where a node keeps what was staged: a set of artifacts has a directory of its own, so a new version

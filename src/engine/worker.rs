@@ -9,7 +9,7 @@ use super::desk::{Desk, Message};
 use super::pool::Changing;
 use super::scene;
 use super::site::Site;
-use super::{effect, gate, watching};
+use super::{effect, gate, restricting, watching};
 use crate::model::condition::{Form, Value, Verdict, visible};
 use crate::model::event::{Failure, FailureKind, Operator, Outcome};
 use crate::model::name::NodeName;
@@ -78,7 +78,10 @@ impl Assignment {
                     self.skip_if(check).await?;
                 }
                 match &step.action {
-                    Action::Run(run) => effect::run(self, step, run).await,
+                    Action::Run(run) => match &step.restricts {
+                        Some(restriction) => restricting::run(self, step, run, restriction).await,
+                        None => effect::run(self, step, run).await,
+                    },
                     Action::Check(check) => watching::check(self, step, check).await,
                     Action::Wait(wait) => watching::wait(self, step, wait).await,
                     Action::Gate(written) => {
@@ -103,6 +106,12 @@ impl Assignment {
                     self.hold(when)?;
                 }
                 gate::pass_point(self, &planned, point).await
+            }
+            Work::WayIn(way_in) => {
+                if let Some(when) = &way_in.when {
+                    self.hold(when)?;
+                }
+                restricting::way_in(self, way_in).await
             }
             Work::VersionRestored => watching::version_restored(self).await,
         }
@@ -166,7 +175,7 @@ pub(super) fn holds(when: &When, vars: &crate::model::template::Vars) -> Result<
 pub(super) async fn undo(assignment: Assignment) {
     let planned = assignment.planned();
     let outcome = match planned.step().and_then(|step| step.undo.as_ref().map(|undo| (step, undo))) {
-        Some((step, Undo::Run(script))) => effect::undo(&assignment, step, script).await,
+        Some((step, Undo::Run(script))) => restricting::undo(&assignment, step, script).await,
         Some((_, Undo::Manual(text))) => gate::undo_by_hand(&assignment, &planned, text).await,
         None => Ok(()),
     };

@@ -42,6 +42,20 @@ pub enum Standing {
     },
 }
 
+/// What became of a change that its node undoes by itself unless somebody decides otherwise before: whoever comes
+/// first decides, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Revert {
+    /// Nobody has decided, and its time is not over.
+    Pending,
+    /// A new login confirmed it: it stays.
+    Confirmed,
+    /// The node does not undo it: rollgate does, or it was never made.
+    Withdrawn,
+    /// Its time was over: the node undoes it, or has.
+    Reverted,
+}
+
 impl Standing {
     /// Whether the script surely never began and never will under this identity.
     pub fn never_began(self) -> bool {

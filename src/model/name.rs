@@ -203,5 +203,7 @@ pub const BUILT_IN: &[&str] = &[
     "ROLLGATE_HOST",
     "ROLLGATE_NODE",
     "ROLLGATE_ON",
+    "ROLLGATE_OPERATOR_ADDRESS",
+    "ROLLGATE_OPERATOR_JUMP",
     "ROLLGATE_TO",
 ];

@@ -13,7 +13,9 @@ use sha2::{Digest, Sha256};
 use super::host::{Become, Connection};
 use super::inventory::{Notify, SecretSource};
 use super::name::{CheckName, ClusterName, GroupName, NodeName, RoleName, StepName, VarName};
-use super::procedure::{Action, Check, CheckRef, Guard, PointOfNoReturn, Scope, Script, Soak, Step, When};
+use super::procedure::{
+    Action, Check, CheckRef, Guard, PointOfNoReturn, Restriction, Scope, Script, Soak, Step, Target, When,
+};
 use super::template::Vars;
 use super::window::Window;
 
@@ -184,6 +186,11 @@ impl Section {
     pub fn is_after_the_change(self) -> bool {
         matches!(self, Self::Verify | Self::Undrain | Self::Soak)
     }
+
+    /// Whether its steps come before a node is changed.
+    pub fn is_before_the_change(self) -> bool {
+        matches!(self, Self::Stage | Self::Before | Self::Precheck | Self::Drain)
+    }
 }
 
 impl fmt::Display for Section {
@@ -292,8 +299,23 @@ pub enum Work {
         /// The condition of the step that it guards.
         when: Option<When>,
     },
+    /// The check before a step that restricts SSH.
+    WayIn(Box<WayIn>),
     /// After a rollback: the node runs the version that it ran before.
     VersionRestored,
+}
+
+/// What must hold right before a step that restricts SSH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WayIn {
+    /// That the way in by which one comes stays open.
+    pub check: CheckRef,
+    /// Where the step is done, and the check asked unless it says another place.
+    pub on: Target,
+    /// The step's name, by which `--override` passes the check.
+    pub name: Option<StepName>,
+    /// The condition of the step.
+    pub when: Option<When>,
 }
 
 impl PlannedStep {
@@ -314,7 +336,11 @@ impl PlannedStep {
                     || matches!(step.action, Action::Manual(_))
             }
             Work::Stage | Work::Unstage => true,
-            Work::Invariants | Work::Soak(_) | Work::PassPoint { .. } | Work::VersionRestored => false,
+            Work::Invariants
+            | Work::Soak(_)
+            | Work::PassPoint { .. }
+            | Work::WayIn(_)
+            | Work::VersionRestored => false,
         }
     }
 
@@ -345,6 +371,21 @@ impl PlannedStep {
         self.step().and_then(|step| step.temporary)
     }
 
+    /// Its condition.
+    pub fn when(&self) -> Option<&When> {
+        match &self.work {
+            Work::Step(step) => step.when.as_ref(),
+            Work::WayIn(way_in) => way_in.when.as_ref(),
+            Work::PassPoint { when, .. } => when.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What it says where it restricts SSH.
+    pub fn restriction(&self) -> Option<&Restriction> {
+        self.step().and_then(|step| step.restricts.as_ref())
+    }
+
     /// Whether there is a way to undo it.
     pub fn has_undo(&self) -> bool {
         self.step().is_some_and(|step| step.undo.is_some())
@@ -366,7 +407,9 @@ impl PlannedStep {
             Work::Step(step) => step.timeout,
             Work::Soak(soak) => soak.length,
             Work::Stage => Duration::from_hours(1),
-            Work::Unstage | Work::Invariants | Work::VersionRestored => Duration::from_mins(1),
+            Work::Unstage | Work::Invariants | Work::WayIn(_) | Work::VersionRestored => {
+                Duration::from_mins(1)
+            }
             Work::PassPoint { .. } => Duration::from_mins(30),
         }
     }
@@ -401,6 +444,14 @@ impl Plan {
                 self.checks.get(name).expect("the configuration refuses a name that no check has")
             }
             CheckRef::Inline(check) => check,
+        }
+    }
+
+    /// Where the check of a way in is asked: where it says itself, else where the step is done.
+    pub fn place_of<'a>(&'a self, way_in: &'a WayIn) -> &'a Target {
+        match &self.check(&way_in.check).on {
+            Target::Itself => &way_in.on,
+            elsewhere => elsewhere,
         }
     }
 

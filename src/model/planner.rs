@@ -8,7 +8,7 @@ use super::inventory::Inventory;
 use super::name::NodeName;
 use super::plan::{
     PhaseKind, Plan, PlannedArtifact, PlannedNode, PlannedPhase, PlannedRole, PlannedStep, Section, Sources,
-    StepId, Work,
+    StepId, WayIn, Work,
 };
 use super::procedure::{Action, Artifact, BatchSize, Phase, PhaseBody, Procedure, Rolling, Step};
 use super::selector::NoMatch;
@@ -212,9 +212,19 @@ impl<'a> Numbering<'a> {
                 let work = Work::PassPoint { point: point.clone(), when: step.when.clone() };
                 self.push(section, "point of no return".to_owned(), work);
             }
+            if let Some(work) = way_in(step) {
+                self.push(section, format!("way in before \"{}\"", label(step, procedure)), work);
+            }
             self.push(section, label(step, procedure), Work::Step(Box::new(step.clone())));
         }
     }
+}
+
+/// What is asked right before a step that restricts SSH.
+fn way_in(step: &Step) -> Option<Work> {
+    let check = step.restricts.as_ref()?.way_in.clone()?;
+    let (on, name, when) = (step.on.clone(), step.name.clone(), step.when.clone());
+    Some(Work::WayIn(Box::new(WayIn { check, on, name, when })))
 }
 
 /// What a step is called on screens: its name, or what it does in a few words.

@@ -57,9 +57,12 @@ impl Procedure {
         self.stage.iter().chain(phases)
     }
 
-    /// What `--override` can name: gates, and what a human does.
+    /// What `--override` can name: gates, what a human does, and steps that ask for the way in first.
     pub fn gates(&self) -> impl Iterator<Item = &StepName> {
-        let asking = self.steps().filter(|step| matches!(step.action, Action::Gate(_) | Action::Manual(_)));
+        let asking = self.steps().filter(|step| {
+            matches!(step.action, Action::Gate(_) | Action::Manual(_))
+                || step.restricts.as_ref().is_some_and(|restriction| restriction.way_in.is_some())
+        });
         asking.filter_map(|step| step.name.as_ref())
     }
 }
@@ -283,8 +286,22 @@ pub struct Step {
     /// What settles how it ended when its machine cannot say.
     #[serde(default)]
     pub if_unknown: IfUnknown,
+    /// What keeps it from shutting out whoever does it, where it decides who may log in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restricts: Option<Restriction>,
     /// What is done.
     pub action: Action,
+}
+
+/// A step that restricts SSH. It has an undo, a script: a new login must work after it, else it is undone at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Restriction {
+    /// The check that must hold right before it: that the way in by which one comes stays open.
+    pub way_in: Option<CheckRef>,
+    /// How long the node waits for a new login that confirms the change, before it undoes it by itself.
+    #[serde(with = "duration::maybe_seconds")]
+    #[schemars(with = "Option<f64>")]
+    pub revert_after: Option<Duration>,
 }
 
 /// What a step says for the case that it began and nobody can tell how it ended.

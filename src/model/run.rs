@@ -56,6 +56,7 @@ pub fn title(step: &PlannedStep) -> String {
         Work::PassPoint { .. } => "point of no return".to_owned(),
         Work::Invariants => "invariants".to_owned(),
         Work::Unstage => "unstage".to_owned(),
+        Work::WayIn(_) => "way in".to_owned(),
         Work::Step(inner) => match inner.action {
             Action::Gate(_) => "gate".to_owned(),
             Action::Manual(_) => "by hand".to_owned(),

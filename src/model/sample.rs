@@ -43,6 +43,7 @@ fn step(name: &str, action: Action) -> Step {
         capture: None,
         point_of_no_return: None,
         if_unknown: IfUnknown::default(),
+        restricts: None,
         action,
     }
 }

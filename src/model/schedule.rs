@@ -82,6 +82,12 @@ pub fn next(state: &RunState) -> Vec<Move> {
     if !unclear.is_empty() {
         return unclear;
     }
+    // Whoever is shut out can put nothing else right.
+    match undo_next(state, &state.failed_restrictions()) {
+        Undoing::Move(found) => return vec![found],
+        Undoing::Wait => return Vec::new(),
+        Undoing::Nothing | Undoing::Stuck => {}
+    }
     if let Some(stop) = &state.stop {
         return stopping(state, stop);
     }

@@ -4,7 +4,8 @@
 use jiff::Timestamp;
 
 use crate::model::event::{
-    Decision, Event, Failure, Halt, How, Means, Operator, Outcome, Question, Reading, Record, Settlement,
+    Decision, Event, Failure, Halt, How, Means, Operator, Outcome, Question, Reading, Record, Reverting,
+    Settlement,
 };
 use crate::model::name::NodeName;
 use crate::model::plan::{Plan, PlannedStep, StepKey, Work};
@@ -102,6 +103,10 @@ impl Found<'_> {
             }
             Event::StepEnded { key, attempt, outcome } => self.ended(at, key, *attempt, false, outcome),
             Event::UndoEnded { key, attempt, outcome } => self.ended(at, key, *attempt, true, outcome),
+            Event::RevertEnded { key, end: Reverting::Reverted { .. }, .. } => {
+                let what = format!("{}: its node undid it by itself", self.title(key, false));
+                self.push(at, &key.node, Kind::Failure, what);
+            }
             Event::LeftUnknown { key, undo, why } => {
                 let what = format!("{}: nobody knows how it ended: {why}", self.title(key, *undo));
                 self.push(at, &key.node, Kind::Failure, what);

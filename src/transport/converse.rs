@@ -291,7 +291,7 @@ impl Hearing {
                         }
                     }
                     Mark::Age { seconds } => *age = Some(Duration::from_secs(seconds)),
-                    Mark::Running { .. } | Mark::Pulse | Mark::Stands(_) => {}
+                    Mark::Running { .. } | Mark::Pulse | Mark::Stands(_) | Mark::Decided(_) => {}
                 }
                 on(Heard::Mark { stream, mark });
             }

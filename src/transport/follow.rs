@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(20);
 const KEEP: Duration = Duration::from_secs(30);
 
 impl NodeSession {
-    fn caller(&self) -> Caller<'_> {
+    pub(super) fn caller(&self) -> Caller<'_> {
         Caller { facts: &self.facts, become_with: self.become_with, home: self.home.as_deref() }
     }
 
@@ -160,7 +160,7 @@ impl NodeSession {
         }
     }
 
-    fn not_begun(&self, job: &Job, said: &str) -> TransportError {
+    pub(super) fn not_begun(&self, job: &Job, said: &str) -> TransportError {
         // dash has no more to say of a full disk than `I/O error`.
         let cannot_write =
             ["No space left", "I/O error", "Read-only file system", "Permission denied", "cannot create"];
@@ -234,7 +234,7 @@ impl Seen {
                 Mark::Running { .. } => self.running[usize::from(stream == Stream::Err)] = true,
                 Mark::Stands(standing) => self.standing = Some(standing),
                 Mark::End { code, .. } => self.exit = Some(code),
-                Mark::Age { .. } | Mark::Pulse | Mark::Offset { .. } => {}
+                Mark::Age { .. } | Mark::Pulse | Mark::Offset { .. } | Mark::Decided(_) => {}
             },
         }
     }

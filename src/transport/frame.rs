@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use memchr::memmem;
 
-use crate::model::job::Standing;
+use crate::model::job::{Revert, Standing};
 
 /// What stands before every mark of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(super) enum Mark {
     Pulse,
     /// Where a job stands.
     Stands(Standing),
+    /// What became of a change that the node was to undo by itself.
+    Decided(Revert),
 }
 
 impl Mark {
@@ -76,6 +78,13 @@ impl Mark {
             "A" => Self::Age { seconds: number.parse().ok()? },
             "H" => Self::Pulse,
             "S" => Self::Stands(standing(number)?),
+            "D" => Self::Decided(match number {
+                "pending" => Revert::Pending,
+                "confirmed" => Revert::Confirmed,
+                "withdrawn" => Revert::Withdrawn,
+                "reverted" => Revert::Reverted,
+                _ => return None,
+            }),
             _ => return None,
         })
     }

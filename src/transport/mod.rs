@@ -33,6 +33,7 @@ mod local;
 mod master;
 mod probe;
 mod read_only;
+mod revert;
 mod runner;
 mod script;
 mod session;
@@ -48,7 +49,7 @@ use std::time::Duration;
 
 use crate::model::fence::{Fence, FenceEnd};
 use crate::model::host::{Become, Connection};
-use crate::model::job::Standing;
+use crate::model::job::{Revert, Standing};
 use crate::model::name::{ClusterName, NodeName};
 
 pub use connector::Dialer;
@@ -61,6 +62,7 @@ pub use job::{
     Secret, Stream,
 };
 pub use read_only::ReadOnlyConnector;
+pub use revert::RevertWord;
 pub use trust::{Exposed, exposed};
 
 /// A future in a box, so that the traits below can be used as `dyn`.
@@ -155,6 +157,24 @@ pub trait Session: Reader {
         limit: &'a Limit,
         sink: &'a dyn OutputSink,
     ) -> BoxFuture<'a, Result<JobEnd, TransportError>>;
+
+    /// Has the node begin the job `undo` by itself after so long, unless somebody decides otherwise before: its own
+    /// process waits there, whatever becomes of the connection. It ends the job `change` first, and one that has not
+    /// begun by then never does. Running means that the node waits. Errors as in [`Session::start`].
+    fn arm<'a>(
+        &'a self,
+        undo: &'a Job,
+        change: &'a JobRef,
+        after: Duration,
+    ) -> BoxFuture<'a, Result<Standing, TransportError>>;
+
+    /// Decides about a job that was [armed](Session::arm), unless somebody has, durably; what was decided, by
+    /// whomever. Without a word it only asks. A job that was not armed by now never will be.
+    fn decide<'a>(
+        &'a self,
+        armed: &'a JobRef,
+        word: Option<RevertWord>,
+    ) -> BoxFuture<'a, Result<Revert, TransportError>>;
 
     /// Leaves lines of a run's journal on the node, durably, unless somebody has taken over the lock `epoch`
     /// since. `run` is its name on nodes.

@@ -8,6 +8,7 @@
 //!                                     begun   the script may have had an effect
 //!                                     out err what it printed
 //!                                     exit    how it ended; pre-allocated before it began, renamed into place
+//!                                     verdict of a change that the node undoes by itself: who decided, see `revert`
 //! ```
 //!
 //! The scripts run under dash, busybox and every other POSIX shell (`reliability.md` §2).
@@ -27,7 +28,7 @@ use crate::model::name::ClusterName;
 
 const COMMON: &str = include_str!("runner/common.sh");
 const SUPERVISOR: &str = include_str!("runner/supervisor.sh");
-const RUNNER: &str = include_str!("runner/runner.sh");
+pub(super) const RUNNER: &str = include_str!("runner/runner.sh");
 
 /// Where a call goes and with which rights.
 pub(super) struct Caller<'a> {
@@ -40,9 +41,17 @@ pub(super) struct Caller<'a> {
 
 /// Starts a job unless somebody has, and follows it from its first byte.
 pub(super) fn start(caller: &Caller<'_>, job: &Job, nonce: &Nonce) -> Result<Vec<u8>, Unfit> {
+    let mut text = launch(caller, job, "")?;
+    text.push_str("rg_follow\n");
+    Ok(call(caller.become_with, &text, nonce))
+}
+
+/// Starts a job unless somebody has, up to its claim. With `hold` its script begins when, and unless, the function
+/// `rg_hold` of that text says so.
+pub(super) fn launch(caller: &Caller<'_>, job: &Job, hold: &str) -> Result<String, Unfit> {
     let mut text = given(caller, &job.at);
     let digest = digest(job);
-    let supervisor = supervisor(caller, job, &digest)?;
+    let supervisor = supervisor(caller, job, &digest, hold)?;
     let way = match caller.facts.detach {
         Detach::Systemd => "systemd",
         Detach::SudoSystemd => "sudo-systemd",
@@ -67,8 +76,8 @@ pub(super) fn start(caller: &Caller<'_>, job: &Job, nonce: &Nonce) -> Result<Vec
     let _ = writeln!(text, "rg_epoch={}", job.epoch);
     text.push_str(&kept(&job.at.run_dir(&caller.facts.root), job.copy.as_ref())?);
     text.push_str(&needs(caller, job));
-    text.push_str("rg_out=0 rg_err=0\nrg_start || exit 1\nrg_await_claim || :\nrg_follow\n");
-    Ok(call(caller.become_with, &text, nonce))
+    text.push_str("rg_out=0 rg_err=0\nrg_start || exit 1\nrg_await_claim || :\n");
+    Ok(text)
 }
 
 /// Follows a job from certain bytes of its output on.
@@ -109,7 +118,7 @@ pub(super) fn keep(
 }
 
 /// What every function of the runner is given.
-fn given(caller: &Caller<'_>, job: &JobRef) -> String {
+pub(super) fn given(caller: &Caller<'_>, job: &JobRef) -> String {
     let root = &caller.facts.root;
     let mut text = format!("{COMMON}{RUNNER}");
     let values = [
@@ -161,7 +170,7 @@ fn gained(caller: &Caller<'_>, job: &Job) -> Option<String> {
 }
 
 /// The job's own process, whole: cut off anywhere it is a syntax error, and nothing has begun.
-fn supervisor(caller: &Caller<'_>, job: &Job, digest: &str) -> Result<String, Unfit> {
+fn supervisor(caller: &Caller<'_>, job: &Job, digest: &str, hold: &str) -> Result<String, Unfit> {
     let facts = caller.facts;
     let mut env = job.env.clone();
     // Whatever leaves its session is found by this when the job is stopped.
@@ -190,15 +199,17 @@ fn supervisor(caller: &Caller<'_>, job: &Job, digest: &str) -> Result<String, Un
             format!("printf '%s\\n' \"$rg_body\" | {with}{shell} -c 'eval \"$(cat)\"'")
         }
     };
-    let _ = writeln!(text, "rg_run() {{ {run}; }}");
+    let waits = if hold.is_empty() { "" } else { "rg_hold || return 0; " };
+    let _ = writeln!(text, "rg_run() {{ {waits}{run}; }}");
     text.push_str(COMMON);
+    text.push_str(hold);
     text.push_str(SUPERVISOR);
     text.push('}');
     Ok(text)
 }
 
 /// A call with the rights of the session, between its marks.
-fn call(become_with: Become, text: &str, nonce: &Nonce) -> Vec<u8> {
+pub(super) fn call(become_with: Become, text: &str, nonce: &Nonce) -> Vec<u8> {
     let prefix = nonce.prefix();
     let mut program = String::from("{\n");
     let _ = writeln!(program, "printf '{prefix}B 0 %s\\n' $$; printf '{prefix}B 0 %s\\n' $$ >&2");

@@ -12,10 +12,10 @@ use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, Pro
 use super::link::Link;
 use super::probe::{Asked, ask};
 use super::script::{self, Body};
-use super::{BoxFuture, Reader, Session, trouble};
+use super::{BoxFuture, Reader, RevertWord, Session, trouble};
 use crate::model::fence::{Fence, FenceEnd};
 use crate::model::host::{Become, Connection, Shell, SshTarget};
-use crate::model::job::Standing;
+use crate::model::job::{Revert, Standing};
 use crate::model::name::{ClusterName, NodeName};
 
 /// An open session over some link.
@@ -167,6 +167,23 @@ impl Session for NodeSession {
         sink: &'a dyn OutputSink,
     ) -> BoxFuture<'a, Result<JobEnd, TransportError>> {
         Box::pin(self.follow(job, from, limit, sink))
+    }
+
+    fn arm<'a>(
+        &'a self,
+        undo: &'a Job,
+        change: &'a JobRef,
+        after: Duration,
+    ) -> BoxFuture<'a, Result<Standing, TransportError>> {
+        Box::pin(self.start_timer(undo, change, after))
+    }
+
+    fn decide<'a>(
+        &'a self,
+        armed: &'a JobRef,
+        word: Option<RevertWord>,
+    ) -> BoxFuture<'a, Result<Revert, TransportError>> {
+        Box::pin(self.decide_timer(armed, word))
     }
 
     fn keep<'a>(

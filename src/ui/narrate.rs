@@ -1,10 +1,10 @@
 //! One sentence for each record: what both renderers print and keep.
 
 use crate::model::condition::Verdict;
-use crate::model::duration::between;
+use crate::model::duration::{self, between};
 use crate::model::event::{
-    Decision, Event, How, Means, Operator, Outcome, Question, Reading, Record, RunEnd, Settlement, Turn,
-    TurnEnd,
+    Decision, Event, How, Means, Operator, Outcome, Question, Reading, Record, Reverting, RunEnd, Settlement,
+    Turn, TurnEnd,
 };
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedStep, StepKey, Work};
@@ -92,6 +92,16 @@ pub fn narrate(record: &Record, state: &RunState) -> Option<Told> {
             let took = state.step(key).map(|step| between(step.started_at, record.at)).unwrap_or_default();
             ended(&key.node, &run::title_of(state, key), outcome, Some(took))
         }
+        Event::RevertArmed { key, after, .. } => {
+            let who = words::list(&names(&state.step(key).map(|step| step.on.clone()).unwrap_or_default()));
+            let text = format!(
+                "{}: {who} undoes it by itself in {}, unless a new login confirms it",
+                run::title_of(state, key),
+                duration::written(*after)
+            );
+            told(Some(&key.node), Sign::Waiting, text)
+        }
+        Event::RevertEnded { key, end, .. } => reverting(state, key, end),
         Event::UndoStarted { key, .. } => {
             told(Some(&key.node), Sign::Working, format!("undo of {} begins", run::title_of(state, key)))
         }
@@ -165,6 +175,27 @@ fn invocation(event: &Event, state: &RunState) -> Option<Told> {
         }
         _ => return None,
     })
+}
+
+/// What became of a change that its node was to undo by itself.
+fn reverting(state: &RunState, key: &StepKey, end: &Reverting) -> Told {
+    let title = run::title_of(state, key);
+    let who = words::list(&names(&state.step(key).map(|step| step.on.clone()).unwrap_or_default()));
+    match end {
+        Reverting::Confirmed => {
+            told(Some(&key.node), Sign::Done, format!("{title}: confirmed by a new login to {who}, it stays"))
+        }
+        Reverting::Withdrawn => {
+            verbose(told(Some(&key.node), Sign::Done, format!("{title}: {who} does not undo it by itself")))
+        }
+        Reverting::Reverted { outcome: Outcome::Done | Outcome::Skipped { .. } } => {
+            let text = format!("{title}: {who} undid it by itself, so it counts as not made");
+            quietly(told(Some(&key.node), Sign::Waiting, text))
+        }
+        Reverting::Reverted { outcome } => {
+            quietly(ended(&key.node, &format!("{title}: the undo that {who} began by itself"), outcome, None))
+        }
+    }
 }
 
 fn read(state: &RunState, key: &StepKey, readings: &[Reading]) -> Told {

@@ -212,7 +212,7 @@ fn step_words(step: &PlannedStep) -> String {
         Work::PassPoint { .. } => "point of no return".to_owned(),
         Work::Invariants => "invariants on the other nodes".to_owned(),
         Work::Soak(soak) => format!("soak {}", duration::written(soak.length)),
-        Work::Stage | Work::Unstage | Work::VersionRestored => step.label.clone(),
+        Work::Stage | Work::Unstage | Work::WayIn(_) | Work::VersionRestored => step.label.clone(),
     }
 }
 

@@ -51,6 +51,8 @@ mod readme;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod restrict;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod roles;

@@ -157,6 +157,7 @@ procedure:
       max_failures: 0
       drain:
         - { name: drain, run: mqctl drain, undo: mqctl undrain, temporary: node }
+        - { name: shut, run: mqctl shut, undo: mqctl open, restricts: ssh, revert_after: 2m }
         - { gate: empty, checks: [depth, conns], steady: 3, every: 5s, timeout: 30m, typed: false }
       upgrade:
         - { name: config, put: { source: ./mq.conf, to: /etc/mq.conf, mode: "0644" }, retries: 1 }
@@ -184,6 +185,13 @@ const MISTAKES: &[(&str, &str)] = &[
     ("{ wait: state,", "{ wait: state, retries: 2,"),
     ("retries: 1 }", "retries: 1, steady: 2 }"),
     (" undo: mqctl undrain,", ""),
+    (" undo: mqctl open,", ""),
+    ("undo: mqctl open", "undo: { manual: open it }"),
+    ("restricts: ssh,", "restricts: ftp,"),
+    ("restricts: ssh, ", ""),
+    ("restricts: ssh,", "restricts: ssh, interactive: true,"),
+    ("restricts: ssh,", "restricts: ssh, reboots: true,"),
+    ("revert_after: 2m", "revert_after: 2"),
     ("connection: local,", "connection: local, port: 22,"),
     ("{ env: MQ_PASSWORD }", "{ env: MQ_PASSWORD, file: ./x }"),
     ("for: 1m, ", ""),

@@ -14,6 +14,7 @@ use super::capture::capture;
 use super::check::{self, reference, surroundings, target};
 use super::desk::Desk;
 use super::known::Known;
+use super::restriction::restriction;
 use super::when::{point, when};
 use crate::model::name::StepName;
 use crate::model::procedure::{Action, CheckRef, IfUnknown, Scope, Script, Step, Undo};
@@ -66,6 +67,7 @@ fn step(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep, turn: Tu
     let point_of_no_return = point(desk, known, &at("point_of_no_return"), raw.point_of_no_return.as_ref());
     let capture = raw.capture.as_ref().and_then(|raw| capture(desk, known, &at("capture"), raw, kind));
     let if_unknown = if_unknown(desk, known, path, raw, kind);
+    let restricts = (kind == Kind::Run).then(|| restriction(desk, known, path, raw, undo.as_ref())).flatten();
     let action = action::action(desk, known, path, raw, kind, name.as_ref());
     let default = match &action {
         Some(Action::Check(CheckRef::Inline(check))) => check.timeout,
@@ -84,6 +86,7 @@ fn step(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep, turn: Tu
         capture,
         point_of_no_return,
         if_unknown: if_unknown?,
+        restricts,
         action: action?,
     })
 }

@@ -63,6 +63,9 @@ impl Kind {
                 "reboots",
                 "done_if",
                 "retry",
+                "restricts",
+                "way_in",
+                "revert_after",
             ],
             Self::Check => &["check", "name", "capture"],
             Self::Wait => &[

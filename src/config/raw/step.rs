@@ -8,7 +8,7 @@ use super::super::shape::{
 };
 use super::check::{RawCheck, RawScript};
 use super::kind::{KINDS, Kind};
-use super::words::{BECOME, READINGS, RETRIES, SCOPES, SHELLS};
+use super::words::{BECOME, READINGS, RESTRICTS, RETRIES, SCOPES, SHELLS};
 use super::{Entries, Or, RawCondition, Scalar, mapping};
 
 mapping! {
@@ -130,9 +130,21 @@ fn interactive_alone() -> Rule {
     )
 }
 
+/// What restricts SSH can be undone at once, and by a script.
+fn restricted() -> Rule {
+    let with = json!({
+        "required": ["undo"],
+        "properties": { "undo": { "not": { "type": "object", "required": ["manual"] } }, "interactive": { "enum": [false] } },
+    });
+    let timed = json!({ "required": ["restricts"], "properties": { "reboots": { "enum": [false] } } });
+    let asked = json!({ "required": ["restricts"] });
+    ("dependencies", json!({ "restricts": with, "revert_after": timed, "way_in": asked }))
+}
+
 mapping! {
     /// A step: exactly one of run, check, wait, gate, manual, reboot, put, get, with the keys that go with it.
-    RawStep [one_kind(), keys_of_kinds(), interactive_alone(), only_with(&["temporary"], &["undo"])] {
+    RawStep [one_kind(), keys_of_kinds(), interactive_alone(), restricted(),
+        only_with(&["temporary"], &["undo"])] {
         /// What it is called on screens; within a phase every name is used once. The name of a gate is the
         /// value of `gate`. Example: `stop the receiver`.
         name: Scalar => title(),
@@ -219,5 +231,14 @@ mapping! {
         done_if: Or<RawCheck> => name(),
         /// `safe`: doing it again does no harm, even after an attempt that nobody knows the end of.
         retry: Scalar => choice(RETRIES),
+        /// `ssh`: it decides who may log in. A new login must work after it, else its `undo` runs at once over the
+        /// connection that is still open.
+        restricts: Scalar => choice(RESTRICTS),
+        /// A check, by name or in place, that must hold right before it: that the way in by which you come stays
+        /// open. The node sees you come from `$ROLLGATE_OPERATOR_ADDRESS`. `--override STEP=REASON` passes it.
+        way_in: Or<RawCheck> => name(),
+        /// The node undoes it by itself unless a new login confirms it within this time, counted from before it
+        /// begins: a number and its unit. Example: `2m`.
+        revert_after: Scalar => duration(),
     }
 }

@@ -23,6 +23,9 @@ pub(crate) const SCOPES: &[(&str, Scope)] =
 /// Whether a step may be done again unseen.
 pub(crate) const RETRIES: &[(&str, bool)] = &[("safe", true)];
 
+/// What a step restricts.
+pub(crate) const RESTRICTS: &[(&str, ())] = &[("ssh", ())];
+
 /// How the value of a check is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {

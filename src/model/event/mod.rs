@@ -26,7 +26,7 @@ pub use approval::{Approval, Reception};
 pub use exchange::{Control, Inquiry, Notice, Report};
 pub use outcome::{Failure, FailureKind, Halt, Outcome, Reading, RunEnd, Stop, TurnEnd};
 pub use question::{Decision, How, Question};
-pub use settling::{Decided, Means, Settlement, subject};
+pub use settling::{Decided, Means, Reverting, Settlement, subject};
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -289,6 +289,27 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// The node of a step is about to be told to undo it by itself, unless a new login confirms it in time.
+    /// Written before it is told, and it is told before the step begins.
+    RevertArmed {
+        /// Which.
+        key: StepKey,
+        /// Of `step_started`.
+        attempt: u32,
+        /// How long it waits, in seconds.
+        #[serde(with = "duration::seconds")]
+        #[schemars(with = "f64")]
+        after: Duration,
+    },
+    /// The node's own record says what became of that.
+    RevertEnded {
+        /// Which.
+        key: StepKey,
+        /// Of `revert_armed`.
+        attempt: u32,
+        /// What.
+        end: Reverting,
+    },
     /// The undo of a step is about to begin.
     UndoStarted {
         /// Whose undo.
@@ -398,6 +419,8 @@ impl Event {
         match self {
             Self::StepStarted { key, .. }
             | Self::StepEnded { key, .. }
+            | Self::RevertArmed { key, .. }
+            | Self::RevertEnded { key, .. }
             | Self::UndoStarted { key, .. }
             | Self::UndoEnded { key, .. }
             | Self::Settled { key, .. }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Outcome;
 use crate::model::plan::StepKey;
 
 /// What became of a step, or of its undo.
@@ -32,6 +33,21 @@ pub enum Means {
     RetrySafe,
     /// A human, by `--decide`.
     Decided,
+}
+
+/// What became of a change that its node was to undo by itself, by the node's own record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reverting {
+    /// A new login confirmed it: it stays.
+    Confirmed,
+    /// The node does not undo it: rollgate does, or it was never made.
+    Withdrawn,
+    /// The node undid it.
+    Reverted {
+        /// How that ended.
+        outcome: Outcome,
+    },
 }
 
 /// What a human says of a step, or of its undo, as typed: `NODE/STEP[.undo]=done|retry|fail[:WHY]`.

@@ -253,6 +253,8 @@ static GUARDS_SSH: LazyLock<Regex> = LazyLock::new(|| {
         | \b(ip6?tables|nft)\b.*\b(dport|dports)\b.*\b(22|ssh)\b
         | \b(ip6?tables)\b.*-P\s+INPUT\s+(DROP|REJECT)
         | /etc/ssh/sshd_config
+        | /\.ssh/authorized_keys
+        | \b(Allow|Deny)(Users|Groups)\s+\S | \bPermitRootLogin\s+(no|prohibit) | \bPubkeyAuthentication\s+no
         | \bufw\b.*\b(enable|deny|reject|limit)\b
         | \bfirewall-cmd\b.*--remove-service=ssh
         | \bsystemctl\b.*\b(stop|disable|mask|restart)\b.*\bsshd?\b
@@ -270,16 +272,24 @@ fn cuts_ssh(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {
         GUARDS_SSH.is_match(&command.line()) && (writes || !READS.contains(&command.name()))
     };
     let command = parsed.commands.iter().find(changes)?;
-    if script.changes?.undo.is_some() {
+    let step = script.changes?;
+    if step.restricts.is_some() {
         return None;
     }
+    let (lacks, help) = match &step.undo {
+        None => (
+            "nothing undoes it",
+            "add `undo:` and `restricts: ssh`: a new login must work after it, else it is undone",
+        ),
+        Some(_) => (
+            "nothing proves a new login after it",
+            "add `restricts: ssh`: a new login must work after it, else it is undone at once",
+        ),
+    };
     Some(warning(
         "cuts-ssh",
         &script.place,
-        format!(
-            "`{}` can cut the way that rollgate and you come in by, and nothing undoes it",
-            command.name()
-        ),
-        "add `undo:` and `temporary: node`, and let your own address in before anything is shut out",
+        format!("`{}` can cut the way that rollgate and you come in by, and {lacks}", command.name()),
+        help,
     ))
 }

@@ -97,6 +97,8 @@ pub(super) fn checks_of<'a>(at: &Located<'a>) -> Vec<(String, &'a CheckRef)> {
         Action::Reboot(_) | Action::Put(_) | Action::Get(_) => Vec::new(),
     };
     checks.extend(at.step.skip_if.iter().map(|check| (format!("{place}.skip_if"), check)));
+    let way_in = at.step.restricts.iter().filter_map(|restriction| restriction.way_in.as_ref());
+    checks.extend(way_in.map(|check| (format!("{place}.way_in"), check)));
     let done_if = at.step.if_unknown.done_if.iter();
     checks.extend(done_if.map(|check| (format!("{place}.done_if"), check)));
     checks

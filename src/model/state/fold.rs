@@ -134,6 +134,8 @@ impl RunState {
             Event::BatchFormed { phase, nodes, .. } => self.form_batch(*phase, nodes, record)?,
             Event::StepStarted { key, attempt, on } => self.start_step(key, *attempt, on, record)?,
             Event::StepEnded { key, attempt, outcome } => self.end_step(key, *attempt, outcome, record)?,
+            Event::RevertArmed { key, attempt, after } => self.arm(key, *attempt, *after, record)?,
+            Event::RevertEnded { key, attempt, end } => self.end_revert(key, *attempt, end)?,
             Event::UndoStarted { key, attempt } => self.start_undo(key, *attempt)?,
             Event::UndoEnded { key, attempt, outcome } => self.end_undo(key, *attempt, outcome)?,
             Event::Settled { key, undo: false, verdict, by, why, .. } => {

@@ -4,6 +4,7 @@
 mod fold;
 mod pending;
 mod resume;
+mod revert;
 mod settling;
 mod steps;
 mod trouble;
@@ -193,8 +194,21 @@ pub struct StepState {
     pub undo: UndoStatus,
     /// Attempts to undo it; never reset.
     pub undo_attempts: u32,
+    /// What its node was told about undoing it by itself, until it is known what became of that.
+    pub armed: Option<Armed>,
     /// The latest readings of its checks.
     pub readings: Vec<Reading>,
+}
+
+/// A change that its node undoes by itself unless somebody decides otherwise in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Armed {
+    /// The attempt that makes it.
+    pub attempt: u32,
+    /// When the node was told.
+    pub at: Timestamp,
+    /// How long it waits.
+    pub after: Duration,
 }
 
 /// The states of a step.
@@ -271,6 +285,7 @@ impl StepState {
             changed_before: false,
             undo: UndoStatus::Nothing,
             undo_attempts: 0,
+            armed: None,
             readings: Vec::new(),
         }
     }

@@ -46,7 +46,9 @@ impl RunState {
     pub fn settling(&self, key: &StepKey, undo: bool, probed: Option<&Verdict>) -> Settling {
         let nothing = IfUnknown::default();
         let planned = self.plan.find(&key.step).and_then(|(_, planned)| planned.step());
-        let declared = planned.filter(|_| !undo).map_or(&nothing, |step| &step.if_unknown);
+        // What its node may yet undo is in no state that a check could read.
+        let is_armed = self.step(key).is_some_and(|step| step.armed.is_some());
+        let declared = planned.filter(|_| !undo && !is_armed).map_or(&nothing, |step| &step.if_unknown);
         let rebooted = self
             .step(key)
             .is_some_and(|step| matches!(step.status, StepStatus::Unknown { rebooted: true, .. }));

@@ -62,6 +62,9 @@ impl RunState {
         if !matches!(step.status, StepStatus::Running | StepStatus::Dangling) || step.attempts != attempt {
             return Err(format!("{key} attempt {attempt} is not running"));
         }
+        if step.armed.is_some() && *outcome == Outcome::Done {
+            return Err(format!("{key} is done, and its node undoes it"));
+        }
         let was_dangling = step.status == StepStatus::Dangling;
         if *outcome == Outcome::Interrupted && !was_dangling && !is_stopping {
             return Err(format!("{key} is interrupted, and the run does not stop"));
@@ -69,7 +72,8 @@ impl RunState {
         if !matches!(outcome, Outcome::Skipped { .. }) {
             step.took += between(step.started_at, record.at);
         }
-        if never_began(&planned, outcome) {
+        // What a node may undo by itself is not left behind before that is settled.
+        if never_began(&planned, outcome) && step.armed.is_none() {
             step.changed = step.changed_before;
             if !step.changed && step.undo == UndoStatus::Due {
                 step.undo = UndoStatus::Nothing;
@@ -164,6 +168,7 @@ impl StepState {
     pub(super) fn undone(&mut self) {
         self.undo = UndoStatus::Done;
         self.changed = false;
+        self.changed_before = false;
     }
 
     /// What was changed is as if it had never been.

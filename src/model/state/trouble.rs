@@ -249,6 +249,9 @@ fn halt_of(step: &PlannedStep, begun: bool, outcome: &Outcome) -> Halt {
     if step.work == Work::Unstage {
         return if failure.kind == FailureKind::Unreachable { Halt::Unreachable } else { Halt::CheckFailed };
     }
+    if matches!(step.work, Work::WayIn(_)) && step.section.is_before_the_change() {
+        return if failure.kind == FailureKind::Unreachable { Halt::Unreachable } else { Halt::CheckFailed };
+    }
     match (step.section, failure.kind) {
         (_, FailureKind::GateClosed) => Halt::GateClosed,
         (_, FailureKind::NoAnswer) => Halt::NoAnswer,

@@ -13,7 +13,7 @@ use crate::model::plan::{Plan, Sources};
 use crate::model::planner;
 use crate::model::procedure::{
     Action, BatchSize, Check, CheckRef, Gate, IfUnknown, Manual, Phase, PhaseBody, PointOfNoReturn,
-    Procedure, Rolling, Run, Scope, Script, Step, Target, Undo,
+    Procedure, Restriction, Rolling, Run, Scope, Script, Step, Target, Undo,
 };
 use crate::model::selector::Selector;
 use crate::model::template::Template;
@@ -139,6 +139,7 @@ fn step(name: &str, action: Action) -> Step {
         capture: None,
         point_of_no_return: None,
         if_unknown: IfUnknown::default(),
+        restricts: None,
         action,
     }
 }
@@ -186,6 +187,7 @@ pub(in crate::model) trait Said: Sized {
     fn with_undo(self) -> Self;
     fn temporary(self, scope: Scope) -> Self;
     fn retried(self, times: u32) -> Self;
+    fn restricting(self, revert_after: Option<Duration>) -> Self;
     fn if_unknown(self, change: impl FnOnce(&mut IfUnknown)) -> Self;
 }
 
@@ -201,6 +203,11 @@ impl Said for Step {
 
     fn retried(self, times: u32) -> Self {
         Self { retries: times, ..self }
+    }
+
+    fn restricting(self, revert_after: Option<Duration>) -> Self {
+        let restricts = Some(Restriction { way_in: None, revert_after });
+        Self { restricts, ..self.with_undo() }
     }
 
     fn if_unknown(mut self, change: impl FnOnce(&mut IfUnknown)) -> Self {

@@ -5,6 +5,7 @@ pub(super) mod builder;
 mod legality;
 mod order;
 mod resumption;
+mod revert;
 mod rollback;
 mod simulator;
 mod stories;

@@ -1,10 +1,12 @@
 //! Every prefix of a run's records is what a dead process may leave behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::builder::*;
 use super::simulator::{Simulation, World, forgetful, simulate};
-use crate::model::event::{Decision, Event, Goal, Outcome, Question, Record, RunEnd, Settlement, TurnEnd};
+use crate::model::event::{
+    Decision, Event, Goal, Outcome, Question, Record, Reverting, RunEnd, Settlement, TurnEnd,
+};
 use crate::model::plan::{Plan, StepKey};
 use crate::model::planner::way_back;
 use crate::model::procedure::{BatchSize, Scope};
@@ -18,9 +20,11 @@ pub(super) fn audit(records: &[Record]) {
     let mut settled: BTreeSet<StepKey> = BTreeSet::new();
     let mut in_force: BTreeSet<StepKey> = BTreeSet::new();
     let mut returning: BTreeSet<StepKey> = BTreeSet::new();
+    let mut attempts: BTreeMap<StepKey, u32> = BTreeMap::new();
     for record in records {
         match &record.event {
-            Event::StepStarted { key, .. } => {
+            Event::StepStarted { key, attempt, .. } => {
+                attempts.insert(key.clone(), *attempt);
                 let (_, planned) = plan.find(&key.step).unwrap();
                 let again = settled.contains(key) && planned.is_effect() && !returning.contains(key);
                 assert!(!again, "{key} begins again at {}", record.seq);
@@ -64,6 +68,14 @@ pub(super) fn audit(records: &[Record]) {
                 assert!(in_force.contains(key), "{key} is undone twice at {}", record.seq);
             }
             Event::UndoEnded { key, outcome, .. } => {
+                settled.remove(key);
+                if *outcome == Outcome::Done {
+                    in_force.remove(key);
+                }
+            }
+            Event::RevertEnded { key, attempt, end: Reverting::Reverted { outcome } }
+                if attempts[key] == *attempt =>
+            {
                 settled.remove(key);
                 if *outcome == Outcome::Done {
                     in_force.remove(key);

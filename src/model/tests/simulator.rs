@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::builder::{failed, unknown};
 use crate::model::condition::Verdict;
 use crate::model::event::{
-    Decision, Event, FailureKind, Goal, Halt, How, Means, Outcome, Question, Record, Request, RunEnd, RunId,
-    Stop,
+    Decision, Event, FailureKind, Goal, Halt, How, Means, Outcome, Question, Record, Request, Reverting,
+    RunEnd, RunId, Stop,
 };
 use crate::model::name::NodeName;
 use crate::model::plan::{Plan, StepKey, Work};
@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) recover: Ends<bool>,
     /// What `done_if` of a step answers.
     pub(super) probe: Box<dyn FnMut(&str) -> Verdict>,
+    /// Whether the node has undone a step by itself before anybody decided otherwise.
+    pub(super) reverts: Box<dyn FnMut(&str) -> bool>,
     /// Who has the role of `last:` now.
     pub(super) last: Holders,
     /// What the operator says.
@@ -47,6 +49,7 @@ impl Default for World {
             undo: Box::new(|_, _| Outcome::Done),
             recover: Box::new(|_, _| Outcome::Done),
             probe: Box::new(|_| Verdict::Holds),
+            reverts: Box::new(|_| false),
             last: Box::new(|_| Vec::new()),
             answer: Box::new(|question| panic!("nobody answers {question:?}")),
             interrupt: Box::new(|_| false),
@@ -186,6 +189,7 @@ impl Simulation {
             Move::Begin { key, attempt } => {
                 let on = vec![key.node.clone()];
                 self.commit(Event::StepStarted { key: key.clone(), attempt, on });
+                self.arm(&key, attempt, world);
                 self.in_flight.push_back(InFlight { key: key.clone(), attempt, undo: false });
                 self.say(self.name(&key), world);
             }
@@ -221,8 +225,39 @@ impl Simulation {
         }
     }
 
+    /// Has the node wait with the undo, as the engine does; what an earlier attempt has left is settled first.
+    fn arm(&mut self, key: &StepKey, attempt: u32, world: &mut World) {
+        self.settle_armed(key, Reverting::Withdrawn, world);
+        let restriction = self.state.plan.find(&key.step).unwrap().1.restriction();
+        if let Some(after) = restriction.and_then(|restriction| restriction.revert_after) {
+            self.commit(Event::RevertArmed { key: key.clone(), attempt, after });
+        }
+    }
+
+    /// Decides, unless the node was first; whether it was.
+    fn settle_armed(&mut self, key: &StepKey, end: Reverting, world: &mut World) -> bool {
+        let Some(armed) = self.state.step(key).and_then(|step| step.armed) else { return false };
+        let is_first = (world.reverts)(&self.name(key));
+        let end = if is_first { Reverting::Reverted { outcome: Outcome::Done } } else { end };
+        if is_first {
+            self.log.push(self.name(key).replacen(' ', " @", 1));
+        }
+        self.commit(Event::RevertEnded { key: key.clone(), attempt: armed.attempt, end });
+        is_first
+    }
+
     fn recover(&mut self, key: StepKey, undo: bool, world: &mut World) {
-        let outcome = (world.recover)(&self.name(&key), undo);
+        let mut outcome = (world.recover)(&self.name(&key), undo);
+        let end = match &outcome {
+            Outcome::Done => Some(Reverting::Confirmed),
+            Outcome::Interrupted => Some(Reverting::Withdrawn),
+            _ => None,
+        };
+        if let Some(end) = end.filter(|_| !undo)
+            && self.settle_armed(&key, end, world)
+        {
+            outcome = Outcome::Interrupted;
+        }
         let step = self.state.step(&key).unwrap();
         let (attempt, undo_attempt) = (step.attempts, step.undo_attempts);
         self.commit(if undo {
@@ -254,7 +289,8 @@ impl Simulation {
         let InFlight { key, attempt, undo } = ended;
         let (key, attempt, name) = (key.clone(), *attempt, self.name(key));
         if *undo {
-            let outcome = (world.undo)(&name, attempt);
+            let was_first = self.settle_armed(&key, Reverting::Withdrawn, world);
+            let outcome = if was_first { Outcome::Done } else { (world.undo)(&name, attempt) };
             return self.commit(Event::UndoEnded { key, attempt, outcome });
         }
         let planned = self.state.plan.find(&key.step).unwrap().1.clone();
@@ -262,6 +298,17 @@ impl Simulation {
             Outcome::Interrupted
         } else {
             (world.step)(&name, attempt)
+        };
+        let outcome = match outcome {
+            Outcome::Done if self.settle_armed(&key, Reverting::Confirmed, world) => {
+                failed(FailureKind::Timeout)
+            }
+            outcome => {
+                if never_began(&outcome) {
+                    self.settle_armed(&key, Reverting::Withdrawn, world);
+                }
+                outcome
+            }
         };
         if matches!(planned.work, Work::PassPoint { .. }) && outcome == Outcome::Done {
             self.commit(Event::PointPassed { key: key.clone() });
@@ -298,6 +345,15 @@ impl Simulation {
         if self.state.status() == RunStatus::Finished {
             assert_eq!(self.state.outstanding(), Vec::<&StepKey>::new(), "left behind");
         }
+    }
+}
+
+/// What the engine settles before it says so.
+fn never_began(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Skipped { .. } => true,
+        Outcome::Failed(failure) => matches!(failure.kind, FailureKind::Unreachable | FailureKind::Input),
+        _ => false,
     }
 }
 

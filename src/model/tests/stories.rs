@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::builder::*;
 use super::resumption::rich;
+use super::revert::restricted;
 use super::simulator::{Simulation, World};
 use super::unknown::declared;
 use crate::model::condition::Verdict;
@@ -57,7 +58,7 @@ impl Dice {
     fn world(&self) -> World {
         let dice = || self.clone();
         let (step, undo, recover, answer, interrupt, last) = (dice(), dice(), dice(), dice(), dice(), dice());
-        let probe = dice();
+        let (probe, reverts) = (dice(), dice());
         World {
             step: Box::new(move |_, _| step.outcome()),
             undo: Box::new(move |_, _| match undo.roll() % 12 {
@@ -76,6 +77,7 @@ impl Dice {
                 2 => Verdict::Unreadable { why: "no answer".into() },
                 _ => Verdict::Holds,
             }),
+            reverts: Box::new(move |_| reverts.roll() % 3 == 1),
             // The way back is not offered on the way back.
             answer: Box::new(move |question| match answer.decision() {
                 Decision::RollBack if question.key().step.as_str().contains("rollback") => Decision::No,
@@ -112,7 +114,11 @@ impl Dice {
 fn story(numbers: Vec<u8>) -> Simulation {
     let dice = Dice::new(numbers);
     let mut world = dice.world();
-    let plan = if dice.roll() % 2 == 1 { declared() } else { rich() };
+    let plan = match dice.roll() % 3 {
+        1 => declared(),
+        2 => restricted(),
+        _ => rich(),
+    };
     let mut simulation = Simulation::open(plan, dice.request(None));
     for _ in 0..4 {
         let dies_after = usize::from(dice.roll()) % 80;

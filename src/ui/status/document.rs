@@ -92,6 +92,7 @@ pub fn run_object(moment: &Moment, view: &StatusView, run: &RunView, exit_code: 
             "reason": outside.reason,
             "by": { "user": outside.by.user, "host": outside.by.host, "pid": outside.by.pid },
         })).collect::<Vec<_>>(),
+        "armed": run.armed.iter().map(|armed| armed.document(moment)).collect::<Vec<_>>(),
         "outstanding": run.outstanding,
         "giving_up": run.aborting,
     })

@@ -26,6 +26,7 @@ use super::terminal::Face;
 use super::window::WindowView;
 use super::words;
 
+mod armed;
 mod document;
 mod lock;
 mod past;
@@ -35,6 +36,7 @@ mod question;
 mod tests;
 
 pub use crate::model::stand::Stand;
+pub use armed::ArmedView;
 pub(super) use document::reading_object;
 pub use document::{document, run_object};
 pub use lock::LockView;
@@ -116,6 +118,8 @@ pub struct RunView {
     pub outside: Vec<Outside>,
     /// Locks that were taken from others for it: from whom, and why.
     pub broke: Vec<Broken>,
+    /// Changes that their nodes undo by themselves.
+    pub armed: Vec<ArmedView>,
     /// Temporary changes in force.
     pub outstanding: Vec<String>,
     /// What giving up now would mean.
@@ -232,6 +236,7 @@ impl StatusView {
                 left: around.left,
                 outside: state.outside.clone(),
                 broke: state.broke.clone(),
+                armed: ArmedView::all(state),
                 outstanding: after::outstanding(state),
                 aborting: after::aborting(state),
                 directory: around.directory.clone(),
@@ -476,6 +481,8 @@ fn run_lines(face: &Face, moment: &Moment, run: &RunView) -> Vec<Line> {
     section("lock broken:", Tone::Wait, &broke);
     let outside: Vec<String> = run.outside.iter().map(Outside::sentence).collect();
     section("outside the window:", Tone::Wait, &outside);
+    let armed: Vec<String> = run.armed.iter().map(|armed| armed.sentence(moment)).collect();
+    section("armed:", Tone::Wait, &armed);
     section("still in force:", Tone::Bad, &run.outstanding);
     section("giving up now:", Tone::Text, &run.aborting);
     if let Some((title, node, readings)) = &run.waiting_at {

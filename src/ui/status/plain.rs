@@ -63,6 +63,8 @@ pub fn plain(moment: &Moment, view: &StatusView, exit_code: Option<u8>) -> Vec<L
         if let Some(left) = run.left {
             lines.push(Line::of(face, &format!("left: {}", run::left(left))));
         }
+        let armed = run.armed.iter().map(|armed| armed.sentence(moment));
+        lines.extend(armed.map(|text| Line::of(face, &format!("armed: {text}"))));
         lines.extend(run.outstanding.iter().map(|change| Line::of(face, &format!("in-force: {change}"))));
         lines.extend(run.aborting.iter().map(|fact| Line::of(face, &format!("giving-up: {fact}"))));
     }

@@ -300,6 +300,50 @@ fn skudonet_stops_before_the_master_where_the_backup_misbehaves() {
     await_state(&lab, BACKUP, "backup", "6.1.0", 0);
 }
 
+/// The operator sits behind the node that is shut out. He is refused; whoever does it all the same is opened to
+/// again: by rollgate while it lives, else by the node.
+#[test]
+fn skudonet_opens_itself_again_for_an_operator_behind_the_backup() {
+    let lab = cluster();
+    let deny = lab.ssh(MASTER, "cat /etc/hosts.deny").raw_stdout().to_owned();
+    lab.edit("inventory.yaml", "  connect_timeout", "  jump: [zva5n2]\n  connect_timeout");
+    lab.edit("procedure.yaml", "revert_after: 2m", "revert_after: 30s");
+    lab.start().run().code(12).stderr_has("reach zva5n1 from elsewhere, without zva5n2 as a jump host");
+    untouched(&lab);
+
+    let passed = ["--override", "shut the backup out of sshd=somebody is at the console"];
+    let out = lab.resume().args(passed).run();
+    out.code(15).stderr_has("zva5n1 took no new login after it, so it is undone");
+    assert_eq!(lab.on_disk(MASTER, "/etc/hosts.deny"), deny);
+    untouched(&lab);
+
+    let mut run = lab.resume().args(passed).spawn();
+    let deadline = Instant::now() + PATIENCE;
+    let is_shut = || lab.on_disk(MASTER, "/etc/hosts.deny").lines().any(|line| line.starts_with("sshd: "));
+    while !is_shut() {
+        assert!(Instant::now() < deadline, "the backup is not shut out");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run.signal(Signal::KILL);
+    assert_eq!(run.wait().exit_code(), 137);
+    assert!(is_shut(), "it was undone before rollgate was killed");
+    let begun = Instant::now();
+    lab.rollgate(&["status", "--offline"]).run().stdout_has("armed: zva5n1 undoes drain");
+    while is_shut() {
+        assert!(begun.elapsed() < PATIENCE, "the node does not open itself");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("killed, and shut out; open again {:?} later", begun.elapsed());
+
+    // The way in is there again, and the run knows who opened it.
+    let out = lab.resume().run();
+    out.code(12).stderr_has("zva5n1 undid it by itself, so it counts as not made");
+    out.stderr_has("without zva5n2 as a jump host");
+    assert_eq!(lab.on_disk(MASTER, "/etc/hosts.deny"), deny);
+    lab.rollgate(&["unstage", "--yes"]).run().code(0);
+    untouched(&lab);
+}
+
 #[test]
 fn skudonet_keeps_the_backup_shut_out_while_it_is_newer() {
     let lab = cluster();

@@ -20,20 +20,26 @@ use super::node::{Heard, Node, SOON, Sshd, connect, job, probe};
 
 const LIMIT: Limit = Limit { deadline: SOON, become_with: Become::None };
 
+/// The directory of busybox, which several tests use, is made once.
+static MADE: std::sync::Once = std::sync::Once::new();
+
 /// An sshd whose logins find busybox before everything else, or what this machine has.
-fn sshd(shell: &str) -> Sshd {
+pub(crate) fn sshd(shell: &str) -> Sshd {
     if shell != "busybox" {
         return Sshd::start();
     }
     let bin = std::env::temp_dir().join(format!("rollgate-busybox-{}", std::process::id()));
-    if fs::create_dir(&bin).is_ok() {
+    MADE.call_once(|| {
+        // One of an earlier process of this number is as good.
+        let _ = fs::remove_dir_all(&bin);
+        fs::create_dir(&bin).unwrap();
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
         let busybox = busybox.expect("busybox is installed (apt-get install busybox)");
         let applets = Command::new(busybox).arg("--list").output().unwrap();
         for applet in String::from_utf8(applets.stdout).unwrap().lines() {
             symlink(busybox, bin.join(applet)).unwrap();
         }
-    }
+    });
     Sshd::with(&format!("SetEnv PATH={}:/usr/bin:/bin", bin.display()))
 }
 
@@ -53,7 +59,7 @@ fn lines(path: &Path) -> usize {
 }
 
 /// Ends the process on the other side of a session's connection.
-async fn kill_server(session: &dyn Session) {
+pub(crate) async fn kill_server(session: &dyn Session) {
     let replies = session.probe(&[probe("ps -o ppid= -p $$; ps -o ppid= -p $PPID")], SOON).await.unwrap();
     let server = replies[0].stdout.text().lines().next().unwrap().trim().parse().unwrap();
     kill_process(Pid::from_raw(server).unwrap(), Signal::KILL).unwrap();

@@ -146,10 +146,15 @@ fn the_operators_own_way_in() {
         "sed -i 's/^Port.*/Port 2222/' /etc/ssh/sshd_config",
         "ufw enable",
         "systemctl stop sshd.service",
+        "echo 'AllowUsers ops' >/srv/sshd.d/10.conf",
+        "echo 'PermitRootLogin no' >/srv/sshd.d/20.conf",
+        "rm -f /root/.ssh/authorized_keys",
     ] {
         assert_eq!(rules(body), ["cuts-ssh"], "{body}");
-        let undone = sh(body).temporary(Scope::Node);
-        assert!(of(vec![upgrade(vec![undone])]).is_empty(), "{body}");
+        let undone = of(vec![upgrade(vec![sh(body).temporary(Scope::Node)])]);
+        assert!(undone[0].message.contains("nothing proves a new login"), "{body}: {undone:?}");
+        let proved = sh(body).restricting(None).temporary(Scope::Node);
+        assert!(of(vec![upgrade(vec![proved])]).is_empty(), "{body}");
     }
     for body in [
         "grep Port /etc/ssh/sshd_config",

@@ -1,0 +1,74 @@
+# A change that its node undoes by itself unless somebody decides otherwise in time. Whoever makes the link `verdict`
+# first has decided: a new login that confirms the change, rollgate that undoes it, or the time that is over.
+
+# Makes that link with the file $1; sets rg_verdict to what it says, whoever made it. `pending` when it could not be made.
+rg_decide_with() {
+  ln "$1" "$rg_dir/verdict" 2>/dev/null || :
+  rg_verdict=pending
+  [ ! -e "$rg_dir/verdict" ] || read -r rg_verdict <"$rg_dir/verdict" || :
+  # Whoever is told of a decision can rely on it, also after a power cut.
+  rg_flush "$rg_dir/verdict" "$rg_dir"
+}
+
+# Hundredths of a second by a clock that nobody sets, where there is one.
+rg_clock() {
+  if read -r rg_now rg_rest 2>/dev/null </proc/uptime; then
+    rg_now=${rg_now%.*}${rg_now#*.}
+  else
+    rg_now=$(date +%s)00
+  fi
+}
+
+# The timer's own side, before the undo. Given: rg_after, and rg_change with rg_change_name, the job that makes the
+# change. False when the change stays, or somebody else undoes it.
+rg_hold() {
+  # It has its place before the time is over: a full disk cannot keep the node closed.
+  printf 'reverted\n' >"$rg_dir/.reverted" || return 1
+  rg_flush "$rg_dir/.reverted" "$rg_dir"
+  rg_clock
+  rg_until=$((rg_now + rg_after))
+  : >"$rg_dir/armed"
+  while [ ! -e "$rg_dir/verdict" ]; do
+    rg_clock
+    if [ "$rg_now" -ge "$rg_until" ]; then
+      rg_decide_with "$rg_dir/.reverted"
+      [ "$rg_verdict" != pending ] || sleep 1
+    elif [ $((rg_until - rg_now)) -gt 100 ]; then
+      sleep 1
+    else
+      sleep 0.05 2>/dev/null || sleep 1
+    fi
+  done
+  read -r rg_verdict <"$rg_dir/verdict" || :
+  [ "$rg_verdict" = reverted ] || return 1
+  # What makes the change may still be at it, or have never begun: then it never does.
+  (rg_mark='' rg_digest='' rg_name=$rg_change_name rg_dir=$rg_change && rg_stop) >/dev/null 2>&1 || :
+}
+
+# Says where the timer stands when it holds, or never will.
+rg_armed() {
+  rg_here
+  while :; do
+    rg_look
+    case $rg_standing in (running) [ ! -e "$rg_dir/armed" ] || break ;; (*) break ;; esac
+    sleep 0.01 2>/dev/null || sleep 1
+  done
+  rg_say "S 0 $rg_standing"
+}
+
+# Decides by the word rg_word, unless somebody has; without one it only looks. A timer that was never started never
+# will be.
+rg_decide() {
+  umask 077
+  rg_here
+  mkdir -p "$rg_dir" || return 1
+  if [ -n "$rg_word" ]; then
+    printf 'void\n' >"$rg_dir/.own.$$" && ln "$rg_dir/.own.$$" "$rg_dir/owner" 2>/dev/null
+    rm -f "$rg_dir/.own.$$"
+    printf '%s\n' "$rg_word" >"$rg_dir/.word.$$" && rg_decide_with "$rg_dir/.word.$$"
+    rm -f "$rg_dir/.word.$$"
+  fi
+  rg_verdict=pending
+  [ ! -e "$rg_dir/verdict" ] || read -r rg_verdict <"$rg_dir/verdict" || :
+  rg_say "D 0 $rg_verdict"
+}
