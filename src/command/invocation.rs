@@ -20,7 +20,6 @@ use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
 use crate::model::event::{Control, Event, Goal, Report, Request, RunEnd, RunId};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
-use crate::transport::Dialer;
 use crate::ui::desk::{Desk, Place};
 use crate::ui::ink::{Line, paint};
 use crate::ui::prompt;
@@ -89,7 +88,8 @@ pub(super) async fn execute(
         .map(|notify| Arc::new(Notifier::new(&plan, notify, dir, opened.state.clone(), Arc::clone(&screen))));
     let screen = notifier.as_ref().map_or(screen, Notifier::listening);
     let progress = show_progress(Arc::clone(&screen))?;
-    let dialer = Changing(Arc::new(Dialer::new()));
+    let dialer = Changing(Arc::new(context.dialer(&secrets)));
+    context.ask_through(desk.lender());
     let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), Arc::clone(&screen));
     let pool = match &opened.state {
         Some(state) => pool.based_at(&state.base),
@@ -238,6 +238,13 @@ pub(super) fn secrets(context: &Context, plan: &Plan) -> Result<Secrets, Refusal
             .help("secrets are fetched before anything is touched")
             .standing("nothing was done")
     })
+}
+
+/// The same for who only looks: a script that asks where things stand is not asked back, and what needs no secret
+/// is shown.
+pub(super) fn known_secrets(context: &Context, plan: &Plan) -> Secrets {
+    secrets(context, plan)
+        .unwrap_or_else(|_| Secrets::fetch_some(&plan.secrets, |name| std::env::var(name).ok()).0)
 }
 
 /// Asks at the terminal, without showing what is typed.

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod approve;
+pub mod askpass;
 mod check;
 pub mod complete;
 pub mod completions;
@@ -12,6 +13,7 @@ mod files;
 mod init;
 mod invocation;
 mod list;
+mod login;
 pub mod man;
 mod notify;
 mod refusal;

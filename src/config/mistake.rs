@@ -56,6 +56,14 @@ impl Place {
             .collect();
         Self { line, column: column.max(1), length: length.max(1), note: note.to_owned(), lines }
     }
+
+    /// Hides what is marked, and what follows it on its line.
+    pub(crate) fn veil(&mut self) {
+        for (_, text) in self.lines.iter_mut().filter(|(number, _)| *number == self.line) {
+            *text = text.chars().take(self.column - 1).chain("***".chars()).collect();
+        }
+        self.length = 3;
+    }
 }
 
 impl Mistake {

@@ -37,6 +37,8 @@ mod live;
 #[cfg(test)]
 mod lock;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod nightly;
 #[cfg(test)]
 mod notify;
