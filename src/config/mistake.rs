@@ -57,12 +57,14 @@ impl Place {
         Self { line, column: column.max(1), length: length.max(1), note: note.to_owned(), lines }
     }
 
-    /// Hides what is marked, and what follows it on its line.
-    pub(crate) fn veil(&mut self) {
-        for (_, text) in self.lines.iter_mut().filter(|(number, _)| *number == self.line) {
-            *text = text.chars().take(self.column - 1).chain("***".chars()).collect();
+    /// Hides the rest of a line from a column on, wherever the line is shown.
+    pub(crate) fn veil(&mut self, line: usize, column: usize) {
+        for (_, text) in self.lines.iter_mut().filter(|(number, _)| *number == line) {
+            *text = text.chars().take(column - 1).chain("***".chars()).collect();
         }
-        self.length = 3;
+        if (self.line, self.column) == (line, column) {
+            self.length = 3;
+        }
     }
 }
 

@@ -48,6 +48,7 @@ impl<'s> Desk<'s> {
     pub(crate) fn mistakes(self) -> Option<Mistakes> {
         let findings = self.findings.into_inner();
         let more = findings.len().saturating_sub(PRINTED);
+        let mut veils = Vec::new();
         let mut found: Vec<Mistake> = findings
             .into_iter()
             .take(PRINTED)
@@ -55,13 +56,16 @@ impl<'s> Desk<'s> {
                 let place = yaml::nearest(self.source, &finding.path, finding.aim);
                 let length = yaml::token(self.source.line(place.0), place.1);
                 let help: Vec<&str> = finding.help.iter().map(String::as_str).collect();
-                let mut mistake = self.source.mistake(place, length, finding.what, &finding.note, &help);
-                if let Some(place) = mistake.place.as_mut().filter(|_| finding.veiled) {
-                    place.veil();
+                if finding.veiled {
+                    veils.push(place);
                 }
-                mistake
+                self.source.mistake(place, length, finding.what, &finding.note, &help)
             })
             .collect();
+        // The lines around another mistake may be those.
+        for place in found.iter_mut().filter_map(|mistake| mistake.place.as_mut()) {
+            veils.iter().for_each(|(line, column)| place.veil(*line, *column));
+        }
         found.sort_by_key(|mistake| mistake.place.as_ref().map(|place| (place.line, place.column)));
         Mistakes::collect_with(found, more)
     }
