@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::files::Files;
-use super::invocation::known_secrets;
+use super::invocation::login_secrets;
 use super::refusal::Refusal;
 use crate::engine::pool::Pool;
 use crate::engine::secrets::Secrets;
@@ -45,8 +45,7 @@ pub(super) async fn rebuild(
 ) -> Result<Rebuilt, Refusal> {
     let plan = Arc::new(files.plan().await?);
     let silent: Screen = Arc::new(|_| true);
-    // The other secrets are for steps, and none is run here.
-    let secrets = known_secrets(context, &plan);
+    let secrets = login_secrets(context, &plan);
     let connector = ReadOnlyConnector::new(Arc::new(context.dialer(&secrets)));
     let pool = Pool::new(connector, &plan, Context::state_dir()?.path(), silent);
     let site = Site::new(Arc::clone(&plan), pool, Secrets::default(), None);

@@ -205,40 +205,37 @@ impl Answers for Keyring {
         }
     }
 
-    fn ended(&self, node: &NodeName, verdict: Verdict) {
-        self.known().ended(node, verdict);
+    fn ended(&self, node: &NodeName, verdict: Verdict) -> bool {
+        let is_offered_again = self.known().ended(node, verdict);
         self.changed.notify_waiters();
+        is_offered_again
     }
 }
 
 impl Known {
     fn step(&mut self, lock: &Lock, challenge: &Challenge, given: u32, pace: Pace) -> Step {
+        let node = &challenge.node;
+        let stand = self.nodes.entry(node.clone()).or_default();
+        let is_password = matches!(lock, Lock::Named(_) | Lock::Nodes);
+        let is_starting = stand.may_be_starting() && (challenge.given > 0 || stand.is_too_soon(pace.pause));
+        if is_password && is_starting {
+            return Step::No(NoAnswer::NotYet);
+        }
         match lock {
-            Lock::Named(secret) => self.step_of_secret(secret, &challenge.node, given, pace),
-            _ => self.step_of_typed(lock, &challenge.node, given),
+            Lock::Named(secret) => self.step_of_secret(secret, node, given),
+            _ => self.step_of_typed(lock, node, given),
         }
     }
 
     /// A secret is offered once for each login.
-    fn step_of_secret(&mut self, name: &VarName, node: &NodeName, given: u32, pace: Pace) -> Step {
+    fn step_of_secret(&mut self, name: &VarName, node: &NodeName, given: u32) -> Step {
         let secret = name.clone();
         let Some(value) = self.secrets.get(name).cloned() else {
             return Step::No(NoAnswer::Missing { secret });
         };
         let stand = self.nodes.entry(node.clone()).or_default();
-        if given > 0 {
-            let is_last = stand.is_last_refusal();
-            return Step::No(if is_last {
-                NoAnswer::Refused { secret }
-            } else {
-                NoAnswer::NotYet { secret }
-            });
-        }
-        if stand.is_barred() {
+        if given > 0 || stand.is_barred() {
             return Step::No(NoAnswer::Refused { secret });
-        }
-        if stand.is_too_soon(pace.pause) {
-            return Step::No(NoAnswer::NotYet { secret });
         }
         let entry = self.entries.entry(Lock::Named(secret.clone())).or_default();
         match &entry.proof {
@@ -258,7 +255,8 @@ impl Known {
         let has_person = self.person.is_some();
         let stand = self.nodes.entry(node.clone()).or_default();
         let entry = self.entries.entry(lock.clone()).or_default();
-        let is_own = *lock == Lock::Nodes && stand.has_refused;
+        let is_own = *lock == Lock::Nodes
+            && (stand.has_refused || (stand.is_barred() && entry.proof == Proof::Accepted));
         if given > 0 {
             stand.own = None;
             if entry.proof == Proof::Accepted && *lock == Lock::Nodes {
@@ -323,7 +321,7 @@ impl Known {
         }
     }
 
-    fn ended(&mut self, node: &NodeName, verdict: Verdict) {
+    fn ended(&mut self, node: &NodeName, verdict: Verdict) -> bool {
         for (lock, entry) in &mut self.entries {
             if entry.proof != Proof::Trying(node.clone()) {
                 continue;
@@ -335,11 +333,19 @@ impl Known {
                 (Verdict::Refused, Lock::Named(_)) => Proof::Refused(node.clone()),
                 _ => Proof::None,
             };
-            if verdict != Verdict::Accepted && matches!(lock, Lock::Nodes | Lock::Other(_)) {
+            // What went wrong behind another host is not told from what it did not accept.
+            let is_doubtful = match lock {
+                Lock::Nodes => verdict == Verdict::Refused,
+                Lock::Other(_) => verdict != Verdict::Accepted,
+                Lock::Named(_) | Lock::Key(_) => false,
+            };
+            if is_doubtful {
                 entry.typed = None;
             }
         }
-        self.nodes.entry(node.clone()).or_default().ended(verdict);
+        let stand = self.nodes.entry(node.clone()).or_default();
+        stand.ended(verdict);
+        verdict == Verdict::Refused && stand.may_be_starting()
     }
 }
 

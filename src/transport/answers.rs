@@ -54,11 +54,9 @@ pub enum NoAnswer {
         /// The secret.
         secret: VarName,
     },
-    /// The node has accepted the secret before and does not now, as one does that is starting.
-    NotYet {
-        /// The secret.
-        secret: VarName,
-    },
+    /// The node has accepted its password before and does not now, as one does that is starting: in a moment it may
+    /// be offered it again.
+    NotYet,
     /// The secret was not offered here, for the first node that was offered it has refused it.
     Withheld {
         /// The secret.
@@ -103,6 +101,7 @@ pub trait Answers: Send + Sync {
     /// Passes on something that ssh wants to be known, such as that a key has to be touched. Unescaped.
     fn tell(&self, node: &NodeName, text: &str);
 
-    /// Hears how a login ended in which something was asked. Every such login ends so, in whatever way.
-    fn ended(&self, node: &NodeName, verdict: Verdict);
+    /// Hears how a login ended that could ask. Every such login ends so, in whatever way. The answer says whether a
+    /// password that was refused is offered again in a while.
+    fn ended(&self, node: &NodeName, verdict: Verdict) -> bool;
 }

@@ -95,7 +95,7 @@ pub(super) struct Askpass {
     program: PathBuf,
     shared: Arc<Shared>,
     listening: JoinHandle<()>,
-    verdict: Verdict,
+    has_concluded: bool,
     pub(super) reach: Reach,
 }
 
@@ -151,7 +151,7 @@ impl Askpass {
                 serving.serve(stream).await;
             }
         });
-        Ok(Some(Self { socket, program, shared, listening, verdict: Verdict::Unclear, reach }))
+        Ok(Some(Self { socket, program, shared, listening, has_concluded: false, reach }))
     }
 
     /// What ssh finds in its environment.
@@ -187,9 +187,10 @@ impl Askpass {
         self.shared.state().asked.clone()
     }
 
-    /// Says how the login ended.
-    pub(super) fn conclude(mut self, verdict: Verdict) {
-        self.verdict = verdict;
+    /// Says how the login ended; whether a password that was refused is offered again in a while.
+    pub(super) fn conclude(mut self, verdict: Verdict) -> bool {
+        self.has_concluded = true;
+        self.shared.answers.ended(&self.shared.node, verdict)
     }
 }
 
@@ -198,7 +199,9 @@ impl Drop for Askpass {
         self.listening.abort();
         // It may have been removed with its directory.
         let _ = std::fs::remove_file(&self.socket);
-        self.shared.answers.ended(&self.shared.node, self.verdict);
+        if !self.has_concluded {
+            self.shared.answers.ended(&self.shared.node, Verdict::Unclear);
+        }
     }
 }
 

@@ -45,5 +45,7 @@ impl Answers for Nobody {
 
     fn tell(&self, _: &NodeName, _: &str) {}
 
-    fn ended(&self, _: &NodeName, _: Verdict) {}
+    fn ended(&self, _: &NodeName, _: Verdict) -> bool {
+        false
+    }
 }

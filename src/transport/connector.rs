@@ -118,13 +118,15 @@ impl Dialer {
                 Ok(master) => Ok(master),
                 Err(why) => Err(failure(target, why, &asked).await),
             };
-            if let Some(askpass) = askpass {
-                askpass.conclude(verdict(&ended, &asked));
-            }
-            let failure = match ended {
+            let is_starting = askpass.is_some_and(|askpass| askpass.conclude(verdict(&ended, &asked)));
+            let mut failure = match ended {
                 Ok(master) => return Ok(master),
                 Err(failure) => failure,
             };
+            if is_starting {
+                // While a node comes up it may let nobody in (pam_nologin).
+                failure.kind = Kind::PermissionDenied;
+            }
             if is_stale {
                 // Nothing was shown and nothing sent; somebody else's question has been answered meanwhile.
                 until = Instant::now() + target.connect_timeout;

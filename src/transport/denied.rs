@@ -42,10 +42,12 @@ pub(super) fn stopped(target: &SshTarget, asked: &Asked) -> Trouble {
     let said = escape::line(said.trim().as_bytes(), false);
     let (kind, text, help) = match why {
         NoAnswer::Refused { secret } => (Kind::PasswordRefused, refused(asked), source(secret)),
-        NoAnswer::NotYet { secret } => {
-            // A node that is starting lets nobody in for a while, and says so in no other way.
-            (Kind::PermissionDenied, refused(asked), source(secret))
-        }
+        NoAnswer::NotYet => (
+            Kind::PermissionDenied,
+            "it does not accept the password that it accepted before".to_owned(),
+            "a node that is starting lets nobody in for a while; it is offered the password a few times more"
+                .to_owned(),
+        ),
         NoAnswer::Withheld { secret, by } => (
             Kind::PasswordRefused,
             format!("its password was not offered, for {by} has refused it"),

@@ -58,7 +58,8 @@ impl Ssh {
             () = stopped => Err(denied::stopped(&self.target, &askpass.asked()).text),
         };
         if ended.is_err() && askpass.asked().gave_password() {
-            askpass.conclude(Verdict::Refused);
+            // It is no connection that anybody waits for.
+            let _ = askpass.conclude(Verdict::Refused);
         }
         ended
     }

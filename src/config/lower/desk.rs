@@ -64,7 +64,9 @@ impl<'s> Desk<'s> {
             .collect();
         // The lines around another mistake may be those.
         for place in found.iter_mut().filter_map(|mistake| mistake.place.as_mut()) {
-            veils.iter().for_each(|(line, column)| place.veil(*line, *column));
+            for (line, column) in &veils {
+                place.veil(*line, *column);
+            }
         }
         found.sort_by_key(|mistake| mistake.place.as_ref().map(|place| (place.line, place.column)));
         Mistakes::collect_with(found, more)

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::model::name::{NodeName, VarName};
 use crate::transport::{Secret, Verdict};
 
-/// How often a node that has accepted a secret before is offered it again after it did not: one that is starting
+/// How often a node that has accepted a password before is offered it again after it did not: one that is starting
 /// lets nobody in for a while (`pam_nologin`).
 const CHANCES: u32 = 3;
 
@@ -69,14 +69,14 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    /// Whether a refusal now would be the last one.
-    pub(super) fn is_last_refusal(&self) -> bool {
-        !self.has_accepted || self.refusals + 1 >= CHANCES
+    /// Whether a refusal may be that of a node that is starting.
+    pub(super) fn may_be_starting(&self) -> bool {
+        self.has_accepted && self.refusals < CHANCES
     }
 
     /// Whether nothing more is offered.
     pub(super) fn is_barred(&self) -> bool {
-        self.refusals > 0 && (!self.has_accepted || self.refusals >= CHANCES)
+        self.refusals > 0 && !self.may_be_starting()
     }
 
     /// Whether the last refusal was a moment ago.
@@ -92,9 +92,11 @@ impl Stand {
                 self.refused_at = None;
             }
             Verdict::Refused => {
-                self.own = None;
                 self.refusals += 1;
                 self.refused_at = Some(Instant::now());
+                if self.is_barred() {
+                    self.own = None;
+                }
             }
             Verdict::Unclear => {}
         }

@@ -71,7 +71,7 @@ fn with_secret() -> Keyring {
 }
 
 fn with(typist: &Arc<Typist>) -> Keyring {
-    let keyring = Keyring::default();
+    let keyring = Keyring { pace: PACE, ..Keyring::default() };
     let person: Arc<dyn Person> = Arc::clone(typist) as _;
     keyring.ask(Some(person));
     keyring
@@ -129,19 +129,32 @@ async fn a_node_that_is_starting_is_offered_its_secret_a_few_times_more() {
     let n1 = secret("n1");
     text(&keyring, &n1).await.unwrap();
     keyring.ended(&node("n1"), Verdict::Accepted);
-    let not_yet = Err(NoAnswer::NotYet { secret: named("pw") });
     for _ in 0..2 {
         text(&keyring, &n1).await.unwrap();
-        assert_eq!(text(&keyring, &again(&n1)).await, not_yet);
-        keyring.ended(&node("n1"), Verdict::Refused);
-        assert_eq!(text(&keyring, &n1).await, not_yet);
+        assert_eq!(text(&keyring, &again(&n1)).await, Err(NoAnswer::NotYet));
+        assert!(keyring.ended(&node("n1"), Verdict::Refused));
+        assert_eq!(text(&keyring, &n1).await, Err(NoAnswer::NotYet), "it is too soon");
         tokio::time::sleep(PACE.pause * 2).await;
     }
     text(&keyring, &n1).await.unwrap();
-    assert_eq!(text(&keyring, &again(&n1)).await, Err(NoAnswer::Refused { secret: named("pw") }));
-    keyring.ended(&node("n1"), Verdict::Refused);
+    assert!(!keyring.ended(&node("n1"), Verdict::Refused));
     tokio::time::sleep(PACE.pause * 2).await;
     assert_eq!(text(&keyring, &n1).await, Err(NoAnswer::Refused { secret: named("pw") }));
+}
+
+#[tokio::test]
+async fn a_node_that_is_starting_has_nobody_asked_anew() {
+    let typist = Typist::of(&["right"]);
+    let keyring = with(&typist);
+    let n1 = password("n1");
+    text(&keyring, &n1).await.unwrap();
+    keyring.ended(&node("n1"), Verdict::Accepted);
+    text(&keyring, &n1).await.unwrap();
+    assert_eq!(text(&keyring, &again(&n1)).await, Err(NoAnswer::NotYet));
+    assert!(keyring.ended(&node("n1"), Verdict::Refused));
+    tokio::time::sleep(PACE.pause * 2).await;
+    assert_eq!(text(&keyring, &n1).await, Ok("right".to_owned()));
+    assert_eq!(typist.asked().len(), 1);
 }
 
 #[tokio::test]
@@ -165,6 +178,26 @@ async fn a_password_is_typed_once_for_all_and_again_where_it_is_wrong() {
     assert_eq!(text(&keyring, &n1).await, Ok("right".to_owned()));
     let asked = [("n1", false), ("n1", true), ("n2", true)];
     assert_eq!(typist.asked(), asked.map(|(node, again)| (node.to_owned(), again)));
+}
+
+#[tokio::test]
+async fn a_password_that_was_typed_for_a_login_that_broke_is_not_typed_again() {
+    let typist = Typist::of(&["right"]);
+    let keyring = with(&typist);
+    text(&keyring, &password("n1")).await.unwrap();
+    keyring.ended(&node("n1"), Verdict::Unclear);
+    assert_eq!(text(&keyring, &password("n2")).await, Ok("right".to_owned()));
+    assert!(waits(&keyring, &password("n1")).await, "it is not proven yet");
+    assert_eq!(typist.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_password_that_no_node_took_is_not_offered_to_the_next() {
+    let typist = Typist::of(&["wrong", "right"]);
+    let keyring = with(&typist);
+    text(&keyring, &password("n1")).await.unwrap();
+    keyring.ended(&node("n1"), Verdict::Refused);
+    assert_eq!(text(&keyring, &password("n2")).await, Ok("right".to_owned()));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ phases:
     batch: 100%
     upgrade:
       - name: work
-        run: id -un >>/tmp/ran
+        run: id -un >>/var/tmp/ran
 "#;
 
 /// A module of PAM that asks for a code, as those of one-time codes do; Debian's own ask for passwords only.
@@ -72,7 +72,7 @@ fn with_secret(lab: &Lab, ssh: &str, password: &str) {
 fn write_inventory(lab: &Lab, ssh: &str) {
     let mut yaml = format!(
         "cluster: test\nprocedure: ./procedure.yaml\nssh:\n  user: ops\n  known_hosts: {}\n  config_file: {}\n  \
-         connect_timeout: 10s\n{ssh}nodes:\n",
+         connect_timeout: 1m\n{ssh}nodes:\n",
         lab.file("known_hosts").display(),
         lab.path("ssh_config").display()
     );
@@ -150,7 +150,7 @@ fn a_secret_logs_in(lab: &Lab) {
     });
     out.code(0).lacks(PASSWORD);
     for node in lab.nodes() {
-        assert_eq!(lab.on_disk(node, "/tmp/ran"), "ops\n");
+        assert_eq!(lab.on_disk(node, "/var/tmp/ran"), "ops\n");
         assert!(said(lab, node, "Accepted password for ops") > 0, "{node}");
     }
     let mut files = Vec::new();
@@ -268,9 +268,8 @@ fn a_code_is_typed_at_a_terminal_every_time() {
     }
     terminal.ends_with(0);
     assert!(!String::from_utf8_lossy(&terminal.raw()).contains(CODE));
+    // A code that is wrong may be the password's fault as well, so nobody else is offered that.
     let mut terminal = self::terminal(&lab, &["check"]);
-    for _ in lab.nodes() {
-        terminal.expect("Verification code (Enter alone: none): ").send("000000\n");
-    }
+    terminal.expect("Verification code (Enter alone: none): ").send("000000\n");
     terminal.expect("the password or the code was not accepted").ends_with(13);
 }
