@@ -1,5 +1,6 @@
 //! Logins with passwords and codes: accounts, PAM and sshd's own log, as only a whole host has them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -77,7 +78,7 @@ fn write_inventory(lab: &Lab, ssh: &str) {
         lab.path("ssh_config").display()
     );
     for node in lab.nodes() {
-        yaml.push_str(&format!("  - {{ name: {node}, host: {} }}\n", lab.address(node)));
+        writeln!(yaml, "  - {{ name: {node}, host: {} }}", lab.address(node)).unwrap();
     }
     fs::write(lab.path("inventory.yaml"), yaml).unwrap();
     // A jump host's ssh has nothing else to go by.
