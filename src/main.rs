@@ -1,4 +1,5 @@
-//! Completes a command line for a shell that asks for it; else parses it, runs one verb, ends with its exit code.
+//! Plays askpass for an ssh, completes a command line for a shell, where it is run for that; else parses it, runs one
+//! verb, ends with its exit code.
 
 use rollgate::cli::Cli;
 use rollgate::command;
@@ -9,6 +10,9 @@ use rollgate::exit::Exit;
 const COMMIT: Option<&str> = option_env!("ROLLGATE_COMMIT");
 
 fn main() -> Exit {
+    if let Some(exit) = command::askpass::when_asked() {
+        return exit;
+    }
     command::complete::when_asked();
     match Cli::of_process(COMMIT) {
         Ok(cli) => command::run(&cli),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::files::Files;
+use super::invocation::login_secrets;
 use super::refusal::Refusal;
 use crate::engine::pool::Pool;
 use crate::engine::secrets::Secrets;
@@ -17,7 +18,7 @@ use crate::journal::{ClusterDir, Journal as _, RunDir, proven};
 use crate::model::event::{Event, RunId};
 use crate::model::name::NodeName;
 use crate::model::state::RunState;
-use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::transport::ReadOnlyConnector;
 use crate::ui::ink::{Line, Tone};
 use crate::ui::words;
 use crate::ui::write;
@@ -44,7 +45,8 @@ pub(super) async fn rebuild(
 ) -> Result<Rebuilt, Refusal> {
     let plan = Arc::new(files.plan().await?);
     let silent: Screen = Arc::new(|_| true);
-    let connector = ReadOnlyConnector::new(Arc::new(Dialer::new()));
+    let secrets = login_secrets(context, &plan);
+    let connector = ReadOnlyConnector::new(Arc::new(context.dialer(&secrets)));
     let pool = Pool::new(connector, &plan, Context::state_dir()?.path(), silent);
     let site = Site::new(Arc::clone(&plan), pool, Secrets::default(), None);
     let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();

@@ -16,10 +16,10 @@ use crate::engine::{NodeSurvey, Screen, Site, survey};
 use crate::exit::Exit;
 use crate::model::event::Goal;
 use crate::model::name::NodeName;
-use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::transport::ReadOnlyConnector;
 use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::error;
-use crate::ui::ink::{Line, Sign, Tone, paint};
+use crate::ui::ink::{Line, Sign, Tone, paint, wrap};
 use crate::ui::next::{self, Next};
 use crate::ui::status::LockView;
 use crate::ui::terminal::{Face, Format};
@@ -101,7 +101,7 @@ impl Found {
                 .tone(Tone::Strong, answer.node.as_str());
             lines.push(line.text("  ").text(&text).fit(face));
             if let Some(help) = answer.unreachable.as_ref().and_then(|failure| failure.help.as_ref()) {
-                lines.push(Line::of(face, "    ").tone(Tone::Dim, help).fit(face));
+                lines.extend(wrap(face, Line::of(face, "    "), Tone::Dim, help));
             }
         }
         if let Some(lock) = &self.lock {
@@ -164,14 +164,15 @@ fn held(files: &Files, answers: &[NodeSurvey]) -> Result<Option<LockView>, Refus
 async fn reach(context: &Context, files: &Files) -> Result<Vec<NodeSurvey>, Refusal> {
     let plan = Arc::new(files.plan().await?);
     let silent: Screen = Arc::new(|_| true);
+    let secrets = secrets(context, &plan)?;
     let pool = Pool::new(
-        ReadOnlyConnector::new(Arc::new(Dialer::new())),
+        ReadOnlyConnector::new(Arc::new(context.dialer(&secrets))),
         &plan,
         Context::state_dir()?.path(),
         silent,
     );
     let state = imagined(&plan, &request(context, Goal::Finished))?;
-    let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
+    let site = Site::new(Arc::clone(&plan), pool, secrets, None);
     let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
     Ok(survey(&site, &state, &nodes).await)
 }

@@ -1,6 +1,8 @@
 //! What every verb needs: the flags that all share, how output looks, who is asking.
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -8,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::refusal::Refusal;
 use crate::cli::{Color, Global, Lock, Output};
+use crate::engine::keyring::Keyring;
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError, RunDir, StateDir};
 use crate::model::duration;
@@ -30,6 +33,10 @@ pub(super) struct Context {
     pub(super) args: Vec<String>,
     /// Whether files are used that others could have changed.
     pub(super) allow_insecure_files: bool,
+    /// What logins of this invocation are answered with.
+    pub(super) keyring: Arc<Keyring>,
+    /// Whether none of them may ask anybody any more.
+    pub(super) asks_nobody: Cell<bool>,
     inventory: Option<PathBuf>,
 }
 
@@ -72,6 +79,8 @@ impl Context {
             program,
             by: operator(),
             args: std::env::args().skip(1).collect(),
+            keyring: Arc::default(),
+            asks_nobody: Cell::new(false),
             inventory: global.inventory.clone(),
         }
     }

@@ -18,7 +18,7 @@ use crate::journal::{ClusterDir, Kept};
 use crate::model::event::{Request, RunId};
 use crate::model::findings::Findings;
 use crate::model::plan::Plan;
-use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::transport::ReadOnlyConnector;
 use crate::ui::document;
 use crate::ui::dry_run::{self, Compared, DryRun, MAIL, problems, report};
 use crate::ui::ink::paint;
@@ -36,13 +36,14 @@ pub(super) async fn run(
 ) -> Result<Exit, Refusal> {
     let plan = Arc::new(plan);
     let silent: Screen = Arc::new(|_| true);
+    let secrets = secrets(context, &plan)?;
     let pool = Pool::new(
-        ReadOnlyConnector::new(Arc::new(Dialer::new())),
+        ReadOnlyConnector::new(Arc::new(context.dialer(&secrets))),
         &plan,
         Context::state_dir()?.path(),
         silent,
     );
-    let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
+    let site = Site::new(Arc::clone(&plan), pool, secrets, None);
     let state = imagined(&plan, &request)?;
     let moment = Moment::current();
     let window = prospect_of(&state, moment.now)?;

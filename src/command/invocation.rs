@@ -1,5 +1,6 @@
 //! One invocation of the engine: secrets, connections, screen, journal, loop, summary.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,9 +19,10 @@ use crate::engine::{Call, Callers, EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
 use crate::model::event::{Control, Event, Goal, Report, Request, RunEnd, RunId};
-use crate::model::plan::Plan;
+use crate::model::host::Connection;
+use crate::model::name::VarName;
+use crate::model::plan::{Plan, PlannedNode};
 use crate::model::state::RunState;
-use crate::transport::Dialer;
 use crate::ui::desk::{Desk, Place};
 use crate::ui::ink::{Line, paint};
 use crate::ui::prompt;
@@ -89,7 +91,8 @@ pub(super) async fn execute(
         .map(|notify| Arc::new(Notifier::new(&plan, notify, dir, opened.state.clone(), Arc::clone(&screen))));
     let screen = notifier.as_ref().map_or(screen, Notifier::listening);
     let progress = show_progress(Arc::clone(&screen))?;
-    let dialer = Changing(Arc::new(Dialer::new()));
+    let dialer = Changing(Arc::new(context.dialer(&secrets)));
+    context.ask_through(desk.lender());
     let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), Arc::clone(&screen));
     let pool = match &opened.state {
         Some(state) => pool.based_at(&state.base),
@@ -238,6 +241,25 @@ pub(super) fn secrets(context: &Context, plan: &Plan) -> Result<Secrets, Refusal
             .help("secrets are fetched before anything is touched")
             .standing("nothing was done")
     })
+}
+
+/// The same for who only looks: a script that asks where things stand is not asked back, and what needs no secret
+/// is shown.
+pub(super) fn known_secrets(context: &Context, plan: &Plan) -> Secrets {
+    let some = |_| Secrets::fetch_some(&plan.secrets, |name| std::env::var(name).ok()).0;
+    secrets(context, plan).unwrap_or_else(some)
+}
+
+/// Those alone that are passwords of nodes, for who runs no step.
+pub(super) fn login_secrets(context: &Context, plan: &Plan) -> Secrets {
+    let password = |node: &PlannedNode| match &node.connection {
+        Connection::Ssh(target) => target.password.clone(),
+        Connection::Local => None,
+    };
+    let named: BTreeSet<VarName> = plan.nodes.iter().filter_map(password).collect();
+    let mut plan = plan.clone();
+    plan.secrets.retain(|name, _| named.contains(name));
+    known_secrets(context, &plan)
 }
 
 /// Asks at the terminal, without showing what is typed.

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod approve;
+pub mod askpass;
 mod check;
 pub mod complete;
 pub mod completions;
@@ -13,6 +14,7 @@ mod init;
 mod insecure;
 mod invocation;
 mod list;
+mod login;
 pub mod man;
 mod notify;
 mod program;

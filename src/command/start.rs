@@ -26,7 +26,7 @@ use crate::model::name::{NodeName, StepName};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::model::window::Window;
-use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::transport::ReadOnlyConnector;
 use crate::ui::ink::{Line, Tone, paint, wrap};
 use crate::ui::moment::Moment;
 use crate::ui::plan::{self, Prospect};
@@ -321,7 +321,7 @@ async fn ask(context: &Context, state: &RunState, consent: &Consent) -> Result<S
             .standing("nothing was done"));
     }
     let secrets = secrets(context, plan)?;
-    let prospects = prospects(state, secrets.clone()).await?;
+    let prospects = prospects(context, state, secrets.clone()).await?;
     let face = &context.style.err;
     let moment = Moment::current();
     let window = window::prospect_of(state, moment.now)?;
@@ -371,11 +371,15 @@ pub(super) async fn typed(context: &Context, name: &str, question: &str) -> Resu
 }
 
 /// What is known of the nodes before anything is touched: versions and what is staged.
-async fn prospects(state: &RunState, secrets: Secrets) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
+async fn prospects(
+    context: &Context,
+    state: &RunState,
+    secrets: Secrets,
+) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
     let (plan, request) = (&state.plan, &state.request);
     let silent: Screen = Arc::new(|_| true);
     let pool = Pool::new(
-        ReadOnlyConnector::new(Arc::new(Dialer::new())),
+        ReadOnlyConnector::new(Arc::new(context.dialer(&secrets))),
         plan,
         Context::state_dir()?.path(),
         silent,

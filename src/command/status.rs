@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::adopt::{Rebuilt, provenance, rebuild, under_way_lines};
 use super::context::Context;
 use super::files::Files;
-use super::invocation::{request, secrets};
+use super::invocation::{known_secrets, request};
 use super::refusal::Refusal;
 use super::runs::{Recorded, exit_of, recorded};
 use super::start::imagined;
@@ -27,7 +27,7 @@ use crate::model::name::NodeName;
 use crate::model::pace;
 use crate::model::plan::Plan;
 use crate::model::state::{RunState, RunStatus};
-use crate::transport::{Dialer, ReadOnlyConnector};
+use crate::transport::ReadOnlyConnector;
 use crate::ui::document;
 use crate::ui::ink::{Line, paint};
 use crate::ui::moment::Moment;
@@ -236,10 +236,9 @@ impl<'a> Looks<'a> {
             self.site.insert(known)
         } else {
             let silent: Screen = Arc::new(|_| true);
-            let connector = ReadOnlyConnector::new(Arc::new(Dialer::new()));
+            let secrets = known_secrets(self.context, plan);
+            let connector = ReadOnlyConnector::new(Arc::new(self.context.dialer(&secrets)));
             let pool = Pool::new(connector, plan, Context::state_dir()?.path(), silent);
-            // A status that wants a password would not be asked for by a script: what needs none is shown.
-            let secrets = secrets(self.context, plan).unwrap_or_default();
             self.site.insert((run, Arc::new(Site::new(Arc::clone(plan), pool, secrets, None))))
         };
         let state = match state {

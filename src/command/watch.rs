@@ -54,6 +54,7 @@ pub(super) async fn watch(
             };
         }
         is_first = false;
+        context.ask_nobody();
         show.now(&look)?;
         let until = tokio::time::Instant::now() + every.min(PACE);
         loop {

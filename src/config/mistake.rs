@@ -56,6 +56,16 @@ impl Place {
             .collect();
         Self { line, column: column.max(1), length: length.max(1), note: note.to_owned(), lines }
     }
+
+    /// Hides the rest of a line from a column on, wherever the line is shown.
+    pub(crate) fn veil(&mut self, line: usize, column: usize) {
+        for (_, text) in self.lines.iter_mut().filter(|(number, _)| *number == line) {
+            *text = text.chars().take(column - 1).chain("***".chars()).collect();
+        }
+        if (self.line, self.column) == (line, column) {
+            self.length = 3;
+        }
+    }
 }
 
 impl Mistake {

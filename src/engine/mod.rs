@@ -12,6 +12,7 @@ mod driver;
 pub mod dry_run;
 mod effect;
 mod gate;
+pub mod keyring;
 pub mod ledger;
 mod lock;
 mod opening;

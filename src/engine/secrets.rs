@@ -123,6 +123,11 @@ impl Secrets {
         Self { values, captured: BTreeMap::new() }
     }
 
+    /// Those of the inventory, by name.
+    pub(super) fn all(&self) -> impl Iterator<Item = (VarName, Secret)> {
+        self.values.iter().filter_map(|(name, value)| Some((VarName::parse(name).ok()?, value.clone())))
+    }
+
     /// The values as they are, for the pipe to another process of this program and nowhere else.
     pub fn revealed(&self) -> BTreeMap<String, String> {
         self.values.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect()

@@ -7,10 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
+use super::name::VarName;
 
 /// The way to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a cluster has few nodes, and nearly all are of the larger sort"
+)]
 pub enum Connection {
     /// Over SSH, through the operator's own `ssh`.
     Ssh(SshTarget),
@@ -29,6 +34,9 @@ pub struct SshTarget {
     pub user: Option<String>,
     /// Private key file, absolute.
     pub identity_file: Option<PathBuf>,
+    /// The secret that is the login's password, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<VarName>,
     /// Jump hosts in order, as `ssh -J` takes them.
     pub jump: Vec<String>,
     /// An ssh configuration file instead of `~/.ssh/config`, absolute.

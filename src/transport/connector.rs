@@ -1,15 +1,19 @@
 //! Opens a session: checks the address, dials, logs in, tries the rights, reads the facts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::answers::{Answers, NoAnswer, Verdict};
+use super::askpass::{Asked, Askpass, Login};
+use super::asks::Asks;
 use super::error::{Kind, TransportError, Trouble};
 use super::facts::{self, Facts, Unusable};
+use super::keys::Offer;
 use super::link::Link;
 use super::local::Local;
 use super::master::{Master, NoMaster};
@@ -17,8 +21,9 @@ use super::probe::ask;
 use super::session::{NodeSession, place};
 use super::ssh::Ssh;
 use super::warden::Warden;
-use super::{BoxFuture, Connector, Endpoint, Session, trouble};
+use super::{BoxFuture, Connector, Endpoint, Session, denied, trouble};
 use crate::model::host::{Connection, SshTarget, host_is_safe};
+use crate::model::name::NodeName;
 
 /// More key exchanges at once gain nothing.
 const HANDSHAKES: usize = 16;
@@ -34,6 +39,7 @@ pub struct Dialer {
     handshakes: Arc<Semaphore>,
     jumps: Mutex<HashMap<String, Arc<Semaphore>>>,
     warden: Mutex<Option<Arc<Warden>>>,
+    asks: Asks,
 }
 
 impl Default for Dialer {
@@ -43,10 +49,23 @@ impl Default for Dialer {
 }
 
 impl Dialer {
-    /// A dialer; it limits the handshakes of all connections that are made through it.
+    /// A dialer that answers no question of ssh; it limits the handshakes of all connections that are made
+    /// through it.
     pub fn new() -> Self {
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-        Self { handshakes, jumps: Mutex::default(), warden: Mutex::default() }
+        Self { handshakes, jumps: Mutex::default(), warden: Mutex::default(), asks: Asks::nothing() }
+    }
+
+    /// A dialer whose logins may ask for passwords, passphrases and codes.
+    pub fn asking(answers: Arc<dyn Answers>) -> Self {
+        Self { asks: Asks { answers, program: None }, ..Self::new() }
+    }
+
+    /// Names the program that plays askpass with [`relay`](super::relay); without it this program does.
+    #[must_use]
+    pub fn with_askpass(mut self, program: PathBuf) -> Self {
+        self.asks.program = Some(program);
+        self
     }
 
     async fn open(&self, to: &Endpoint) -> Result<Arc<dyn Session>, TransportError> {
@@ -54,12 +73,12 @@ impl Dialer {
         let link: Box<dyn Link> = match &to.connection {
             Connection::Local => Box::new(Local::new(CHANNELS)),
             Connection::Ssh(target) => {
-                let dialled = self.dial(target).await;
+                let dialled = self.dial(&to.name, target).await;
                 let master = dialled.map_err(|why| TransportError::Unreachable {
                     node: to.name.clone(),
                     why: Box::new(why),
                 })?;
-                Box::new(Ssh::new(master, target.clone(), CHANNELS))
+                Box::new(Ssh::new(to.name.clone(), master, target.clone(), self.asks.clone(), CHANNELS))
             }
         };
         let facts = hello(&*link, to, root).await?;
@@ -73,7 +92,7 @@ impl Dialer {
     }
 
     /// Makes the master connection; one that is turned away for the crowd is tried again in time.
-    async fn dial(&self, target: &SshTarget) -> Result<Master, Trouble> {
+    async fn dial(&self, node: &NodeName, target: &SshTarget) -> Result<Master, Trouble> {
         let through = target.jump.first().map(|jump| self.jump(jump));
         let _through = match through {
             Some(jump) => jump.acquire_owned().await.ok(),
@@ -83,19 +102,39 @@ impl Dialer {
         let warden = self.warden().map_err(|source| {
             trouble::no_ssh(target, "making a private directory for sockets, or running sh,", &source)
         })?;
-        let until = Instant::now() + target.connect_timeout;
+        let login = Login { node, target, has_terminal: false };
+        let mut until = Instant::now() + target.connect_timeout;
         let mut wait = Duration::from_millis(100);
         loop {
+            let askpass = self.asks.listen(&warden, &login).map_err(|source| {
+                trouble::no_ssh(target, "making a private socket for what ssh asks", &source)
+            })?;
             // ssh's own timeout comes first: it can say what it waited for.
-            let failure = match Master::open(target, Arc::clone(&warden), until + Duration::from_secs(2))
-                .await
-            {
-                Ok(master) => return Ok(master),
-                Err(NoMaster::NoSsh(source)) => return Err(trouble::no_ssh(target, "running ssh", &source)),
-                Err(NoMaster::Ended { said }) => trouble::of_ssh(target, &said, false),
-                Err(NoMaster::Late { said }) => trouble::of_ssh(target, &said, true),
+            let late = until + Duration::from_secs(2);
+            let opened = Master::open(target, Arc::clone(&warden), late, askpass.as_ref()).await;
+            let asked = askpass.as_ref().map(Askpass::asked).unwrap_or_default();
+            let is_stale = asked.stop.as_ref().is_some_and(|stop| stop.why == NoAnswer::Stale);
+            let ended = match opened {
+                Ok(master) => Ok(master),
+                Err(why) => Err(failure(target, why, &asked).await),
             };
-            if failure.kind != Kind::TurnedAway || Instant::now() + wait >= until {
+            let is_starting = askpass.is_some_and(|askpass| askpass.conclude(verdict(&ended, &asked)));
+            let mut failure = match ended {
+                Ok(master) => return Ok(master),
+                Err(failure) => failure,
+            };
+            if is_starting {
+                // While a node comes up it may let nobody in (pam_nologin).
+                failure.kind = Kind::PermissionDenied;
+            }
+            if is_stale {
+                // Nothing was shown and nothing sent; somebody else's question has been answered meanwhile.
+                until = Instant::now() + target.connect_timeout;
+                continue;
+            }
+            // What was answered once is not sent again by a loop: accounts are locked for it.
+            let is_final = failure.kind != Kind::TurnedAway || asked.gave_anything();
+            if is_final || Instant::now() + wait >= until {
                 return Err(failure);
             }
             tokio::time::sleep(wait).await;
@@ -122,6 +161,35 @@ impl Dialer {
 impl Connector for Dialer {
     fn connect<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>> {
         Box::pin(self.open(to))
+    }
+}
+
+/// Why there is no connection.
+async fn failure(target: &SshTarget, why: NoMaster, asked: &Asked) -> Trouble {
+    let said = match &why {
+        NoMaster::NoSsh(source) => return trouble::no_ssh(target, "running ssh", source),
+        NoMaster::Stopped => return denied::stopped(target, asked),
+        NoMaster::Ended { said } | NoMaster::Late { said } => said,
+    };
+    let trouble = trouble::of_ssh(target, said, matches!(why, NoMaster::Late { .. }));
+    match trouble.kind {
+        Kind::PermissionDenied => denied::denied(target, trouble, asked, &Offer::read(target).await),
+        Kind::TurnedAway if asked.gave_anything() => denied::closed(target, trouble, asked),
+        _ => trouble,
+    }
+}
+
+/// What a login's end says of the answers that it was given.
+fn verdict(ended: &Result<Master, Trouble>, asked: &Asked) -> Verdict {
+    match ended {
+        Ok(_) => Verdict::Accepted,
+        Err(_) if !asked.gave_password() => Verdict::Unclear,
+        Err(failure)
+            if matches!(failure.kind, Kind::PasswordRefused | Kind::PermissionDenied | Kind::TurnedAway) =>
+        {
+            Verdict::Refused
+        }
+        Err(_) => Verdict::Unclear,
     }
 }
 
@@ -167,6 +235,12 @@ async fn hello(link: &dyn Link, to: &Endpoint, root: Option<&str>) -> Result<Fac
     facts::read(&asked.replies, root).map_err(|unusable| {
         unreachable(match unusable {
             Unusable::Become(said) => trouble::no_rights(place, target, to.become_with, &said),
+            Unusable::Shell(text) if denied::is_expired(&text) || denied::is_expired(&asked.noise) => {
+                match target {
+                    Some(target) => denied::expired(target),
+                    None => trouble::no_shell(place, target, &text, &asked.noise),
+                }
+            }
             Unusable::Shell(text) => {
                 let noise = asked.noise.lines().find(|line| !line.trim().is_empty());
                 let text = noise.map_or(text, |line| format!("the login's shell says: {line}"));

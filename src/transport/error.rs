@@ -106,6 +106,12 @@ pub struct Trouble {
 pub enum Kind {
     /// No key was accepted.
     PermissionDenied,
+    /// A password or a code was given and not accepted.
+    PasswordRefused,
+    /// The password has expired.
+    PasswordExpired,
+    /// It asks for something, and there is no answer.
+    Unanswered,
     /// The host key is not known and unknown ones are not accepted.
     HostKeyUnknown,
     /// The host key is another than the known one.
@@ -135,7 +141,12 @@ pub enum Kind {
 impl Kind {
     fn verb(self) -> &'static str {
         match self {
-            Self::PermissionDenied | Self::HostKeyUnknown | Self::HostKeyChanged => "cannot log in to",
+            Self::PermissionDenied
+            | Self::PasswordRefused
+            | Self::PasswordExpired
+            | Self::Unanswered
+            | Self::HostKeyUnknown
+            | Self::HostKeyChanged => "cannot log in to",
             Self::Become | Self::Shell | Self::NoRoom => "cannot run commands on",
             _ => "cannot reach",
         }

@@ -27,14 +27,16 @@ pub(super) trait Link: Send + Sync {
     fn sever(&self);
 }
 
-/// Runs a command that has the terminal until it ends, for `deadline` at most.
+/// Runs a command that has the terminal until it ends, for `deadline` at most. `begun` hears its process id.
 pub(super) async fn with_terminal(
     mut command: Command,
     program: &str,
     deadline: Duration,
+    begun: impl FnOnce(Option<u32>),
 ) -> Result<bool, String> {
     let spawned = command.kill_on_drop(true).spawn();
     let mut child = spawned.map_err(|error| format!("{program} cannot be run here: {error}"))?;
+    begun(child.id());
     if tokio::time::timeout(deadline, child.wait()).await.is_ok() {
         return Ok(true);
     }

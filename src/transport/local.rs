@@ -69,7 +69,7 @@ impl Link for Local {
         Box::pin(async move {
             let mut command = Command::new("sh");
             command.args(["-c", line]);
-            with_terminal(command, "sh", deadline).await
+            with_terminal(command, "sh", deadline, |_| {}).await
         })
     }
 

@@ -14,8 +14,13 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use super::answers::Reach;
+use super::askpass::Askpass;
 use super::warden::Warden;
 use crate::model::host::SshTarget;
+
+/// How many seconds ssh gives a connection that may ask somebody; no server waits longer for a login.
+const WHILE_ASKED: u64 = 600;
 
 /// A master connection. Dropped, it is ended.
 pub(super) struct Master {
@@ -36,22 +41,28 @@ pub(super) enum NoMaster {
     Ended { said: String },
     /// ssh took longer than it was given, having said this.
     Late { said: String },
+    /// ssh asked for something and is not to go on without it; it was ended.
+    Stopped,
 }
 
 impl Master {
-    /// Starts ssh and waits for the login to succeed, until `until` at most.
+    /// Starts ssh and waits for the login to succeed, until `until` at most and for as long as questions stand.
     pub(super) async fn open(
         target: &SshTarget,
         warden: Arc<Warden>,
         until: Instant,
+        askpass: Option<&Askpass>,
     ) -> Result<Self, NoMaster> {
         let socket = warden.socket();
         let mut command = std::process::Command::new("ssh");
-        command.args(arguments(target, &socket));
+        command.args(arguments(target, &socket, askpass.map(|askpass| askpass.reach)));
         // The terminal's Ctrl-C is rollgate's to act upon; a jump host's ssh must not ask there either.
-        command.process_group(0).env("SSH_ASKPASS", "/bin/false").env("SSH_ASKPASS_REQUIRE", "force");
+        command.process_group(0).envs(environment(askpass));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = Command::from(command).kill_on_drop(true).spawn().map_err(NoMaster::NoSsh)?;
+        if let Some(askpass) = askpass {
+            askpass.belongs_to(child.id());
+        }
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(group) = group {
             warden.watch(group.as_raw_nonzero().get());
@@ -79,7 +90,10 @@ impl Master {
                 }
                 return Err(NoMaster::Ended { said: master.said() });
             }
-            if Instant::now() >= until {
+            if askpass.is_some_and(Askpass::has_stopped) {
+                return Err(NoMaster::Stopped);
+            }
+            if Instant::now() >= until + askpass.map(Askpass::waited).unwrap_or_default() {
                 return Err(NoMaster::Late { said: master.said() });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -90,6 +104,11 @@ impl Master {
     /// The control socket.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Who watches over it.
+    pub(super) fn warden(&self) -> &Warden {
+        &self.warden
     }
 
     /// What ssh said on its standard error so far.
@@ -130,23 +149,42 @@ impl Drop for Master {
 }
 
 /// `ssh`'s arguments. Nothing here is a secret, and nothing of it reaches a shell.
-fn arguments(target: &SshTarget, socket: &Path) -> Vec<OsString> {
+fn arguments(target: &SshTarget, socket: &Path, reach: Option<Reach>) -> Vec<OsString> {
     let mut list: Vec<OsString> = ["-M", "-N", "-T", "-S"].map(OsString::from).into();
     list.push(escaped(socket));
     list.extend(["-o".into(), "ControlPersist=no".into()]);
-    list.extend(login(target));
+    list.extend(login(target, reach));
     list
 }
 
-/// The arguments of every login: where, as whom, by which rules.
-pub(super) fn login(target: &SshTarget) -> Vec<OsString> {
+/// What ssh finds in its environment for its questions. Without an askpass every one of them is answered with no.
+pub(super) fn environment(askpass: Option<&Askpass>) -> Vec<(&'static str, PathBuf)> {
+    match askpass {
+        Some(askpass) => askpass.environment().into(),
+        None => vec![("SSH_ASKPASS", "/bin/false".into()), ("SSH_ASKPASS_REQUIRE", "force".into())],
+    }
+}
+
+/// The arguments of every login: where, as whom, by which rules, and what it may ask, where it may.
+pub(super) fn login(target: &SshTarget, asks: Option<Reach>) -> Vec<OsString> {
     let mut list = reach(target);
     let seconds = target.connect_timeout.as_secs().max(1);
+    let seconds = match asks {
+        // ssh counts the time in which a jump host's question stands; ours is counted without it.
+        Some(Reach::Person) => seconds.max(WHILE_ASKED),
+        _ => seconds,
+    };
+    let prompts = match asks {
+        Some(Reach::Person) => "NumberOfPasswordPrompts=3",
+        // What is known already is no better the second time, and accounts are locked for it.
+        _ => "NumberOfPasswordPrompts=1",
+    };
     let verdict = if target.accept_new_host_keys { "accept-new" } else { "yes" };
     for option in [
         "ServerAliveInterval=5",
         "ServerAliveCountMax=3",
-        "BatchMode=yes",
+        if asks.is_some() { "BatchMode=no" } else { "BatchMode=yes" },
+        prompts,
         "ForwardAgent=no",
         "ForwardX11=no",
         "PermitLocalCommand=no",
@@ -212,6 +250,7 @@ mod tests {
             port: None,
             user: None,
             identity_file: None,
+            password: None,
             jump: Vec::new(),
             config_file: None,
             known_hosts: None,
@@ -223,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_host_stands_behind_the_end_of_options() {
-        let list = arguments(&target(), Path::new("/run/s"));
+        let list = arguments(&target(), Path::new("/run/s"), None);
         assert_eq!(list[list.len() - 2..], ["--", "10.0.0.13"]);
     }
 
@@ -233,8 +272,22 @@ mod tests {
             [(false, "StrictHostKeyChecking=yes"), (true, "StrictHostKeyChecking=accept-new")]
         {
             let target = SshTarget { accept_new_host_keys: accept, ..target() };
-            let list = arguments(&target, Path::new("/run/s"));
+            let list = arguments(&target, Path::new("/run/s"), None);
             assert!(list.iter().any(|word| word == option), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn ssh_asks_only_where_it_is_answered() {
+        for (reach, options) in [
+            (None, ["BatchMode=yes", "NumberOfPasswordPrompts=1", "ConnectTimeout=10"]),
+            (Some(Reach::Known), ["BatchMode=no", "NumberOfPasswordPrompts=1", "ConnectTimeout=10"]),
+            (Some(Reach::Person), ["BatchMode=no", "NumberOfPasswordPrompts=3", "ConnectTimeout=600"]),
+        ] {
+            let list = arguments(&target(), Path::new("/run/s"), reach);
+            for option in options {
+                assert!(list.iter().any(|word| word == option), "{option} is not in {list:?}");
+            }
         }
     }
 
@@ -246,7 +299,7 @@ mod tests {
             jump: vec!["one".to_owned(), "ops@two:22".to_owned()],
             ..target()
         };
-        let list = arguments(&target, Path::new("/run/s"));
+        let list = arguments(&target, Path::new("/run/s"), None);
         for word in [
             "/keys/100%%/id",
             "IdentitiesOnly=yes",

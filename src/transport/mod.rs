@@ -15,9 +15,13 @@
 //! framed by a nonce (`frame`). No value of an inventory is ever shell source, and an exit status of
 //! 255 is never taken for ssh's own.
 
+mod answers;
+mod askpass;
+mod asks;
 mod connector;
 mod converse;
 mod copy;
+mod denied;
 mod error;
 mod facts;
 mod fence;
@@ -27,6 +31,7 @@ mod frame;
 pub mod garbled;
 mod interact;
 mod job;
+mod keys;
 mod line;
 mod link;
 mod local;
@@ -52,6 +57,8 @@ use crate::model::host::{Become, Connection};
 use crate::model::job::{Revert, Standing};
 use crate::model::name::{ClusterName, NodeName};
 
+pub use answers::{Answers, Challenge, NoAnswer, Reach, Verdict, Wanted};
+pub use askpass::{ASKPASS, relay};
 pub use connector::Dialer;
 pub use copy::{Copied, FileSum, Upload, hash_bytes, hash_file};
 pub use error::{Kind, TransportError, Trouble};

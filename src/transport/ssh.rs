@@ -9,13 +9,20 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use super::BoxFuture;
+use super::answers::Verdict;
+use super::askpass::Login;
+use super::asks::Asks;
+use super::denied;
 use super::link::{Hold, Link, Pipes, Turn, with_terminal};
-use super::master::{Master, login};
+use super::master::{Master, environment, login};
 use crate::model::host::SshTarget;
+use crate::model::name::NodeName;
 
 /// A master connection and the calls over it.
 pub(super) struct Ssh {
+    node: NodeName,
     master: Master,
+    asks: Asks,
     mux: Arc<Session>,
     target: SshTarget,
     turns: Arc<Semaphore>,
@@ -23,10 +30,38 @@ pub(super) struct Ssh {
 }
 
 impl Ssh {
-    pub(super) fn new(master: Master, target: SshTarget, turns: usize) -> Self {
+    pub(super) fn new(node: NodeName, master: Master, target: SshTarget, asks: Asks, turns: usize) -> Self {
         let mux = Arc::new(Session::resume_mux(master.socket().into(), None));
         let turns = Arc::new(Semaphore::new(turns));
-        Self { master, mux, target, turns, severed: AtomicBool::new(false) }
+        Self { node, master, asks, mux, target, turns, severed: AtomicBool::new(false) }
+    }
+
+    /// A login of its own, whose questions are answered as those of the connection were.
+    async fn terminal_login(&self, line: &str, deadline: Duration) -> Result<bool, String> {
+        let login_of = Login { node: &self.node, target: &self.target, has_terminal: true };
+        let askpass = self
+            .asks
+            .listen(self.master.warden(), &login_of)
+            .map_err(|error| format!("ssh could not be given a way to ask: {error}"))?;
+        let mut command = Command::new("ssh");
+        command.args(["-tt", "-S", "none", "-o", "ControlMaster=no"]);
+        command.args(login(&self.target, askpass.as_ref().map(|askpass| askpass.reach))).arg(line);
+        command.envs(environment(askpass.as_ref()));
+        let Some(askpass) = askpass else { return with_terminal(command, "ssh", deadline, |_| {}).await };
+        let stopped = async {
+            while !askpass.has_stopped() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = with_terminal(command, "ssh", deadline, |id| askpass.belongs_to(id)) => ended,
+            () = stopped => Err(denied::stopped(&self.target, &askpass.asked()).text),
+        };
+        if ended.is_err() && askpass.asked().gave_password() {
+            // It is no connection that anybody waits for.
+            let _ = askpass.conclude(Verdict::Refused);
+        }
+        ended
     }
 
     async fn channel(&self, line: &str) -> Result<Pipes, String> {
@@ -93,10 +128,7 @@ impl Link for Ssh {
             }
             // A login of its own: over the master it would be the master that reads the terminal, and that is
             // no process of the foreground, so it would never get a key (SIGTTIN).
-            let mut command = Command::new("ssh");
-            command.args(["-tt", "-S", "none", "-o", "ControlMaster=no"]);
-            command.args(login(&self.target)).arg(line);
-            with_terminal(command, "ssh", deadline).await
+            self.terminal_login(line, deadline).await
         })
     }
 

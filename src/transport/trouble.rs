@@ -36,7 +36,7 @@ fn typed(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
 }
 
 /// `ssh` with everything that reaches this target, and a command to run there.
-fn by_hand(target: &SshTarget, options: &[&str], command: &str) -> String {
+pub(super) fn by_hand(target: &SshTarget, options: &[&str], command: &str) -> String {
     let reach = reach(target).into_iter();
     let words = std::iter::once("ssh".into())
         .chain(options.iter().map(Into::into))
@@ -103,9 +103,6 @@ fn words(kind: Kind, target: &SshTarget, said: &[String]) -> Words {
     let text = telling(kind, said);
     let limit = duration::written(target.connect_timeout);
     match kind {
-        Kind::PermissionDenied => {
-            Words { text, help: denied_help(target), next: by_hand_true(&["-o", "BatchMode=yes"]) }
-        }
         Kind::HostKeyUnknown => unknown_key(target, said),
         Kind::HostKeyChanged => changed_key(target, said),
         Kind::ConnectionRefused => Words {
@@ -143,35 +140,18 @@ fn words(kind: Kind, target: &SshTarget, said: &[String]) -> Words {
                 .to_owned(),
             next: by_hand_true(&["-v"]),
         },
-        Kind::Become | Kind::Shell | Kind::NoRoom | Kind::Closed | Kind::Other => {
+        Kind::PermissionDenied
+        | Kind::PasswordRefused
+        | Kind::PasswordExpired
+        | Kind::Unanswered
+        | Kind::Become
+        | Kind::Shell
+        | Kind::NoRoom
+        | Kind::Closed
+        | Kind::Other => {
             Words { text, help: "ssh says so itself; try it by hand".to_owned(), next: by_hand_true(&["-v"]) }
         }
     }
-}
-
-fn denied_help(target: &SshTarget) -> String {
-    let mut help =
-        "rollgate never asks for a password or a passphrase (ssh runs with BatchMode=yes)".to_owned();
-    let agent = std::env::var_os("SSH_AUTH_SOCK").is_some_and(|path| !path.is_empty());
-    match (&target.identity_file, agent) {
-        (Some(file), _) => {
-            help = format!(
-                "{help}; the key offered was {}: is it readable, without passphrase or in the agent, and in \
-                 the node's authorized_keys?",
-                file.display()
-            );
-        }
-        (None, true) => {
-            help = format!("{help}; add a key to the agent (ssh-add), or name one: `identity_file:`");
-        }
-        (None, false) => {
-            help = format!(
-                "{help}; there is no agent (SSH_AUTH_SOCK is not set; cron jobs have none), so name a key: \
-                 `identity_file:` under `ssh:`"
-            );
-        }
-    }
-    help
 }
 
 /// The file that the operator's known keys are in, as it can be typed.
@@ -304,6 +284,7 @@ mod tests {
             port: Some(2222),
             user: Some("ops".to_owned()),
             identity_file: Some("/keys/my id".into()),
+            password: None,
             jump: Vec::new(),
             config_file: None,
             known_hosts: Some("/etc/rg/known".into()),
@@ -339,20 +320,6 @@ mod tests {
         }
         assert_eq!(of_ssh(&target(), "", true).kind, Kind::TimedOut);
         assert_eq!(of_ssh(&target(), "", true).text, "no answer in 7s");
-    }
-
-    #[test]
-    fn a_denied_login_is_shown_with_a_command_that_can_be_pasted() {
-        let trouble = of_ssh(&target(), "ops@10.0.0.13: Permission denied (publickey).\n", false);
-        assert_eq!(trouble.text, "Permission denied (publickey)");
-        assert_eq!(trouble.place, "ops@10.0.0.13 port 2222");
-        assert_eq!(
-            trouble.next.as_deref(),
-            Some(
-                "ssh -o BatchMode=yes -p 2222 -l ops -i '/keys/my id' -o IdentitiesOnly=yes -o \
-                 'UserKnownHostsFile=\"/etc/rg/known\"' 10.0.0.13 true"
-            )
-        );
     }
 
     #[test]

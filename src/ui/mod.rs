@@ -13,6 +13,7 @@ pub mod dry_run;
 pub mod error;
 pub mod gate;
 pub mod ink;
+pub mod login;
 mod menu;
 pub mod moment;
 pub mod narrate;

@@ -5,6 +5,8 @@
 //! reads stdin and never opens `/dev/tty`; [`Style::interactive`](super::terminal::Style) says whether it may
 //! be used at all.
 
+mod hidden;
+
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::JoinHandle;
@@ -15,6 +17,8 @@ use rustix::io::{Errno, read};
 use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, tcflush};
 
 use super::{menu, write};
+
+pub use hidden::{Hidden, hidden};
 
 /// An answer longer than this is no word, name or reason.
 const LONGEST: usize = 4096;
@@ -75,6 +79,14 @@ impl Call {
     pub fn pair() -> io::Result<(Call, Called)> {
         let (hung_up, open) = io::pipe()?;
         Ok((Call { _open: open }, Called { hung_up }))
+    }
+}
+
+impl Called {
+    /// Whether the question has been taken back.
+    fn is_hung_up(&self) -> bool {
+        let mut polled = [PollFd::from_borrowed_fd(self.hung_up.as_fd(), PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 }
 

@@ -5,6 +5,7 @@ mod bluecat;
 mod digital_rebar;
 mod disk;
 mod itself;
+mod logins;
 mod logout;
 mod nightly;
 mod outages;

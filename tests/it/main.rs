@@ -39,6 +39,8 @@ mod live;
 #[cfg(test)]
 mod lock;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod nightly;
 #[cfg(test)]
 mod notify;

@@ -1,7 +1,7 @@
 //! Where mistakes are noted while a file is lowered, and the questions that every value answers.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +22,8 @@ struct Finding {
     what: String,
     note: String,
     help: Vec<String>,
+    /// Whether the value may be something that nobody should read.
+    veiled: bool,
 }
 
 /// One file on its way to the model.
@@ -46,6 +48,7 @@ impl<'s> Desk<'s> {
     pub(crate) fn mistakes(self) -> Option<Mistakes> {
         let findings = self.findings.into_inner();
         let more = findings.len().saturating_sub(PRINTED);
+        let mut veils = Vec::new();
         let mut found: Vec<Mistake> = findings
             .into_iter()
             .take(PRINTED)
@@ -53,9 +56,18 @@ impl<'s> Desk<'s> {
                 let place = yaml::nearest(self.source, &finding.path, finding.aim);
                 let length = yaml::token(self.source.line(place.0), place.1);
                 let help: Vec<&str> = finding.help.iter().map(String::as_str).collect();
+                if finding.veiled {
+                    veils.push(place);
+                }
                 self.source.mistake(place, length, finding.what, &finding.note, &help)
             })
             .collect();
+        // The lines around another mistake may be those.
+        for place in found.iter_mut().filter_map(|mistake| mistake.place.as_mut()) {
+            for (line, column) in &veils {
+                place.veil(*line, *column);
+            }
+        }
         found.sort_by_key(|mistake| mistake.place.as_ref().map(|place| (place.line, place.column)));
         Mistakes::collect_with(found, more)
     }
@@ -82,7 +94,38 @@ impl<'s> Desk<'s> {
             what,
             note: note.to_string(),
             help: if help.is_empty() { Vec::new() } else { vec![help] },
+            veiled: false,
         });
+    }
+
+    /// The name of a secret. What stands there instead may be the secret itself, so it is not repeated.
+    pub(super) fn secret(&self, path: &Path, value: &Scalar, known: &BTreeSet<String>) -> Option<VarName> {
+        let word = match value {
+            Scalar::Text(word) => word.as_str(),
+            _ => "",
+        };
+        if known.contains(word) {
+            return VarName::parse(word).ok();
+        }
+        let note = match meant(word, known.iter().map(String::as_str)) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => "not known".to_owned(),
+        };
+        let help = if known.is_empty() {
+            "declare it, such as secrets: { login_password: { prompt: Password of the nodes } }, and write \
+             password: login_password; the password itself never stands here"
+                .to_owned()
+        } else {
+            format!(
+                "known: {}; the password itself never stands here",
+                listed(known.iter().map(String::as_str))
+            )
+        };
+        self.note(Aim::Value, path, &format!("`{path}` names none of `secrets:`"), &note, &help);
+        if let Some(finding) = self.findings.borrow_mut().last_mut() {
+            finding.veiled = true;
+        }
+        None
     }
 
     /// Notes that a key is missing from a mapping.

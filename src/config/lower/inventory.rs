@@ -28,6 +28,9 @@ pub(super) struct Defaults {
     pub(super) user: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) identity_file: Option<PathBuf>,
+    pub(super) password: Option<VarName>,
+    /// The names that a password may have.
+    pub(super) secrets: BTreeSet<String>,
     pub(super) jump: Vec<String>,
     pub(super) config_file: Option<PathBuf>,
     pub(super) known_hosts: Option<PathBuf>,
@@ -84,11 +87,14 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
     if ssh.port == Some(0) {
         desk.wrong(&at.key("port"), "0 is no port", "this value", "1 to 65535; without the key ssh's own");
     }
+    let secrets = raw.secrets.iter().flat_map(|secrets| &secrets.0).map(|(name, _)| name.clone()).collect();
     let jump = ssh.jump.as_ref().map_or_else(Vec::new, |jump| desk.list(&at.key("jump"), jump));
     Defaults {
         user: ssh.user.as_ref().and_then(|user| desk.host(&at.key("user"), user)),
         port: ssh.port,
         identity_file: file("identity_file", &ssh.identity_file),
+        password: ssh.password.as_ref().and_then(|name| desk.secret(&at.key("password"), name, &secrets)),
+        secrets,
         jump: jump.into_iter().filter_map(|(at, host)| desk.host(&at, host)).collect(),
         config_file: file("config_file", &ssh.config_file),
         known_hosts: file("known_hosts", &ssh.known_hosts),

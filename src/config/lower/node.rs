@@ -61,6 +61,10 @@ fn entry(desk: &Desk<'_>, path: &Path, raw: &RawNode, defaults: &Defaults) -> Ve
         Some(user) => desk.host(&path.key("user"), user),
         None => defaults.user.clone(),
     };
+    let password = match &raw.password {
+        Some(name) => desk.secret(&path.key("password"), name, &defaults.secrets),
+        None => defaults.password.clone(),
+    };
     if raw.port == Some(0) {
         desk.wrong(&path.key("port"), "0 is no port", "this value", "1 to 65535; without the key ssh's own");
     }
@@ -76,6 +80,7 @@ fn entry(desk: &Desk<'_>, path: &Path, raw: &RawNode, defaults: &Defaults) -> Ve
             port: raw.port.or(defaults.port),
             user: user.clone(),
             identity_file: defaults.identity_file.clone(),
+            password: password.clone(),
             jump: defaults.jump.clone(),
             config_file: defaults.config_file.clone(),
             known_hosts: defaults.known_hosts.clone(),
@@ -128,7 +133,7 @@ fn local(desk: &Desk<'_>, path: &Path, raw: &RawNode) -> Option<bool> {
     let Some(value) = &raw.connection else { return Some(false) };
     let local = desk.choice(&path.key("connection"), value, CONNECTIONS)?;
     if local {
-        for key in raw.given().into_iter().filter(|key| ["host", "port", "user"].contains(key)) {
+        for key in raw.given().into_iter().filter(|key| ["host", "port", "user", "password"].contains(key)) {
             let what = format!("`{key}` does not apply to `connection: local`");
             desk.wrong_key(&path.key(key), what, "not here", "commands run on this machine, as you");
         }

@@ -54,9 +54,12 @@ mapping! {
         user: Scalar => host(),
         /// The port, 1 to 65535. Default: ssh's own, 22.
         port: u16 => port(),
-        /// The private key. No passphrase is ever asked for: a key with one needs an agent. Example:
-        /// `~/.ssh/id_ed25519`.
+        /// The private key. Its passphrase is asked for at a terminal; a run without one needs an agent, or a key
+        /// without a passphrase. Example: `~/.ssh/id_ed25519`.
         identity_file: Scalar => text(),
+        /// The password of the login: the name of one of `secrets`, never the password itself. It is offered once
+        /// per login, to the node alone. Example: `login_password`.
+        password: Scalar => identifier(),
         /// One jump host, or a list of them in order, as `ssh -J` takes them. Example: `[bastion]`.
         jump: OneOrMany => host(),
         /// How long a connection may take to be made: a number and its unit.
@@ -122,7 +125,7 @@ mapping! {
 
 /// What `connection: local` leaves without a meaning.
 fn local_has_no_address() -> Rule {
-    never_with("connection", "local", &["host", "port", "user"])
+    never_with("connection", "local", &["host", "port", "user", "password"])
 }
 
 mapping! {
@@ -138,6 +141,9 @@ mapping! {
         port: u16 => port(),
         /// The login name. Default: that of the cluster's `ssh`.
         user: Scalar => host(),
+        /// The password of the login, by the name of one of `secrets`. Default: that of the cluster's `ssh`.
+        /// Example: `login_password`.
+        password: Scalar => identifier(),
         /// How commands get there: `ssh`, or `local`: they run on this machine, as you, in a directory of the
         /// node's own.
         connection: Scalar => choice(CONNECTIONS).or("ssh"),

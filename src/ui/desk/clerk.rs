@@ -1,6 +1,7 @@
 //! Who works at the desk: one thread that takes reports and replies in turn.
 
 mod elsewhere;
+mod lending;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
@@ -28,6 +29,7 @@ use super::super::run;
 use super::super::terminal::Face;
 use super::super::words;
 use super::Place;
+use super::loan::Loan;
 use super::reports::Inbox;
 
 /// How long an answer may lie there before it is taken up.
@@ -68,12 +70,20 @@ pub(super) struct Clerk {
     /// Steps that want the terminal to themselves; the first one has it once `yielded` is set.
     yields: VecDeque<StepKey>,
     yielded: bool,
+    /// Logins that want the terminal for a line, and the one that has it.
+    borrowers: Receiver<Loan>,
+    lent: Option<Loan>,
     /// What was last said of gates that wait.
     heard: BTreeMap<StepKey, Heard>,
 }
 
 impl Clerk {
-    pub(super) fn new(place: Place, state: Option<RunState>, controls: Box<dyn Fn(Control) + Send>) -> Self {
+    pub(super) fn new(
+        place: Place,
+        state: Option<RunState>,
+        controls: Box<dyn Fn(Control) + Send>,
+        borrowers: Receiver<Loan>,
+    ) -> Self {
         let (answer, answers) = channel();
         Self {
             place,
@@ -87,6 +97,8 @@ impl Clerk {
             serial: 0,
             yields: VecDeque::new(),
             yielded: false,
+            borrowers,
+            lent: None,
             heard: BTreeMap::new(),
         }
     }
@@ -115,26 +127,6 @@ impl Clerk {
         self.drop_dialog(|_| true);
         self.place.screen.draw(&[]);
         self.state
-    }
-
-    /// Lets a step have the terminal, once no question stands there.
-    fn hand_over(&mut self) {
-        if self.dialog.is_some() || self.yielded {
-            return;
-        }
-        if let Some(key) = self.yields.front() {
-            self.yielded = true;
-            self.place.screen.release();
-            (self.controls)(Control::Yielded(key.clone()));
-        }
-    }
-
-    fn restore(&mut self, key: &StepKey) {
-        if self.yielded && self.yields.front() == Some(key) {
-            self.yielded = false;
-            self.place.screen.resume();
-        }
-        self.yields.retain(|other| other != key);
     }
 
     /// Ends the question that stands there, if it is one of these. True when there was one.
@@ -364,7 +356,7 @@ impl Clerk {
     }
 
     fn ask_next(&mut self) {
-        while self.dialog.is_none() && !self.yielded {
+        while !self.is_busy() {
             let Some(inquiry) = self.inquiries.pop_front() else { return };
             if self.place.keyboard.is_none() && self.place.approved_by.is_some() {
                 self.put_up(&inquiry);
@@ -481,7 +473,8 @@ impl Clerk {
     /// Shows the choices at a closed gate. Where nobody can choose, a Ctrl-C means to stop; it is never lost.
     fn offer_choices(&mut self, key: StepKey) {
         let turn = self.state.as_ref().and_then(|state| Some((state, run::turn_of(state, &key)?)));
-        let (Some((state, turn)), Some(_), None) = (turn, &self.place.keyboard, &self.dialog) else {
+        let keyboard = self.place.keyboard.as_ref().filter(|_| self.lent.is_none());
+        let (Some((state, turn)), Some(_), None) = (turn, keyboard, &self.dialog) else {
             (self.controls)(Control::Stop);
             return;
         };

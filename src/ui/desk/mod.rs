@@ -3,6 +3,7 @@
 //! It runs on a thread of its own, so that neither a slow terminal nor an unanswered question holds up the engine.
 
 mod clerk;
+mod loan;
 mod reports;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,9 @@ use super::screen::{Lines, Live, Rows, Screen};
 use super::terminal::{Format, Style};
 use super::write;
 use clerk::Clerk;
+use loan::Loan;
+
+pub use loan::{Lender, Lent};
 pub use reports::Reports;
 
 /// Where the desk stands: its screen, its keyboard, where records go that a program reads.
@@ -69,6 +73,7 @@ impl Place {
 pub struct Desk {
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<Option<RunState>>>,
+    loans: Sender<Loan>,
 }
 
 impl Desk {
@@ -80,12 +85,18 @@ impl Desk {
         controls: impl Fn(Control) + Send + 'static,
     ) -> std::io::Result<(Self, Reports)> {
         let (reports, inbox) = reports::reports();
+        let (loans, borrowers) = channel();
         let closing = Arc::new(AtomicBool::new(false));
-        let clerk = Clerk::new(place, state, Box::new(controls));
+        let clerk = Clerk::new(place, state, Box::new(controls), borrowers);
         let until = Arc::clone(&closing);
         let thread =
             std::thread::Builder::new().name("desk".into()).spawn(move || clerk.work(&inbox, &until))?;
-        Ok((Self { closing, thread: Some(thread) }, reports))
+        Ok((Self { closing, thread: Some(thread), loans }, reports))
+    }
+
+    /// Who lends the terminal to others while the desk is open.
+    pub fn lender(&self) -> Lender {
+        Lender::new(self.loans.clone())
     }
 
     /// Shows what was reported so far, clears what was drawn, and gives the fold back.

@@ -72,6 +72,7 @@ impl Sshd {
             port: Some(self.port),
             user: None,
             identity_file: Some(self.path("id")),
+            password: None,
             jump: Vec::new(),
             config_file: Some("/dev/null".into()),
             known_hosts: Some(self.path("known")),
