@@ -164,14 +164,16 @@ fn held(files: &Files, answers: &[NodeSurvey]) -> Result<Option<LockView>, Refus
 async fn reach(context: &Context, files: &Files) -> Result<Vec<NodeSurvey>, Refusal> {
     let plan = Arc::new(files.plan().await?);
     let silent: Screen = Arc::new(|_| true);
+    let secrets = secrets(context, &plan)?;
     let pool = Pool::new(
         ReadOnlyConnector::new(Arc::new(Dialer::new())),
         &plan,
         Context::state_dir()?.path(),
+        &secrets,
         silent,
     );
     let state = imagined(&plan, &request(context, Goal::Finished))?;
-    let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
+    let site = Site::new(Arc::clone(&plan), pool, secrets, None);
     let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
     Ok(survey(&site, &state, &nodes).await)
 }

@@ -36,13 +36,15 @@ pub(super) async fn run(
 ) -> Result<Exit, Refusal> {
     let plan = Arc::new(plan);
     let silent: Screen = Arc::new(|_| true);
+    let secrets = secrets(context, &plan)?;
     let pool = Pool::new(
         ReadOnlyConnector::new(Arc::new(Dialer::new())),
         &plan,
         Context::state_dir()?.path(),
+        &secrets,
         silent,
     );
-    let site = Site::new(Arc::clone(&plan), pool, secrets(context, &plan)?, None);
+    let site = Site::new(Arc::clone(&plan), pool, secrets, None);
     let state = imagined(&plan, &request)?;
     let moment = Moment::current();
     let window = prospect_of(&state, moment.now)?;

@@ -1,5 +1,6 @@
 //! One invocation of the engine: secrets, connections, screen, journal, loop, summary.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +19,8 @@ use crate::engine::{Call, Callers, EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
 use crate::model::event::{Control, Event, Goal, Report, Request, RunEnd, RunId};
+use crate::model::inventory::SecretSource;
+use crate::model::name::VarName;
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::transport::Dialer;
@@ -90,7 +93,7 @@ pub(super) async fn execute(
     let screen = notifier.as_ref().map_or(screen, Notifier::listening);
     let progress = show_progress(Arc::clone(&screen))?;
     let dialer = Changing(Arc::new(Dialer::new()));
-    let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), Arc::clone(&screen));
+    let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), &secrets, Arc::clone(&screen));
     let pool = match &opened.state {
         Some(state) => pool.based_at(&state.base),
         None => pool,
@@ -232,12 +235,34 @@ impl Opened {
 
 /// Secrets come before anything is touched: a run must not find out at step 30 that one is missing.
 pub(super) fn secrets(context: &Context, plan: &Plan) -> Result<Secrets, Refusal> {
+    fetched(context, &plan.secrets)
+}
+
+fn fetched(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Result<Secrets, Refusal> {
     let ask = |text: &str| ask_secret(context, text);
-    Secrets::fetch(&plan.secrets, |name| std::env::var(name).ok(), ask).map_err(|error| {
+    Secrets::fetch(sources, |name| std::env::var(name).ok(), ask).map_err(|error| {
         Refusal::input(error.to_string())
             .help("secrets are fetched before anything is touched")
             .standing("nothing was done")
     })
+}
+
+/// The secrets for a look at nodes, which need not have all of them: a script that looks is asked for nothing.
+pub(super) fn secrets_at_hand(context: &Context, plan: &Plan) -> Secrets {
+    at_hand(context, &plan.secrets)
+}
+
+/// The same of those alone without which no node can be looked at.
+pub(super) fn passwords_at_hand(context: &Context, plan: &Plan) -> Secrets {
+    let is_password =
+        |name: &VarName| plan.nodes.iter().any(|node| node.become_password.as_ref() == Some(name));
+    let sources = plan.secrets.iter().filter(|(name, _)| is_password(name));
+    at_hand(context, &sources.map(|(name, source)| (name.clone(), source.clone())).collect())
+}
+
+fn at_hand(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Secrets {
+    fetched(context, sources)
+        .unwrap_or_else(|_| Secrets::fetch_some(sources, |name| std::env::var(name).ok()).0)
 }
 
 /// Asks at the terminal, without showing what is typed.

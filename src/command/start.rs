@@ -377,6 +377,7 @@ async fn prospects(state: &RunState, secrets: Secrets) -> Result<Vec<(NodeName, 
         ReadOnlyConnector::new(Arc::new(Dialer::new())),
         plan,
         Context::state_dir()?.path(),
+        &secrets,
         silent,
     );
     let site = Site::new(Arc::clone(plan), pool, secrets, None);

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::adopt::{Rebuilt, provenance, rebuild, under_way_lines};
 use super::context::Context;
 use super::files::Files;
-use super::invocation::{request, secrets};
+use super::invocation::{request, secrets_at_hand};
 use super::refusal::Refusal;
 use super::runs::{Recorded, exit_of, recorded};
 use super::start::imagined;
@@ -237,9 +237,9 @@ impl<'a> Looks<'a> {
         } else {
             let silent: Screen = Arc::new(|_| true);
             let connector = ReadOnlyConnector::new(Arc::new(Dialer::new()));
-            let pool = Pool::new(connector, plan, Context::state_dir()?.path(), silent);
             // A status that wants a password would not be asked for by a script: what needs none is shown.
-            let secrets = secrets(self.context, plan).unwrap_or_default();
+            let secrets = secrets_at_hand(self.context, plan);
+            let pool = Pool::new(connector, plan, Context::state_dir()?.path(), &secrets, silent);
             self.site.insert((run, Arc::new(Site::new(Arc::clone(plan), pool, secrets, None))))
         };
         let state = match state {

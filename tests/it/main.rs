@@ -51,6 +51,8 @@ mod report;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod schema;

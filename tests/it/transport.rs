@@ -7,4 +7,5 @@ mod jobs;
 mod login;
 mod node;
 mod probes;
+mod rights;
 mod runner;

@@ -12,6 +12,7 @@ mod node;
 mod phase;
 pub(crate) mod procedure;
 pub(crate) mod range;
+mod rights;
 mod step;
 mod when;
 mod window;
