@@ -7,10 +7,9 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::files::Files;
-use super::invocation::login_secrets;
+use super::invocation::passwords_at_hand;
 use super::refusal::Refusal;
 use crate::engine::pool::Pool;
-use crate::engine::secrets::Secrets;
 use crate::engine::takeover::{Gathered, Kept, UnderWay, gather, under_way};
 use crate::engine::{Screen, Site};
 use crate::exit::Exit;
@@ -45,10 +44,10 @@ pub(super) async fn rebuild(
 ) -> Result<Rebuilt, Refusal> {
     let plan = Arc::new(files.plan().await?);
     let silent: Screen = Arc::new(|_| true);
-    let secrets = login_secrets(context, &plan);
+    let secrets = passwords_at_hand(context, &plan);
     let connector = ReadOnlyConnector::new(Arc::new(context.dialer(&secrets)));
-    let pool = Pool::new(connector, &plan, Context::state_dir()?.path(), silent);
-    let site = Site::new(Arc::clone(&plan), pool, Secrets::default(), None);
+    let pool = Pool::new(connector, &plan, Context::state_dir()?.path(), &secrets, silent);
+    let site = Site::new(Arc::clone(&plan), pool, secrets, None);
     let nodes: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
     let scratch = tempfile::Builder::new().prefix("rollgate-").tempdir().map_err(|error| {
         Refusal::new(Exit::Broken, format!("no private directory for what the nodes keep: {error}"))

@@ -169,6 +169,7 @@ async fn reach(context: &Context, files: &Files) -> Result<Vec<NodeSurvey>, Refu
         ReadOnlyConnector::new(Arc::new(context.dialer(&secrets))),
         &plan,
         Context::state_dir()?.path(),
+        &secrets,
         silent,
     );
     let state = imagined(&plan, &request(context, Goal::Finished))?;

@@ -41,6 +41,7 @@ pub(super) async fn run(
         ReadOnlyConnector::new(Arc::new(context.dialer(&secrets))),
         &plan,
         Context::state_dir()?.path(),
+        &secrets,
         silent,
     );
     let site = Site::new(Arc::clone(&plan), pool, secrets, None);

@@ -1,6 +1,6 @@
 //! One invocation of the engine: secrets, connections, screen, journal, loop, summary.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
 use crate::model::event::{Control, Event, Goal, Report, Request, RunEnd, RunId};
 use crate::model::host::Connection;
+use crate::model::inventory::SecretSource;
 use crate::model::name::VarName;
 use crate::model::plan::{Plan, PlannedNode};
 use crate::model::state::RunState;
@@ -93,7 +94,7 @@ pub(super) async fn execute(
     let progress = show_progress(Arc::clone(&screen))?;
     let dialer = Changing(Arc::new(context.dialer(&secrets)));
     context.ask_through(desk.lender());
-    let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), Arc::clone(&screen));
+    let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), &secrets, Arc::clone(&screen));
     let pool = match &opened.state {
         Some(state) => pool.based_at(&state.base),
         None => pool,
@@ -235,31 +236,42 @@ impl Opened {
 
 /// Secrets come before anything is touched: a run must not find out at step 30 that one is missing.
 pub(super) fn secrets(context: &Context, plan: &Plan) -> Result<Secrets, Refusal> {
+    fetched(context, &plan.secrets)
+}
+
+fn fetched(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Result<Secrets, Refusal> {
     let ask = |text: &str| ask_secret(context, text);
-    Secrets::fetch(&plan.secrets, |name| std::env::var(name).ok(), ask).map_err(|error| {
+    Secrets::fetch(sources, |name| std::env::var(name).ok(), ask).map_err(|error| {
         Refusal::input(error.to_string())
             .help("secrets are fetched before anything is touched")
             .standing("nothing was done")
     })
 }
 
-/// The same for who only looks: a script that asks where things stand is not asked back, and what needs no secret
-/// is shown.
-pub(super) fn known_secrets(context: &Context, plan: &Plan) -> Secrets {
-    let some = |_| Secrets::fetch_some(&plan.secrets, |name| std::env::var(name).ok()).0;
-    secrets(context, plan).unwrap_or_else(some)
+/// The secrets for a look at nodes, which need not have all of them: a script that looks is asked for nothing, and
+/// what needs none is shown.
+pub(super) fn secrets_at_hand(context: &Context, plan: &Plan) -> Secrets {
+    at_hand(context, &plan.secrets)
 }
 
-/// Those alone that are passwords of nodes, for who runs no step.
-pub(super) fn login_secrets(context: &Context, plan: &Plan) -> Secrets {
-    let password = |node: &PlannedNode| match &node.connection {
+/// The same of those alone without which no node can be looked at.
+pub(super) fn passwords_at_hand(context: &Context, plan: &Plan) -> Secrets {
+    let of_login = |node: &PlannedNode| match &node.connection {
         Connection::Ssh(target) => target.password.clone(),
         Connection::Local => None,
     };
-    let named: BTreeSet<VarName> = plan.nodes.iter().filter_map(password).collect();
-    let mut plan = plan.clone();
-    plan.secrets.retain(|name, _| named.contains(name));
-    known_secrets(context, &plan)
+    let is_password = |name: &VarName| {
+        plan.nodes
+            .iter()
+            .any(|node| node.become_password.as_ref() == Some(name) || of_login(node).as_ref() == Some(name))
+    };
+    let sources = plan.secrets.iter().filter(|(name, _)| is_password(name));
+    at_hand(context, &sources.map(|(name, source)| (name.clone(), source.clone())).collect())
+}
+
+fn at_hand(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Secrets {
+    fetched(context, sources)
+        .unwrap_or_else(|_| Secrets::fetch_some(sources, |name| std::env::var(name).ok()).0)
 }
 
 /// Asks at the terminal, without showing what is typed.

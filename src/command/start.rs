@@ -382,6 +382,7 @@ async fn prospects(
         ReadOnlyConnector::new(Arc::new(context.dialer(&secrets))),
         plan,
         Context::state_dir()?.path(),
+        &secrets,
         silent,
     );
     let site = Site::new(Arc::clone(plan), pool, secrets, None);

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::adopt::{Rebuilt, provenance, rebuild, under_way_lines};
 use super::context::Context;
 use super::files::Files;
-use super::invocation::{known_secrets, request};
+use super::invocation::{request, secrets_at_hand};
 use super::refusal::Refusal;
 use super::runs::{Recorded, exit_of, recorded};
 use super::start::imagined;
@@ -236,9 +236,9 @@ impl<'a> Looks<'a> {
             self.site.insert(known)
         } else {
             let silent: Screen = Arc::new(|_| true);
-            let secrets = known_secrets(self.context, plan);
+            let secrets = secrets_at_hand(self.context, plan);
             let connector = ReadOnlyConnector::new(Arc::new(self.context.dialer(&secrets)));
-            let pool = Pool::new(connector, plan, Context::state_dir()?.path(), silent);
+            let pool = Pool::new(connector, plan, Context::state_dir()?.path(), &secrets, silent);
             self.site.insert((run, Arc::new(Site::new(Arc::clone(plan), pool, secrets, None))))
         };
         let state = match state {

@@ -8,9 +8,10 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use super::Screen;
+use super::secrets::Secrets;
 use crate::model::event::{Notice, Report};
 use crate::model::host::Connection;
-use crate::model::name::NodeName;
+use crate::model::name::{NodeName, VarName};
 use crate::model::plan::Plan;
 use crate::transport::{
     BoxFuture, Connector, Endpoint, Kind, ReadOnlyConnector, Reader, Session, TransportError,
@@ -46,6 +47,8 @@ impl Opens for Changing {
 
 struct Line<S: ?Sized> {
     endpoint: Endpoint,
+    /// The secret without which it cannot be opened, and which could not be fetched.
+    lacks: Option<VarName>,
     session: Mutex<Option<Arc<S>>>,
 }
 
@@ -59,14 +62,16 @@ pub struct Pool<O: Opens> {
 impl<O: Opens> Pool<O> {
     /// Knows the nodes of a plan and the operator's own machine; connects to none of them yet.
     ///
-    /// `state` is the operator's state directory: what is done on this machine has its records there.
-    pub fn new(opener: O, plan: &Plan, state: &Path, screen: Screen) -> Self {
+    /// `state` is the operator's state directory: what is done on this machine has its records there. `secrets` have
+    /// the passwords that gain rights on nodes.
+    pub fn new(opener: O, plan: &Plan, state: &Path, secrets: &Secrets, screen: Screen) -> Self {
         let base = plan.sources.procedure.parent().map(std::path::Path::to_path_buf);
         let own = |name: &NodeName| Some(state.join("nodes").join(name.as_str()));
         let operator = Endpoint {
             name: NodeName::operator(),
             connection: Connection::Local,
             become_with: crate::model::host::Become::None,
+            become_password: None,
             state_dir: own(&NodeName::operator()),
             cwd: base,
         };
@@ -74,16 +79,19 @@ impl<O: Opens> Pool<O> {
             name: node.name.clone(),
             connection: node.connection.clone(),
             become_with: node.become_with,
+            become_password: node.become_password.as_ref().and_then(|name| secrets.value(name)),
             state_dir: node
                 .state_dir
                 .clone()
                 .or_else(|| own(&node.name).filter(|_| node.connection == Connection::Local)),
             cwd: None,
         });
-        let lines = nodes
-            .chain([operator])
-            .map(|endpoint| (endpoint.name.clone(), Line { endpoint, session: Mutex::new(None) }))
-            .collect();
+        let line = |endpoint: Endpoint| {
+            let password = plan.node(&endpoint.name).and_then(|node| node.become_password.clone());
+            let lacks = password.filter(|_| endpoint.become_password.is_none());
+            (endpoint.name.clone(), Line { endpoint, lacks, session: Mutex::new(None) })
+        };
+        let lines = nodes.chain([operator]).map(line).collect();
         Self { opener, lines, screen }
     }
 
@@ -102,6 +110,10 @@ impl<O: Opens> Pool<O> {
         let mut slot = line.session.lock().await;
         if let Some(session) = slot.as_ref() {
             return Ok(Arc::clone(session));
+        }
+        if let Some(name) = &line.lacks {
+            let why = format!("its password for sudo is the secret `{name}`, which could not be fetched");
+            return Err(TransportError::Refused { node: node.clone(), why });
         }
         self.notify(Notice::Connecting { node: node.clone() });
         let session = self.opener.open(&line.endpoint).await?;

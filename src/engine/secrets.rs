@@ -133,6 +133,11 @@ impl Secrets {
         self.values.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect()
     }
 
+    /// One of the inventory's.
+    pub fn value(&self, name: &VarName) -> Option<Secret> {
+        self.values.get(name.as_str()).cloned()
+    }
+
     /// Keeps one that a lane captured, for this invocation.
     pub fn keep(&mut self, lane: &NodeName, name: &str, value: String) {
         self.captured.entry(lane.clone()).or_default().insert(name.to_owned(), Secret::new(value));

@@ -62,7 +62,7 @@ pub enum Become {
     /// As the login user.
     #[default]
     None,
-    /// Through `sudo -n`.
+    /// Through `sudo -n`, or `sudo -S` where there is a password for it.
     Sudo,
     /// Through `doas -n`.
     Doas,

@@ -50,6 +50,8 @@ pub struct Node {
     pub connection: Connection,
     /// How commands gain rights there.
     pub become_with: Become,
+    /// The secret that is the password for sudo there; without one sudo must want none.
+    pub become_password: Option<VarName>,
     /// rollgate's own directory on the node, absolute; by default what `transport` finds fit.
     pub state_dir: Option<PathBuf>,
     /// Its groups in the order of the file.

@@ -80,6 +80,9 @@ pub struct PlannedNode {
     pub connection: Connection,
     /// How commands gain rights there.
     pub become_with: Become,
+    /// The name of the secret that is the password for sudo there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub become_password: Option<VarName>,
     /// rollgate's own directory there, where the inventory names one.
     pub state_dir: Option<PathBuf>,
     /// Its groups.

@@ -91,6 +91,7 @@ pub fn plan(
             name: node.name.clone(),
             connection: node.connection.clone(),
             become_with: node.become_with,
+            become_password: node.become_password.clone(),
             state_dir: node.state_dir.clone(),
             groups: node.groups.clone(),
             vars: inventory.vars_of(node),

@@ -132,6 +132,7 @@ pub(crate) fn plan() -> Plan {
                 name: name.clone(),
                 connection: Connection::Local,
                 become_with: Become::None,
+                become_password: None,
                 state_dir: None,
                 groups: vec![GroupName::parse("broker").unwrap()],
                 vars: Vars::new(),

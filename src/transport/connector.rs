@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use super::link::Link;
 use super::local::Local;
 use super::master::{Master, NoMaster};
 use super::probe::ask;
+use super::rights::Rights;
 use super::session::{NodeSession, place};
 use super::ssh::Ssh;
 use super::warden::Warden;
-use super::{BoxFuture, Connector, Endpoint, Session, denied, trouble};
-use crate::model::host::{Connection, SshTarget, host_is_safe};
+use super::{BoxFuture, Connector, Endpoint, Session, denied, refused, trouble};
+use crate::model::host::{Become, Connection, SshTarget, host_is_safe};
 use crate::model::name::NodeName;
 
 /// More key exchanges at once gain nothing.
@@ -88,7 +90,9 @@ impl Dialer {
             (Connection::Local, None) => Some(facts.root.clone()),
         };
         let (name, connection) = (to.name.clone(), to.connection.clone());
-        Ok(Arc::new(NodeSession { name, connection, become_with: to.become_with, link, facts, home }))
+        let (become_with, password) = (to.become_with, to.become_password.clone());
+        let refused = AtomicBool::new(false);
+        Ok(Arc::new(NodeSession { name, connection, become_with, password, refused, link, facts, home }))
     }
 
     /// Makes the master connection; one that is turned away for the crowd is tried again in time.
@@ -205,6 +209,9 @@ fn checked(to: &Endpoint) -> Result<Option<&str>, TransportError> {
             }
         }
     }
+    if let Some(password) = &to.become_password {
+        Rights::fit(password).map_err(|unfit| refused(unfit.0))?;
+    }
     let Some(root) = to.state_dir.as_deref() else { return Ok(None) };
     let fits = |text: &&str| Path::new(text).is_absolute() && !text.chars().any(char::is_control);
     let text = root.to_str().map(|text| text.trim_end_matches('/')).filter(fits);
@@ -216,12 +223,18 @@ fn checked(to: &Endpoint) -> Result<Option<&str>, TransportError> {
 /// The first words on a new connection.
 async fn hello(link: &dyn Link, to: &Endpoint, root: Option<&str>) -> Result<Facts, TransportError> {
     let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
-    let questions = facts::questions(to.become_with, &env, &secrets);
+    let password = to.become_password.as_ref();
+    let asked_with = match to.become_with {
+        // Steps may gain rights by it, and are not to find out themselves that it is wrong.
+        Become::None if password.is_some() => Become::Sudo,
+        with => with,
+    };
+    let questions = facts::questions(asked_with, &env, &secrets);
     let (place, target) = (place(&to.connection), target(to));
     let deadline = target.map_or(HELLO, |target| target.connect_timeout.max(HELLO));
     let unreachable =
         |why: Trouble| TransportError::Unreachable { node: to.name.clone(), why: Box::new(why) };
-    let asked = match ask(link, &questions, None, false, deadline).await {
+    let asked = match ask(link, &questions, None, false, password, deadline).await {
         Ok(asked) => asked,
         Err(snag) => {
             let why = match snag {
@@ -232,9 +245,9 @@ async fn hello(link: &dyn Link, to: &Endpoint, root: Option<&str>) -> Result<Fac
             return Err(unreachable(trouble::closed(place, &why)));
         }
     };
-    facts::read(&asked.replies, root).map_err(|unusable| {
+    facts::read(&asked.replies, to.become_with, root).map_err(|unusable| {
         unreachable(match unusable {
-            Unusable::Become(said) => trouble::no_rights(place, target, to.become_with, &said),
+            Unusable::Become(said) => refused::no_rights(place, target, asked_with, password.is_some(), &said),
             Unusable::Shell(text) if denied::is_expired(&text) || denied::is_expired(&asked.noise) => {
                 match target {
                     Some(target) => denied::expired(target),

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::frame::{Mark, Nonce, Piece, Scanner};
-use super::job::Stream;
+use super::job::{Secret, Stream};
 use super::line;
 use super::link::{Hold, Link, Pipes};
 use super::script::{self, Body, Unfit};
@@ -313,14 +313,19 @@ impl Hearing {
 /// A channel opened after another one fell silent proves that the silence was the shell's own. That a
 /// login without a shell ends the second channel as it ended the first does not matter.
 pub(super) async fn answers(link: &dyn Link) -> bool {
-    let talk = quick(link, ":", Become::None, SIGN_OF_LIFE).await;
+    let talk = quick(link, ":", Become::None, None, SIGN_OF_LIFE).await;
     matches!(talk, Some((Talk::Whole | Talk::Silent { .. }, _))) && link.gone().is_none()
 }
 
 /// Ends a process group on the node: TERM, a second, KILL. Whether nothing of it runs any more.
 ///
 /// A script may have left its group, or run under rights that the login lacks: then it lives on.
-pub(super) async fn stop_group(link: &dyn Link, group: i32, become_with: Become) -> bool {
+pub(super) async fn stop_group(
+    link: &dyn Link,
+    group: i32,
+    become_with: Become,
+    password: Option<&Secret>,
+) -> bool {
     if group <= 1 {
         return false;
     }
@@ -347,7 +352,8 @@ while rg_alive; do
   sleep 0.1 2>/dev/null || sleep 1
 done"
     );
-    matches!(quick(link, &script, become_with, Duration::from_secs(20)).await, Some((Talk::Whole, Some(0))))
+    let talk = quick(link, &script, become_with, password, Duration::from_secs(20)).await;
+    matches!(talk, Some((Talk::Whole, Some(0))))
 }
 
 /// Runs a small script without waiting for a turn; how the call ended, and its exit code. `None` when
@@ -356,6 +362,7 @@ async fn quick(
     link: &dyn Link,
     script: &str,
     become_with: Become,
+    password: Option<&Secret>,
     deadline: Duration,
 ) -> Option<(Talk, Option<i32>)> {
     let nonce = Nonce::draw().ok()?;
@@ -369,7 +376,7 @@ async fn quick(
         cwd: None,
         become_with,
     };
-    let program = script::program_of(&[body], &nonce, None, false).ok()?;
+    let program = script::program_of(&[body], &nonce, None, false, password).ok()?;
     let call = Call { line: line::WHOLE, program, nonce: &nonce, last: 0, feed: None, deadline, pulse: None };
     let mut exit = None;
     let mut on = |heard: Heard<'_>| {

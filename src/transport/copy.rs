@@ -16,6 +16,7 @@ use super::error::TransportError;
 use super::frame::{Mark, Nonce};
 use super::job::{Captured, ProbeEnd, ProbeReply, Stream};
 use super::line;
+use super::rights::Rights;
 use super::script::{self, Body, Input, quote};
 use super::session::NodeSession;
 use crate::model::duration;
@@ -247,6 +248,7 @@ impl NodeSession {
         progress: &(dyn Fn(u64) + Sync),
         deadline: Duration,
     ) -> Result<Copied, TransportError> {
+        self.unless_refused(upload.become_with)?;
         self.absolute(&upload.to)?;
         if upload.to.ends_with('/') {
             return Err(self.refused(format!("`{}` names a directory, not a file", upload.to)));
@@ -280,11 +282,10 @@ impl NodeSession {
             source,
         })?;
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
-        let program = self.receiver(upload, &nonce);
-        let line = line::fed(upload.become_with);
+        let (line, program) = self.receiver(upload, &nonce);
         let call = Call {
             line: &line,
-            program,
+            program: program.into_bytes(),
             nonce: &nonce,
             last: 0,
             feed: Some(Feed { file, progress }),
@@ -304,10 +305,14 @@ impl NodeSession {
         let [out, err] = said.map(|captured| captured.text().trim().to_owned());
         match ended {
             Ended::Whole if exit == Some(0) => {}
-            Ended::Whole => return Err(self.copy_failed(format!("copying to {}: {err}", upload.to))),
+            Ended::Whole => {
+                let denied = self.denied(upload.become_with, &err);
+                let failed = || self.copy_failed(format!("copying to {}: {err}", upload.to));
+                return Err(denied.unwrap_or_else(failed));
+            }
             Ended::Late { hold, .. } => {
                 if let Some(group) = group {
-                    converse::stop_group(&*self.link, group, upload.become_with).await;
+                    converse::stop_group(&*self.link, group, upload.become_with, self.password()).await;
                 }
                 drop(hold);
                 let what = format!(
@@ -321,18 +326,20 @@ impl NodeSession {
             Ended::Died { noise } if group.is_none() => return Err(self.no_shell(&noise)),
             Ended::Died { .. } => return Err(self.copy_failed("the shell that received the file was killed")),
         }
-        if out == "damaged" {
+        // What stands before the last line is sudo's, which may have something to say of the password.
+        let word = out.lines().last().unwrap_or_default();
+        if word == "damaged" {
             return Ok(Sent::Damaged { continued: at.is_some_and(|at| at > 0) });
         }
         Ok(Sent::Done(Copied {
             sum: upload.sum.clone(),
             sent: at.map_or(0, |at| upload.sum.size.saturating_sub(at)),
-            unchanged: out == "unchanged",
+            unchanged: word == "unchanged",
         }))
     }
 
-    /// The program that receives one file, ended by the line that its loader waits for.
-    fn receiver(&self, upload: &Upload, nonce: &Nonce) -> Vec<u8> {
+    /// The command line that receives one file, and the program for it.
+    fn receiver(&self, upload: &Upload, nonce: &Nonce) -> (String, String) {
         let prefix = nonce.prefix();
         let (directory, _) = upload.to.rsplit_once('/').unwrap_or(("", ""));
         let name = hex(&Sha256::digest(format!("{}\n{}", upload.to, upload.sum.sha256)));
@@ -349,17 +356,10 @@ impl NodeSession {
             ("offset", format!("{prefix}O 0 %s\\n")),
         ];
         let set = words.map(|(name, value)| format!("{name}={}\n", quote(&value))).concat();
-        format!(
-            "{{
-printf '{prefix}B 0 %s\\n' $$; printf '{prefix}B 0 %s\\n' $$ >&2
-( set -eu
-{set}{TOOLS}{RECEIVE})
-rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_end >&2
-}}
-.
-"
-        )
-        .into_bytes()
+        let begin = format!("printf '{prefix}B 0 %s\\n' $$; printf '{prefix}B 0 %s\\n' $$ >&2\n");
+        let core = format!("( set -eu\n{set}{TOOLS}{RECEIVE})\n");
+        let end = format!("printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_end >&2\n");
+        Rights::of(upload.become_with, self.password()).fed(&begin, &core, &end)
     }
 
     pub(super) async fn fetch(
@@ -368,6 +368,7 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
         to: &Path,
         deadline: Duration,
     ) -> Result<Copied, TransportError> {
+        self.unless_refused(self.become_with)?;
         self.absolute(from)?;
         let here = |what: &str, path: &Path, source| TransportError::Here {
             what: format!("{what} {}", path.display()),
@@ -401,11 +402,11 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
         let script = format!("from={}\nsize={}\n{TOOLS}{SEND}", quote(from), quote(&size));
         let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
         let body = self.own_body(&script, &env, &secrets);
-        let program = script::program_of(&[body], nonce, self.home.as_deref(), false)
+        let program = script::program_of(&[body], nonce, self.home.as_deref(), false, self.password())
             .map_err(|unfit| self.snag(unfit.into()))?;
         let call = Call { line: line::WHOLE, program, nonce, last: 0, feed: None, deadline, pulse: None };
-        let (mut running, mut written, mut said, mut exit) =
-            (Running::default(), Ok(()), Captured::default(), None);
+        let (mut running, mut written, mut said, mut exit, mut begun) =
+            (Running::default(), Ok(()), Captured::default(), None, false);
         let free = room(part)
             .map_err(|source| TransportError::Here { what: format!("writing {}", part.display()), source })?;
         let (mut announced, enough, too_much) = (0, Notify::new(), OnceLock::new());
@@ -415,7 +416,9 @@ rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_en
             enough.notify_one();
         };
         let mut on = |heard: Heard<'_>| match heard {
-            Heard::Output { stream: Stream::Out, bytes } if written.is_ok() => {
+            // What comes before its own shell runs is sudo's.
+            Heard::Mark { stream: Stream::Out, mark: Mark::Running { .. } } => begun = true,
+            Heard::Output { stream: Stream::Out, bytes } if written.is_ok() && begun => {
                 running.take(bytes);
                 if running.size > announced {
                     stop("it is longer than the node said".to_owned());

@@ -126,8 +126,10 @@ pub enum Kind {
     NoRoute,
     /// The server closed the connection before the login (`MaxStartups`, a firewall, fail2ban).
     TurnedAway,
-    /// `sudo -n` or `doas -n` does not work.
+    /// Rights are not to be had by sudo or doas.
     Become,
+    /// sudo does not take the password. It is not tried again: accounts are locked for less.
+    Password,
     /// The login works, but its shell runs no commands, or the shell that a script wants is missing.
     Shell,
     /// Nothing can be written where rollgate keeps its records.
@@ -147,7 +149,7 @@ impl Kind {
             | Self::Unanswered
             | Self::HostKeyUnknown
             | Self::HostKeyChanged => "cannot log in to",
-            Self::Become | Self::Shell | Self::NoRoom => "cannot run commands on",
+            Self::Become | Self::Password | Self::Shell | Self::NoRoom => "cannot run commands on",
             _ => "cannot reach",
         }
     }

@@ -36,7 +36,7 @@ pub struct Facts {
 pub enum Detach {
     /// As a unit of its own, by `systemd-run`.
     Systemd,
-    /// The same through `sudo -n`, for a login whose processes logind would end with it.
+    /// The same through sudo, for a login whose processes logind would end with it.
     SudoSystemd,
     /// In a session of its own, by `setsid`.
     Setsid {
@@ -45,7 +45,7 @@ pub enum Detach {
     },
     /// In the background: no login's end ends it, but whoever sends signals to its session reaches it.
     Plain,
-    /// Not at all: logind ends what a login leaves behind (`KillUserProcesses=yes`), and `sudo -n` gives no unit.
+    /// Not at all: logind ends what a login leaves behind (`KillUserProcesses=yes`), and sudo gives no unit.
     Killed,
 }
 
@@ -123,7 +123,9 @@ pub(super) enum Unusable {
 }
 
 /// Makes facts of the replies to [`questions`].
-pub(super) fn read(replies: &[ProbeReply], root: Option<&str>) -> Result<Facts, Unusable> {
+///
+/// `session` are the rights that everything has which says nothing else; there may be more to gain than those.
+pub(super) fn read(replies: &[ProbeReply], session: Become, root: Option<&str>) -> Result<Facts, Unusable> {
     let login = replies.first().ok_or_else(|| Unusable::Shell("it answered nothing".to_owned()))?;
     if login.end != (ProbeEnd::Exited { code: 0 }) {
         let said = format!("{:?}: {}", login.end, login.stderr.text().trim());
@@ -148,8 +150,13 @@ pub(super) fn read(replies: &[ProbeReply], root: Option<&str>) -> Result<Facts, 
             return Err(Unusable::Become(said.trim().to_owned()));
         }
         let granted = pairs(with_rights);
-        uid = granted.get("uid").cloned();
-        detach = granted.get("way").cloned();
+        let way = granted.get("way").cloned();
+        if session != Become::None {
+            uid = granted.get("uid").cloned();
+            detach = way;
+        } else if detach.as_deref() == Some("killed") && way.as_deref() == Some("systemd") {
+            detach = Some("sudo-systemd".to_owned());
+        }
     }
     let uid = uid
         .and_then(|uid| uid.parse().ok())
@@ -193,7 +200,7 @@ mod tests {
     }
 
     fn root(stdout: &str, given: Option<&str>) -> String {
-        read(&[reply(ProbeEnd::Exited { code: 0 }, stdout)], given).unwrap().root
+        read(&[reply(ProbeEnd::Exited { code: 0 }, stdout)], Become::None, given).unwrap().root
     }
 
     #[test]
@@ -216,14 +223,24 @@ mod tests {
         let login = reply(ProbeEnd::Exited { code: 0 }, "uid=7\nhome=/home/ops\n");
         let why = "sudo: a password is required".to_owned();
         let denied = reply(ProbeEnd::NotRun { why: why.clone() }, "");
-        assert_eq!(read(&[login.clone(), denied], None), Err(Unusable::Become(why)));
+        assert_eq!(read(&[login.clone(), denied], Become::Sudo, None), Err(Unusable::Become(why)));
         let granted = reply(ProbeEnd::Exited { code: 0 }, "uid=0\nhome=/root\n");
-        assert_eq!(read(&[login, granted], None).unwrap().root, "/var/lib/rollgate");
+        assert_eq!(read(&[login, granted], Become::Sudo, None).unwrap().root, "/var/lib/rollgate");
+    }
+
+    #[test]
+    fn rights_for_steps_alone_leave_the_login_what_it_is_and_let_go_of_its_jobs() {
+        let login = reply(ProbeEnd::Exited { code: 0 }, "uid=7\nhome=/home/ops\nway=killed\n");
+        let granted = |way| reply(ProbeEnd::Exited { code: 0 }, &format!("uid=0\nhome=/root\nway={way}\n"));
+        let of = |way| read(&[login.clone(), granted(way)], Become::None, None).unwrap();
+        assert_eq!((of("systemd").uid, of("systemd").detach), (7, Detach::SudoSystemd));
+        assert_eq!(of("setsid").detach, Detach::Killed);
+        assert_eq!(of("systemd").root, "/home/ops/.local/state/rollgate");
     }
 
     #[test]
     fn a_printf_that_is_a_program_would_show_secrets() {
         let reply = reply(ProbeEnd::Exited { code: 0 }, "uid=7\nprintf=/usr/bin/printf\n");
-        assert!(matches!(read(&[reply], None), Err(Unusable::Shell(_))));
+        assert!(matches!(read(&[reply], Become::None, None), Err(Unusable::Shell(_))));
     }
 }

@@ -285,7 +285,9 @@ impl NodeSession {
             ProbeEnd::TimedOut | ProbeEnd::Died => {
                 Err(self.lost("its lock was asked for, and no answer came"))
             }
-            ProbeEnd::NotRun { why } => Err(self.lock_failed(why)),
+            ProbeEnd::NotRun { why } => {
+                Err(self.denied(self.become_with, &why).unwrap_or_else(|| self.lock_failed(why)))
+            }
             // What the scripts themselves refuse; anything else is a file that cannot be made.
             ProbeEnd::Exited { code: 3 } => Err(self.lock_failed(reply.stderr.text().trim().to_owned())),
             ProbeEnd::Exited { .. } => Err(self.unreachable(self.no_room(&reply.stderr.text()))),

@@ -25,11 +25,18 @@ const KEEP: Duration = Duration::from_secs(30);
 
 impl NodeSession {
     pub(super) fn caller(&self) -> Caller<'_> {
-        Caller { facts: &self.facts, become_with: self.become_with, home: self.home.as_deref() }
+        Caller {
+            facts: &self.facts,
+            become_with: self.become_with,
+            password: self.password(),
+            home: self.home.as_deref(),
+        }
     }
 
     /// Starts a job unless it was, and follows it.
     pub(super) async fn begin(&self, job: &Job, sink: &dyn OutputSink) -> Result<JobEnd, TransportError> {
+        self.unless_refused(self.become_with)?;
+        self.unless_refused(job.become_with)?;
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
         let program = runner::start(&self.caller(), job, &nonce).map_err(|unfit| self.snag(unfit.into()))?;
         let limit = Limit { deadline: job.deadline, become_with: job.become_with };
@@ -48,6 +55,7 @@ impl NodeSession {
         limit: &Limit,
         sink: &dyn OutputSink,
     ) -> Result<JobEnd, TransportError> {
+        self.unless_refused(self.become_with).map_err(|error| self.lost(error.to_string()))?;
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
         let program = runner::follow(&self.caller(), job, from, &nonce);
         let heard = self.hear(program, &nonce, limit.deadline, from, sink).await?;
@@ -56,6 +64,7 @@ impl NodeSession {
 
     /// Where a job stands.
     pub(super) async fn look(&self, job: &JobRef) -> Result<Standing, TransportError> {
+        self.unless_refused(self.become_with).map_err(|error| self.lost(error.to_string()))?;
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
         let program = runner::look(&self.caller(), job, &nonce);
         let mut seen = Seen::default();
@@ -63,7 +72,11 @@ impl NodeSession {
         let ended = converse(&*self.link, call, &mut |heard| seen.hear(&heard, &Nobody)).await;
         match (ended.map_err(|broken| self.snag(broken.into()))?, seen.standing) {
             (Ended::Whole, Some(standing)) => Ok(standing),
-            _ => Err(self.lost("the node does not say where the step stands")),
+            _ => {
+                let denied = self.denied(self.become_with, &seen.said()).map(|error| error.to_string());
+                let why = || "the node does not say where the step stands".to_owned();
+                Err(self.lost(denied.unwrap_or_else(why)))
+            }
         }
     }
 
@@ -74,6 +87,7 @@ impl NodeSession {
         epoch: u64,
         copy: &JournalCopy,
     ) -> Result<(), TransportError> {
+        self.unless_refused(self.become_with)?;
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
         let program = runner::keep(&self.caller(), run, epoch, copy, &nonce)
             .map_err(|unfit| self.snag(unfit.into()))?;
@@ -83,8 +97,9 @@ impl NodeSession {
         match ended.map_err(|broken| self.snag(broken.into()))? {
             Ended::Whole if seen.exit == Some(0) => Ok(()),
             _ => {
-                let said = String::from_utf8_lossy(&seen.before).trim().to_owned();
-                Err(self.unreachable(self.no_room(&said)))
+                let said = seen.said();
+                let denied = self.denied(self.become_with, &said);
+                Err(denied.unwrap_or_else(|| self.unreachable(self.no_room(&said))))
             }
         }
     }
@@ -105,8 +120,7 @@ impl NodeSession {
         match ended.map_err(|broken| self.snag(broken.into()))? {
             Ended::Whole => {
                 seen.flush(sink);
-                let said = String::from_utf8_lossy(&seen.before).trim().to_owned();
-                Ok(seen.standing.map_or(Heeded::Said(said), Heeded::Stands))
+                Ok(seen.standing.map_or_else(|| Heeded::Said(seen.said()), Heeded::Stands))
             }
             Ended::Died { noise } if !seen.begun => Err(self.no_shell(&noise)),
             Ended::Died { .. } => Err(self.lost("the shell that followed it was killed")),
@@ -127,7 +141,11 @@ impl NodeSession {
         sink: &dyn OutputSink,
     ) -> Result<JobEnd, TransportError> {
         match heard {
-            Heeded::Said(said) => Err(self.lost(format!("the node does not say where it stands: {said}"))),
+            Heeded::Said(said) => {
+                let denied = self.denied(self.become_with, &said).map(|error| error.to_string());
+                let why = || format!("the node does not say where it stands: {said}");
+                Err(self.lost(denied.unwrap_or_else(why)))
+            }
             Heeded::Stands(standing) => Ok(end_of(standing, limit)),
             Heeded::Late { taken } => {
                 let (standing, stopped) = self.stop(job, limit.become_with).await?;
@@ -150,6 +168,7 @@ impl NodeSession {
     async fn stop(&self, job: &JobRef, wanted: Become) -> Result<(Standing, bool), TransportError> {
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
         let rights = if self.become_with == Become::None { wanted } else { self.become_with };
+        self.unless_refused(rights).map_err(|error| self.lost(error.to_string()))?;
         let program = runner::stop(&self.caller(), job, rights, &nonce);
         let mut seen = Seen::default();
         let call = call(program, &nonce, STOP, None);
@@ -161,6 +180,13 @@ impl NodeSession {
     }
 
     pub(super) fn not_begun(&self, job: &Job, said: &str) -> TransportError {
+        for rights in [self.become_with, job.become_with] {
+            if rights != Become::None
+                && let Some(denied) = self.denied(rights, said)
+            {
+                return denied;
+            }
+        }
         // dash has no more to say of a full disk than `I/O error`.
         let cannot_write =
             ["No space left", "I/O error", "Read-only file system", "Permission denied", "cannot create"];
@@ -222,6 +248,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// What was said instead of the job's output.
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&self.before).trim().to_owned()
+    }
+
     pub(super) fn hear(&mut self, heard: &Heard<'_>, sink: &dyn OutputSink) {
         match *heard {
             Heard::Output { stream, bytes } if !self.running[usize::from(stream == Stream::Err)] => {

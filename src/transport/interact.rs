@@ -27,7 +27,10 @@ impl NodeSession {
             "{{\nprintf '{BEGAN}\\n' >\"${{0%/*}}/exit\"\n( {inner})\nprintf '%s\\n' $? >\"${{0%/*}}/exit\"\n}}\n"
         );
         let directory = self.lay_out(&program).await?;
-        let line = line::from_file(job.become_with, script::program(job.shell), &format!("{directory}/job"));
+        // The terminal is sudo's input as well, so that it cannot be given a password there: a human is asked.
+        let asks = job.become_with == Become::Sudo && self.password.is_some();
+        let shell = script::program(job.shell);
+        let line = line::from_file(job.become_with, asks, shell, &format!("{directory}/job"));
         let shown = self.link.terminal(&line, job.deadline).await;
         let exit = self.collect(&directory).await;
         let in_time = shown.map_err(|why| self.unreachable(super::trouble::closed(self.place(), &why)))?;

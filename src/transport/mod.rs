@@ -38,7 +38,9 @@ mod local;
 mod master;
 mod probe;
 mod read_only;
+mod refused;
 mod revert;
+mod rights;
 mod runner;
 mod script;
 mod session;
@@ -84,6 +86,8 @@ pub struct Endpoint {
     pub connection: Connection,
     /// How copies and whatever says nothing else gain their rights.
     pub become_with: Become,
+    /// The password for sudo there, for whatever gains its rights that way.
+    pub become_password: Option<Secret>,
     /// rollgate's own directory on the node, absolute; see [`Facts::root`] for the default.
     pub state_dir: Option<PathBuf>,
     /// Where scripts run when the node is this machine, absolute; rollgate's own directory there by default.

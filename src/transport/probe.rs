@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::converse::{self, Call, Ended, Heard, Snag, converse};
 use super::frame::{Mark, Nonce};
-use super::job::{Captured, ProbeEnd, ProbeReply, Stream};
+use super::job::{Captured, ProbeEnd, ProbeReply, Secret, Stream};
 use super::line;
 use super::link::Link;
 use super::script::{self, Body};
@@ -60,7 +60,14 @@ impl Answers {
                 self.group = group;
                 answer.begun.get_or_insert_with(Instant::now);
             }
-            Mark::Running { .. } => answer.running = true,
+            Mark::Running { .. } => {
+                answer.running = true;
+                // What was said so far is sudo's: its lecture, or that a password is about to expire.
+                match stream {
+                    Stream::Out => answer.stdout = Captured::default(),
+                    Stream::Err => answer.stderr = Captured::default(),
+                }
+            }
             Mark::End { code, .. } => {
                 answer.exit = Some(code);
                 answer.took = answer.begun.map(|begun| begun.elapsed()).unwrap_or_default();
@@ -96,17 +103,18 @@ pub(super) struct Asked {
     pub(super) noise: String,
 }
 
-/// Asks a batch. `home` and `make` are those of [`script::program_of`].
+/// Asks a batch. `home`, `make` and `password` are those of [`script::program_of`].
 pub(super) async fn ask(
     link: &dyn Link,
     bodies: &[Body<'_>],
     home: Option<&str>,
     make: bool,
+    password: Option<&Secret>,
     deadline: Duration,
 ) -> Result<Asked, Snag> {
     let Some(last) = bodies.len().checked_sub(1) else { return Ok(Asked::default()) };
     let nonce = Nonce::draw()?;
-    let program = script::program_of(bodies, &nonce, home, make)?;
+    let program = script::program_of(bodies, &nonce, home, make, password)?;
     let mut answers = Answers::expected(bodies.len());
     let call = Call { line: line::WHOLE, program, nonce: &nonce, last, feed: None, deadline, pulse: None };
     let ended = converse(link, call, &mut |heard| answers.hear(&heard)).await?;
@@ -115,7 +123,7 @@ pub(super) async fn ask(
         Ended::Late { hold, .. } => {
             let hung = bodies.get(answers.current[0]).map_or(Become::None, |body| body.become_with);
             // What hangs is only read; that it may go on hanging does no harm.
-            converse::stop_group(link, answers.group, hung).await;
+            converse::stop_group(link, answers.group, hung, password).await;
             drop(hold);
             (ProbeEnd::TimedOut, String::new())
         }

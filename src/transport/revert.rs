@@ -59,14 +59,14 @@ fn armed(
     let mut text = runner::launch(caller, undo, &hold)?;
     text.push_str(REVERT);
     text.push_str("rg_armed\n");
-    Ok(runner::call(caller.become_with, &text, nonce))
+    Ok(runner::call(caller, &text, nonce))
 }
 
 fn decided(caller: &Caller<'_>, armed: &JobRef, word: Option<RevertWord>, nonce: &Nonce) -> Vec<u8> {
     let mut text = runner::given(caller, armed);
     text.push_str(REVERT);
     let _ = writeln!(text, "rg_word={}\nrg_decide", word.map_or("", RevertWord::text));
-    runner::call(caller.become_with, &text, nonce)
+    runner::call(caller, &text, nonce)
 }
 
 /// What is heard of either.

@@ -20,8 +20,8 @@ use sha2::{Digest as _, Sha256};
 use super::copy::hex;
 use super::facts::{Detach, Facts};
 use super::frame::Nonce;
-use super::job::{Job, JobRef, JournalCopy, run_dir};
-use super::line;
+use super::job::{Job, JobRef, JournalCopy, Secret, run_dir};
+use super::rights::Rights;
 use super::script::{self, Body, Unfit, quote};
 use crate::model::host::{Become, Shell};
 use crate::model::name::ClusterName;
@@ -35,6 +35,8 @@ pub(super) struct Caller<'a> {
     pub(super) facts: &'a Facts,
     /// The rights of the session: the job's records belong to them.
     pub(super) become_with: Become,
+    /// The password for sudo, where it wants one.
+    pub(super) password: Option<&'a Secret>,
     /// Where scripts run on this machine; over ssh they run in the login's home.
     pub(super) home: Option<&'a str>,
 }
@@ -43,7 +45,7 @@ pub(super) struct Caller<'a> {
 pub(super) fn start(caller: &Caller<'_>, job: &Job, nonce: &Nonce) -> Result<Vec<u8>, Unfit> {
     let mut text = launch(caller, job, "")?;
     text.push_str("rg_follow\n");
-    Ok(call(caller.become_with, &text, nonce))
+    Ok(call(caller, &text, nonce))
 }
 
 /// Starts a job unless somebody has, up to its claim. With `hold` its script begins when, and unless, the function
@@ -76,6 +78,12 @@ pub(super) fn launch(caller: &Caller<'_>, job: &Job, hold: &str) -> Result<Strin
     let _ = writeln!(text, "rg_epoch={}", job.epoch);
     text.push_str(&kept(&job.at.run_dir(&caller.facts.root), job.copy.as_ref())?);
     text.push_str(&needs(caller, job));
+    if way == "sudo-systemd" {
+        let rights = Rights::of(Become::Sudo, caller.password);
+        if let Some(key) = rights.key() {
+            let _ = writeln!(text, "{}rg_key={}", rights.or_exit(), quote(&key));
+        }
+    }
     text.push_str("rg_out=0 rg_err=0\nrg_start || exit 1\nrg_await_claim || :\n");
     Ok(text)
 }
@@ -84,21 +92,21 @@ pub(super) fn launch(caller: &Caller<'_>, job: &Job, hold: &str) -> Result<Strin
 pub(super) fn follow(caller: &Caller<'_>, job: &JobRef, from: [u64; 2], nonce: &Nonce) -> Vec<u8> {
     let mut text = given(caller, job);
     let _ = writeln!(text, "rg_out={} rg_err={}\nrg_follow", from[0], from[1]);
-    call(caller.become_with, &text, nonce)
+    call(caller, &text, nonce)
 }
 
 /// Says where a job stands.
 pub(super) fn look(caller: &Caller<'_>, job: &JobRef, nonce: &Nonce) -> Vec<u8> {
     let mut text = given(caller, job);
     text.push_str("rg_here\nrg_look\nrg_say \"S 0 $rg_standing\"\n");
-    call(caller.become_with, &text, nonce)
+    call(caller, &text, nonce)
 }
 
 /// Ends a job with everything that it started. `rights` are the greater of the session's and the job's.
 pub(super) fn stop(caller: &Caller<'_>, job: &JobRef, rights: Become, nonce: &Nonce) -> Vec<u8> {
     let mut text = given(caller, job);
     text.push_str("rg_stop\n");
-    call(rights, &text, nonce)
+    call(&Caller { become_with: rights, ..*caller }, &text, nonce)
 }
 
 /// Leaves lines of a run's journal on the node.
@@ -114,7 +122,7 @@ pub(super) fn keep(
     let _ = writeln!(text, "rg_epoch={epoch}\nrg_fences={}", quote(&format!("{root}/{cluster}/fence")));
     text.push_str(&kept(&run_dir(root, cluster, run), Some(copy))?);
     text.push_str("umask 077\nrg_keep && rg_flush \"$rg_copy\" \"${rg_copy%/*}\"\n");
-    Ok(call(caller.become_with, &text, nonce))
+    Ok(call(caller, &text, nonce))
 }
 
 /// What every function of the runner is given.
@@ -151,19 +159,18 @@ fn needs(caller: &Caller<'_>, job: &Job) -> String {
     if job.shell == Shell::Bash {
         text.push_str("command -v bash >/dev/null || { printf 'bash: not found\\n' >&2; exit 127; }\n");
     }
-    if let Some(with) = gained(caller, job) {
-        let _ = writeln!(text, "{with}true || exit 126");
+    if let Some(rights) = gained(caller, job) {
+        text.push_str(&rights.or_exit());
     }
     text
 }
 
 /// How the job's own process gains the job's rights, where they are not the session's.
-fn gained(caller: &Caller<'_>, job: &Job) -> Option<String> {
+fn gained<'a>(caller: &Caller<'a>, job: &Job) -> Option<Rights<'a>> {
     match (caller.become_with, job.become_with) {
         (have, want) if have == want => None,
-        (Become::None, want) => Some(line::with(want).to_owned()),
-        (Become::Sudo, Become::None) => Some(format!("sudo -n -H -u {} -- ", quote(&caller.facts.user))),
-        (Become::Doas, Become::None) => Some(format!("doas -n -u {} -- ", quote(&caller.facts.user))),
+        (Become::None, want) => Some(Rights::of(want, caller.password)),
+        (have, Become::None) => Some(Rights::given_up(have, &caller.facts.user)),
         // Both are root.
         (Become::Sudo | Become::Doas, _) => None,
     }
@@ -194,9 +201,11 @@ fn supervisor(caller: &Caller<'_>, job: &Job, digest: &str, hold: &str) -> Resul
     let _ = writeln!(text, "rg_copy={}", quote(copy.as_deref().unwrap_or_default()));
     let run = match (gained(caller, job), job.shell) {
         (None, Shell::Sh) => "( eval \"$rg_body\" )".to_owned(),
-        (with, shell) => {
-            let (with, shell) = (with.unwrap_or_default(), script::program(shell));
-            format!("printf '%s\\n' \"$rg_body\" | {with}{shell} -c 'eval \"$(cat)\"'")
+        (rights, shell) => {
+            let rights = rights.unwrap_or_else(|| Rights::of(Become::None, None));
+            let (before, after) = rights.around(script::program(shell));
+            // What was needed was proved when the job was started.
+            format!("rg_proved=yes; {before}printf '%s\\n' \"$rg_body\"{after}")
         }
     };
     let waits = if hold.is_empty() { "" } else { "rg_hold || return 0; " };
@@ -209,16 +218,17 @@ fn supervisor(caller: &Caller<'_>, job: &Job, digest: &str, hold: &str) -> Resul
 }
 
 /// A call with the rights of the session, between its marks.
-pub(super) fn call(become_with: Become, text: &str, nonce: &Nonce) -> Vec<u8> {
+pub(super) fn call(caller: &Caller<'_>, text: &str, nonce: &Nonce) -> Vec<u8> {
     let prefix = nonce.prefix();
     let mut program = String::from("{\n");
+    program.push_str(Rights::of(Become::Sudo, caller.password).unproved());
     let _ = writeln!(program, "printf '{prefix}B 0 %s\\n' $$; printf '{prefix}B 0 %s\\n' $$ >&2");
     let text = format!("rg_mark={}\n{text}", quote(prefix));
-    if become_with == Become::None {
+    if caller.become_with == Become::None {
         let _ = writeln!(program, "( {text} )");
     } else {
-        let with = line::with(become_with);
-        let _ = writeln!(program, "printf '%s\\n' {} | {with}sh -c 'eval \"$(cat)\"'", quote(&text));
+        let (before, after) = Rights::of(caller.become_with, caller.password).around("sh");
+        let _ = writeln!(program, "{before}printf '%s\\n' {}{after}", quote(&text));
     }
     let _ = writeln!(
         program,

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::frame::Nonce;
 use super::job::{Job, Probe, Secret};
-use super::line;
+use super::rights::Rights;
 use crate::model::host::{Become, Shell};
 
 /// A script and everything it is given.
@@ -133,28 +133,31 @@ pub(super) fn inner(body: &Body<'_>, home: Option<&str>) -> Result<String, Unfit
 /// The program that runs scripts one after the other, each between its marks on both streams.
 ///
 /// `home` is the directory to run in when the node is this machine; with `make`, it is made if missing.
+/// `password` is sudo's.
 pub(super) fn program_of(
     bodies: &[Body<'_>],
     nonce: &Nonce,
     home: Option<&str>,
     make: bool,
+    password: Option<&Secret>,
 ) -> Result<Vec<u8>, Unfit> {
     let prefix = nonce.prefix();
     let mut text = String::from("{\n");
+    text.push_str(Rights::of(Become::Sudo, password).unproved());
     if let (Some(home), true) = (home, make) {
         let _ = writeln!(text, "( umask 077; mkdir -p -- {} )", quote(home));
     }
     for (index, body) in bodies.iter().enumerate() {
-        // A shell or rights that are not to be had never say so.
-        let inner = format!("printf '{prefix}R {index} 0\\n' >&2\n{}", inner(body, home)?);
+        // A shell or rights that are not to be had never say so. What comes earlier is not the script's: sudo lectures.
+        let running = format!("printf '{prefix}R {index} 0\\n'");
+        let inner = format!("{running}; {running} >&2\n{}", inner(body, home)?);
         let _ =
             writeln!(text, "printf '{prefix}B {index} %s\\n' $$; printf '{prefix}B {index} %s\\n' $$ >&2");
         if body.shell == Shell::Sh && body.become_with == Become::None {
             let _ = writeln!(text, "( {inner})");
         } else {
-            let with = line::with(body.become_with);
-            let shell = program(body.shell);
-            let _ = writeln!(text, "printf %s {} | {with}{shell} -c 'eval \"$(cat)\"'", quote(&inner));
+            let (before, after) = Rights::of(body.become_with, password).around(program(body.shell));
+            let _ = writeln!(text, "{before}printf %s {}{after}", quote(&inner));
         }
         let _ = writeln!(
             text,
@@ -193,7 +196,7 @@ mod tests {
         let (env, secrets) = (BTreeMap::from([("A".to_owned(), "it's".to_owned())]), BTreeMap::new());
         let script = format!("touch {}/ran", dir.path().display());
         let whole =
-            program_of(&[body(&script, &env, &secrets)], &Nonce::draw().unwrap(), None, false).unwrap();
+            program_of(&[body(&script, &env, &secrets)], &Nonce::draw().unwrap(), None, false, None).unwrap();
         let end = whole.len() - "}\n".len();
         for cut in (1..=end).step_by(3).chain([end]) {
             let program = String::from_utf8(whole[..cut].to_vec()).unwrap();
@@ -211,7 +214,7 @@ mod tests {
         let name = BTreeMap::from([("A;reboot".to_owned(), "1".to_owned())]);
         let none = BTreeMap::new();
         for env in [&nul, &name] {
-            let program = program_of(&[body(":", env, &none)], &Nonce::draw().unwrap(), None, false);
+            let program = program_of(&[body(":", env, &none)], &Nonce::draw().unwrap(), None, false, None);
             assert!(program.is_err());
         }
     }

@@ -1,18 +1,19 @@
 //! A node's session: every question and every change, the same over ssh and on this machine.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::converse::{Snag, answers};
 use super::copy::{Copied, FileSum, Upload};
-use super::error::{Kind, TransportError, Trouble};
+use super::error::{TransportError, Trouble};
 use super::facts::Facts;
 use super::fence::{FenceClaim, Taking};
-use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeReply};
+use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeEnd, ProbeReply, Secret};
 use super::link::Link;
 use super::probe::{Asked, ask};
 use super::script::{self, Body};
-use super::{BoxFuture, Reader, RevertWord, Session, trouble};
+use super::{BoxFuture, Reader, RevertWord, Session, refused, rights, trouble};
 use crate::model::fence::{Fence, FenceEnd};
 use crate::model::host::{Become, Connection, Shell, SshTarget};
 use crate::model::job::{Revert, Standing};
@@ -23,6 +24,10 @@ pub(super) struct NodeSession {
     pub(super) name: NodeName,
     pub(super) connection: Connection,
     pub(super) become_with: Become,
+    /// The password for sudo, where it wants one.
+    pub(super) password: Option<Secret>,
+    /// Whether sudo has refused the password in this session. It is not tried again: each time counts.
+    pub(super) refused: AtomicBool,
     pub(super) link: Box<dyn Link>,
     pub(super) facts: Facts,
     /// Where scripts run on this machine; over ssh they run where the login puts them.
@@ -40,6 +45,10 @@ impl NodeSession {
 
     pub(super) fn refused(&self, why: impl Into<String>) -> TransportError {
         TransportError::Refused { node: self.name.clone(), why: why.into() }
+    }
+
+    pub(super) fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
     }
 
     pub(super) fn place(&self) -> String {
@@ -71,17 +80,33 @@ impl NodeSession {
 
     /// A job's own shell or rights are not to be had.
     pub(super) fn not_started(&self, shell: Shell, become_with: Become, said: &str) -> TransportError {
-        let kind = if said.contains("not found") || said.contains("No such file") {
-            Kind::Shell
-        } else {
-            Kind::Become
-        };
-        self.unreachable(if become_with == Become::None || kind == Kind::Shell {
+        let no_shell = said.contains("bash: not found") || said.contains("bash: No such file");
+        if become_with == Become::None || no_shell {
             let text = format!("`{}` cannot be run there", script::program(shell));
-            trouble::no_shell(self.place(), self.target(), &text, said)
-        } else {
-            trouble::no_rights(self.place(), self.target(), become_with, said)
-        })
+            return self.unreachable(trouble::no_shell(self.place(), self.target(), &text, said));
+        }
+        self.no_rights(become_with, said)
+    }
+
+    fn no_rights(&self, become_with: Become, said: &str) -> TransportError {
+        let by_password = self.password.is_some();
+        self.unreachable(refused::no_rights(self.place(), self.target(), become_with, by_password, said))
+    }
+
+    /// Rights that are not to be had, where what was said are the words of that.
+    pub(super) fn denied(&self, become_with: Become, said: &str) -> Option<TransportError> {
+        if self.password.is_some() && refused::is_wrong_password(said) {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        refused::is_told_by(become_with, said).then(|| self.no_rights(become_with, said))
+    }
+
+    /// Refuses what would try a password that was refused.
+    pub(super) fn unless_refused(&self, become_with: Become) -> Result<(), TransportError> {
+        if become_with == Become::Sudo && self.refused.load(Ordering::Relaxed) {
+            return Err(self.no_rights(become_with, rights::NOT_AGAIN));
+        }
+        Ok(())
     }
 
     /// Asks with the rights and in the place of this session.
@@ -91,8 +116,19 @@ impl NodeSession {
         make: bool,
         deadline: Duration,
     ) -> Result<Asked, TransportError> {
+        for body in bodies {
+            self.unless_refused(body.become_with)?;
+        }
         let home = self.home.as_deref();
-        ask(&*self.link, bodies, home, make, deadline).await.map_err(|snag| self.snag(snag))
+        let asked = ask(&*self.link, bodies, home, make, self.password(), deadline).await;
+        let asked = asked.map_err(|snag| self.snag(snag))?;
+        for reply in &asked.replies {
+            if let ProbeEnd::NotRun { why } = &reply.end {
+                // The reply says itself what it means for the one who asked.
+                let _ = self.denied(Become::Sudo, why);
+            }
+        }
+        Ok(asked)
     }
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use super::error::{Kind, Trouble};
 use super::master::reach;
 use crate::model::duration;
-use crate::model::host::{Become, SshTarget};
+use crate::model::host::SshTarget;
 
 /// Where a target is, as shown: `ops@10.0.0.13 port 22`.
 pub(super) fn place(target: &SshTarget) -> String {
@@ -145,6 +145,7 @@ fn words(kind: Kind, target: &SshTarget, said: &[String]) -> Words {
         | Kind::PasswordExpired
         | Kind::Unanswered
         | Kind::Become
+        | Kind::Password
         | Kind::Shell
         | Kind::NoRoom
         | Kind::Closed
@@ -194,28 +195,6 @@ fn changed_key(target: &SshTarget, said: &[String]) -> Words {
                neither. When the new key is the one on the node's console, forget the old one"
             .to_owned(),
         next: Some(format!("ssh-keygen -R {}{file}", typed([name]))),
-    }
-}
-
-/// `sudo -n` or `doas -n` does not work.
-pub(super) fn no_rights(place: String, target: Option<&SshTarget>, with: Become, said: &str) -> Trouble {
-    let (name, rule) = match with {
-        Become::Doas => ("doas", "permit nopass LOGIN (doas.conf)"),
-        Become::Sudo | Become::None => ("sudo", "LOGIN ALL=(ALL) NOPASSWD: ALL (visudo)"),
-    };
-    let lines: Vec<String> = said.lines().map(|line| line.trim().to_owned()).collect();
-    let last = lines.iter().rfind(|line| !line.is_empty()).map_or("it says nothing", String::as_str);
-    let check = format!("{name} -n true");
-    Trouble {
-        kind: Kind::Become,
-        place,
-        text: format!("{name} -n does not work: {last}"),
-        help: format!(
-            "the login works, but `{check}` on the node does not: {name} must let this user in without a \
-             password, as with {rule}"
-        ),
-        next: Some(target.map_or_else(|| check.clone(), |target| by_hand(target, &[], &check))),
-        said: lines,
     }
 }
 

@@ -11,6 +11,7 @@ mod nightly;
 mod outages;
 mod packaging;
 mod reboots;
+mod rights;
 mod skudonet;
 mod sshd;
 mod starlingx;

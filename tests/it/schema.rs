@@ -137,7 +137,7 @@ secrets: { password: { env: MQ_PASSWORD } }
 groups: { brokers: { vars: { rack: a } } }
 nodes:
   - { name: "mq-[1-3]", host: "10.0.0.[1-3]", groups: [brokers] }
-  - { name: lab, connection: local, groups: [brokers] }
+  - { name: lab, connection: local, groups: [brokers], become: { with: sudo, password: password } }
 procedure:
   procedure: brokers
   requires: { tools: [ssh] }
@@ -197,6 +197,10 @@ const MISTAKES: &[(&str, &str)] = &[
     ("for: 1m, ", ""),
     // A word that is none of those that there are.
     ("become: sudo", "become: su"),
+    ("with: sudo, password: password", "with: sudo"),
+    ("with: sudo, password: password", "password: password"),
+    ("with: sudo, password: password", "with: doas, password: password"),
+    ("with: sudo, password: password", "with: su, password: password"),
     ("host_keys: strict", "host_keys: none"),
     ("connection: local", "connection: telnet"),
     ("value: number", "value: integer"),

@@ -8,4 +8,5 @@ mod login;
 mod node;
 mod probes;
 mod reverts;
+mod rights;
 mod runner;

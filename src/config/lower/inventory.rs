@@ -8,10 +8,9 @@ use super::super::path::Path;
 use super::super::raw::inventory::{RawInventory, RawNotify, RawSecret, RawSsh};
 use super::super::raw::words::HOST_KEYS;
 use super::super::raw::{Entries, Given as _, Or, Scalar};
-use super::check::become_with;
 use super::desk::Desk;
+use super::rights::{Rights, rights};
 use super::{node, window};
-use crate::model::host::Become;
 use crate::model::inventory::{Group, Inventory, Node, Notify, SecretSource};
 use crate::model::name::{ClusterName, GroupName, VarName};
 
@@ -37,7 +36,7 @@ pub(super) struct Defaults {
     pub(super) accept_new_host_keys: bool,
     pub(super) connect_timeout: Duration,
     pub(super) reconnect_timeout: Duration,
-    pub(super) become_with: Become,
+    pub(super) rights: Rights,
     pub(super) state_dir: Option<PathBuf>,
 }
 
@@ -67,7 +66,7 @@ pub(crate) fn lower(desk: &Desk<'_>, raw: &RawInventory) -> Option<Inventory> {
             desk.missing(&top, "nodes", help);
             Vec::new()
         }
-        Some(raw) => node::nodes(desk, &top.key("nodes"), raw, &defaults),
+        Some(nodes) => node::nodes(desk, &top.key("nodes"), nodes, &defaults, raw.secrets.as_ref()),
     };
     refuse_shadowed_secrets(desk, &secrets, &groups, &nodes);
     refuse_unused_groups(desk, &groups, &nodes);
@@ -109,10 +108,10 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
         reconnect_timeout: desk
             .duration_or(&at.key("reconnect_timeout"), ssh.reconnect_timeout.as_ref(), RECONNECT)
             .unwrap_or(RECONNECT),
-        become_with: raw
+        rights: raw
             .r#become
             .as_ref()
-            .and_then(|value| become_with(desk, &top, value))
+            .and_then(|value| rights(desk, &top.key("become"), value, raw.secrets.as_ref()))
             .unwrap_or_default(),
         state_dir: raw
             .state_dir

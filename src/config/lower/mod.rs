@@ -13,6 +13,7 @@ mod phase;
 pub(crate) mod procedure;
 pub(crate) mod range;
 mod restriction;
+mod rights;
 mod step;
 mod when;
 mod window;

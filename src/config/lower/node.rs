@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::super::path::Path;
-use super::super::raw::inventory::RawNode;
+use super::super::raw::inventory::{RawNode, RawSecret};
 use super::super::raw::words::CONNECTIONS;
-use super::super::raw::{Given as _, Scalar};
-use super::check::become_with;
+use super::super::raw::{Entries, Given as _, Scalar};
 use super::desk::Desk;
 use super::inventory::Defaults;
 use super::range;
+use super::rights::rights;
 use crate::model::host::{Connection, SshTarget};
 use crate::model::inventory::Node;
 use crate::model::name::{GroupName, NodeName};
@@ -18,13 +18,19 @@ use crate::model::name::{GroupName, NodeName};
 const MOST_NODES: usize = 5000;
 
 /// All nodes in the order of the file, each name and machine once.
-pub(super) fn nodes(desk: &Desk<'_>, path: &Path, raw: &[RawNode], defaults: &Defaults) -> Vec<Node> {
+pub(super) fn nodes(
+    desk: &Desk<'_>,
+    path: &Path,
+    raw: &[RawNode],
+    defaults: &Defaults,
+    secrets: Option<&Entries<RawSecret>>,
+) -> Vec<Node> {
     let mut nodes = Vec::new();
     let mut names: BTreeMap<NodeName, usize> = BTreeMap::new();
     let mut machines: BTreeMap<(String, Option<u16>), NodeName> = BTreeMap::new();
     for (index, raw) in raw.iter().enumerate() {
         let at = path.index(index);
-        for node in entry(desk, &at, raw, defaults) {
+        for node in entry(desk, &at, raw, defaults, secrets) {
             if names.insert(node.name.clone(), index).is_some() {
                 let what = format!("there are two nodes `{}`", node.name);
                 desk.wrong(&at.key("name"), what, "second one here", "give it another name");
@@ -47,12 +53,20 @@ pub(super) fn nodes(desk: &Desk<'_>, path: &Path, raw: &[RawNode], defaults: &De
 }
 
 /// The nodes that one entry stands for.
-fn entry(desk: &Desk<'_>, path: &Path, raw: &RawNode, defaults: &Defaults) -> Vec<Node> {
+fn entry(
+    desk: &Desk<'_>,
+    path: &Path,
+    raw: &RawNode,
+    defaults: &Defaults,
+    secrets: Option<&Entries<RawSecret>>,
+) -> Vec<Node> {
     let names = names(desk, path, raw);
     let local = local(desk, path, raw);
     let hosts = hosts(desk, path, raw, &names, local);
-    let become_with =
-        raw.r#become.as_ref().map_or(Some(defaults.become_with), |value| become_with(desk, path, value));
+    let rights = match &raw.r#become {
+        Some(value) => rights(desk, &path.key("become"), value, secrets),
+        None => Some(defaults.rights.clone()),
+    };
     let state_dir = match &raw.state_dir {
         Some(directory) => desk.remote_path(&path.key("state_dir"), directory),
         None => defaults.state_dir.clone(),
@@ -70,7 +84,7 @@ fn entry(desk: &Desk<'_>, path: &Path, raw: &RawNode, defaults: &Defaults) -> Ve
     }
     let groups = groups(desk, path, raw);
     let vars = desk.vars(&path.key("vars"), raw.vars.as_ref());
-    let (Some(local), Some(become_with)) = (local, become_with) else { return Vec::new() };
+    let (Some(local), Some(rights)) = (local, rights) else { return Vec::new() };
     let connection = |host: String| {
         if local {
             return Connection::Local;
@@ -95,7 +109,8 @@ fn entry(desk: &Desk<'_>, path: &Path, raw: &RawNode, defaults: &Defaults) -> Ve
         .map(|(name, host)| Node {
             name,
             connection: connection(host),
-            become_with,
+            become_with: rights.with,
+            become_password: rights.password.clone(),
             state_dir: state_dir.clone(),
             groups: groups.clone(),
             vars: vars.clone(),

@@ -20,9 +20,10 @@ mapping! {
         procedure: Or<RawProcedure> => text(),
         /// How nodes are reached. What is not said here comes from `~/.ssh/config`, as with ssh itself.
         ssh: RawSsh,
-        /// How commands gain rights on the nodes, always without a password (`sudo -n`). A node, check or step
-        /// can say otherwise.
-        r#become: Scalar => choice(BECOME).or("none"),
+        /// How commands gain rights on the nodes: a word, for rights without a password (`sudo -n`), or a mapping
+        /// that names the secret with the password for sudo. A node, check or step can say otherwise. Example:
+        /// `{ with: sudo, password: sudo_password }`.
+        r#become: Or<RawBecome> => choice(BECOME).or("none"),
         /// rollgate's own directory on the nodes, an absolute path. Default: `/var/lib/rollgate` for root,
         /// `~/.local/state/rollgate` for others.
         state_dir: Scalar => remote_path(),
@@ -74,6 +75,17 @@ mapping! {
         /// What is done about a host key that is not known: `strict` refuses it, `accept-new` accepts and keeps
         /// it. A key that has changed is refused in any case.
         host_keys: Scalar => choice(HOST_KEYS).or("strict"),
+    }
+}
+
+mapping! {
+    /// How commands gain rights, with a password.
+    RawBecome [required(&["with", "password"]), never_with("with", "doas", &["password"])] {
+        /// By what. With `none`, only checks and steps that say `become: sudo` themselves gain rights.
+        with: Scalar => choice(BECOME),
+        /// The secret that is the password, by its name under `secrets`. sudo is given it on its standard input,
+        /// and it is proved at login. doas reads a password from a terminal alone. Example: `sudo_password`.
+        password: Scalar => identifier(),
     }
 }
 
@@ -151,8 +163,9 @@ mapping! {
         groups: OneOrMany => name().but(GroupName::RESERVED),
         /// The node's own variables. Example: `{ port: "8081" }`.
         vars: Entries<Scalar> => value().by(own_variable()),
-        /// How commands gain rights there, if not as for the cluster.
-        r#become: Scalar => choice(BECOME),
+        /// How commands gain rights there, if not as for the cluster: a word, or a mapping that names the secret
+        /// with the password for sudo. Example: `{ with: sudo, password: sudo_password }`.
+        r#become: Or<RawBecome> => choice(BECOME),
         /// rollgate's own directory there, if not as for the cluster: an absolute path.
         state_dir: Scalar => remote_path(),
     }

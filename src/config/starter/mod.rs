@@ -127,7 +127,7 @@ impl Starter {
         }
         let become_with =
             self.become_with.map_or("# become: sudo".to_owned(), |word| format!("become: {word}"));
-        let _ = writeln!(text, "{become_with:<34}# none | sudo | doas, without a password (sudo -n)");
+        let _ = writeln!(text, "{become_with:<34}# none | sudo | doas; {{ with: sudo, password: SECRET }}");
         text
     }
 

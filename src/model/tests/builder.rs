@@ -41,6 +41,7 @@ pub(in crate::model) fn inventory(names: &str) -> Inventory {
                 name: node(name),
                 connection: Connection::Local,
                 become_with: Become::None,
+                become_password: None,
                 state_dir: None,
                 groups: Vec::new(),
                 vars: rack.into_iter().collect(),

@@ -95,7 +95,7 @@ rg_start() {
   [ ! -e "$rg_dir/owner" ] || return 0
   case $rg_way in
     (systemd) rg_by_systemd ;;
-    (sudo-systemd) rg_by_systemd sudo -n ;;
+    (sudo-systemd) if [ -n "${rg_key-}" ]; then rg_by_systemd sudo -k -S -p '' --; else rg_by_systemd sudo -n; fi ;;
     (*) rg_by_setsid ;;
   esac
 }
@@ -110,15 +110,17 @@ rg_by_setsid() {
 }
 
 # A unit of its own: no logout ends it. Only the job's own process is the unit's to end: what a step leaves
-# running in the background stays, as it does everywhere else.
+# running in the background stays, as it does everywhere else. sudo may have no need of its password in rg_key.
 rg_by_systemd() {
+  rg_load='eval "$(cat)"'
+  [ -z "${rg_key-}" ] || rg_load='while IFS= read -r l; do case $l in (--rollgate--) break;; esac; done; eval "$(cat)"'
   (
-    printf '%s\n' "$rg_job" | "$@" systemd-run --quiet --collect --pipe --unit="$rg_unit" \
+    printf '%s\n' ${rg_key:+"$rg_key"} "$rg_job" | "$@" systemd-run --quiet --collect --pipe --unit="$rg_unit" \
       --description="rollgate-job $rg_name" -p KillMode=process --uid="$(id -u)" --gid="$(id -g)" \
       ${PATH:+"--setenv=PATH=$PATH"} ${HOME:+"--setenv=HOME=$HOME"} ${USER:+"--setenv=USER=$USER"} \
       ${LOGNAME:+"--setenv=LOGNAME=$LOGNAME"} ${SHELL:+"--setenv=SHELL=$SHELL"} ${LANG:+"--setenv=LANG=$LANG"} \
       ${LC_ALL:+"--setenv=LC_ALL=$LC_ALL"} ${TZ:+"--setenv=TZ=$TZ"} \
-      sh -c 'eval "$(cat)"' "rollgate-job $rg_name" || : >"$rg_dir/.refused.$$"
+      sh -c "$rg_load" "rollgate-job $rg_name" || : >"$rg_dir/.refused.$$"
   ) >/dev/null 2>&1 &
 }
 

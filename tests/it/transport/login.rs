@@ -135,7 +135,8 @@ async fn rights_that_are_not_to_be_had_are_found_out_at_login() {
     let sshd = Sshd::with(&format!("SetEnv PATH={}:/usr/bin:/bin", bin.path().display()));
     let endpoint = Endpoint { become_with: Become::Sudo, ..sshd.endpoint() };
     let error = refusal(&endpoint).await;
-    assert!(error.to_string().ends_with("sudo -n does not work: sudo: a password is required"), "{error}");
+    let text = "sudo there wants a password, and is given none: sudo: a password is required";
+    assert!(error.to_string().ends_with(text), "{error}");
     assert!(error.help().unwrap().contains("NOPASSWD"));
     assert!(error.next().unwrap().ends_with("127.0.0.1 sudo -n true"));
     assert_eq!(trouble(error).kind, Kind::Become);

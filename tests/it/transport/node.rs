@@ -87,6 +87,7 @@ impl Sshd {
             name: NodeName::parse("n1").unwrap(),
             connection: Connection::Ssh(self.target()),
             become_with: Become::None,
+            become_password: None,
             state_dir: Some(self.path("state")),
             cwd: None,
         }
@@ -191,6 +192,7 @@ impl Node {
             name: NodeName::parse("here").unwrap(),
             connection: Connection::Local,
             become_with: Become::None,
+            become_password: None,
             state_dir: Some(dir.path().join("state")),
             cwd: None,
         };

@@ -27,6 +27,9 @@ fn own(name: &str, value: &Value) -> Result<Option<String>, &'static str> {
     if super::connection::is_known(name) {
         return Ok(None);
     }
+    if matches!(name, "ansible_become_password" | "ansible_become_pass" | "ansible_sudo_pass") {
+        return Err("name a secret with it: `become: { with: sudo, password: NAME }`");
+    }
     if name.starts_with("ansible_") {
         return Err("it means something to Ansible alone");
     }
