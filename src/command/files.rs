@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::context::Context;
 use super::refusal::{Refusal, nobody};
@@ -14,7 +14,7 @@ use crate::model::name::NodeName;
 use crate::model::plan::{Plan, Sources};
 use crate::model::planner::{self, ArtifactFacts};
 use crate::model::selector::Selector;
-use crate::transport::hash_file;
+use crate::transport::{child, hash_file};
 use crate::ui::ink::{Line, Tone};
 use crate::ui::narrate::Loudness;
 use crate::ui::{words, write};
@@ -142,7 +142,7 @@ fn printed_by(path: &Path) -> Result<Source, Refusal> {
             .standing("nothing was done")
     };
     let program: PathBuf = path.to_owned();
-    let output = Command::new(program)
+    let output = child::command(program)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -21,7 +21,7 @@ use crate::model::name::NodeName;
 use crate::model::procedure::{During, Get, Put, Run, Script, Step};
 use crate::model::recovery::{self, Ruling};
 use crate::model::template::{Template, Vars};
-use crate::transport::{Facts, Job, JobEnd, JobRef, Limit, TransportError, Upload, hash_file};
+use crate::transport::{Facts, Job, JobEnd, JobRef, Limit, Secret, TransportError, Upload, hash_file};
 
 /// A script with everything around it.
 struct Wanted<'a> {
@@ -42,9 +42,32 @@ fn render(template: &Template, vars: &Vars) -> Result<String, Failure> {
     template.render(vars).map_err(|unset| failure(FailureKind::Input, unset.to_string()))
 }
 
+/// The same of the one text that may have secrets in it.
+fn render_secret(
+    template: &Template,
+    vars: &Vars,
+    secrets: &BTreeMap<String, Secret>,
+) -> Result<Secret, Failure> {
+    let value = |name: &str| match secrets.get(name) {
+        Some(secret) => Some(secret.reveal()),
+        None => vars.get(name).map(String::as_str),
+    };
+    let text = template.render_with(value).map_err(|unset| failure(FailureKind::Input, unset.to_string()))?;
+    Ok(Secret::new(text))
+}
+
 async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<Job, Failure> {
     let facts = facts(at, on).await?;
     let body = &wanted.script.body;
+    let mut secrets = scene::secrets(&at.site, &at.state, at.lane(), body).await?;
+    let stdin = match wanted.stdin {
+        None => None,
+        Some(template) => {
+            let named = scene::secrets(&at.site, &at.state, at.lane(), template.as_str()).await?;
+            secrets.extend(named);
+            Some(template)
+        }
+    };
     let mut vars = scene::vars(&at.site, &at.state, at.lane(), on, Some(&facts));
     scene::add_live_roles(&at.site, &at.state, body, &mut vars).await?;
     for (name, template) in wanted.env.into_iter().flatten() {
@@ -57,8 +80,8 @@ async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<J
         copy: None,
         script: body.clone(),
         shell: wanted.script.shell,
-        secrets: scene::secrets(&at.site, &at.state, at.lane(), body).await?,
-        stdin: wanted.stdin.map(|stdin| render(stdin, &vars)).transpose()?,
+        stdin: stdin.map(|stdin| render_secret(stdin, &vars, &secrets)).transpose()?,
+        secrets,
         cwd: wanted.cwd.map(|cwd| render(cwd, &vars)).transpose()?,
         env: vars,
         become_with: rights(at, on, wanted.script),
@@ -134,7 +157,7 @@ async fn finish(
             .map_err(|why| failure(FailureKind::Script, format!("capture {}: {why}", capture.name)))?;
         let value: Value = value;
         let value = captured(capture, Some(&value))?;
-        keep(at, capture, value).await;
+        keep(at, capture, value).await?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::frame::{Mark, Nonce, Piece, Scanner};
 use super::job::Stream;
 use super::line;
 use super::link::{Hold, Link, Pipes};
-use super::script::{self, Body, Unfit};
+use super::script::{self, Body, Program, Unfit};
 use crate::model::host::{Become, Shell};
 
 /// How long the node is given to show that it is there.
@@ -22,7 +22,7 @@ pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// What is sent.
 pub(super) struct Call<'a> {
     pub(super) line: &'a str,
-    pub(super) program: Vec<u8>,
+    pub(super) program: Program,
     pub(super) nonce: &'a Nonce,
     /// The call is over when the script of this index has ended on both streams.
     pub(super) last: usize,

@@ -255,7 +255,7 @@ impl NodeSession {
         let line = line::fed(upload.become_with);
         let call = Call {
             line: &line,
-            program,
+            program: program.into(),
             nonce: &nonce,
             last: 0,
             feed: Some(Feed { file, progress }),

@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use super::child;
 use super::warden::Warden;
 use crate::model::host::SshTarget;
 
@@ -46,7 +47,7 @@ impl Master {
         until: Instant,
     ) -> Result<Self, NoMaster> {
         let socket = warden.socket();
-        let mut command = std::process::Command::new("ssh");
+        let mut command = child::command("ssh");
         command.args(arguments(target, &socket));
         // The terminal's Ctrl-C is rollgate's to act upon; a jump host's ssh must not ask there either.
         command.process_group(0).env("SSH_ASKPASS", "/bin/false").env("SSH_ASKPASS_REQUIRE", "force");

@@ -15,6 +15,7 @@
 //! framed by a nonce (`frame`). No value of an inventory is ever shell source, and an exit status of
 //! 255 is never taken for ssh's own.
 
+pub mod child;
 mod connector;
 mod converse;
 mod copy;

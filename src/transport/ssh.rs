@@ -9,6 +9,7 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use super::BoxFuture;
+use super::child;
 use super::link::{Hold, Link, Pipes, Turn, with_terminal};
 use super::master::{Master, login};
 use crate::model::host::SshTarget;
@@ -93,7 +94,7 @@ impl Link for Ssh {
             }
             // A login of its own: over the master it would be the master that reads the terminal, and that is
             // no process of the foreground, so it would never get a key (SIGTTIN).
-            let mut command = Command::new("ssh");
+            let mut command = Command::from(child::command("ssh"));
             command.args(["-tt", "-S", "none", "-o", "ControlMaster=no"]);
             command.args(login(&self.target)).arg(line);
             with_terminal(command, "ssh", deadline).await

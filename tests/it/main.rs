@@ -55,6 +55,8 @@ mod roles;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod session;
 #[cfg(test)]
 mod streams;

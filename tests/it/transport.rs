@@ -8,3 +8,4 @@ mod login;
 mod node;
 mod probes;
 mod runner;
+mod veil;

@@ -21,7 +21,7 @@ use super::node::{Heard, Node, SOON, Sshd, connect, job, probe};
 const LIMIT: Limit = Limit { deadline: SOON, become_with: Become::None };
 
 /// An sshd whose logins find busybox before everything else, or what this machine has.
-fn sshd(shell: &str) -> Sshd {
+pub(super) fn sshd(shell: &str) -> Sshd {
     if shell != "busybox" {
         return Sshd::start();
     }
