@@ -119,13 +119,7 @@ async fn hand_over(
     let executed = plan.as_deref().or_else(|| latest.as_ref().map(|latest| latest.state.plan.as_ref()));
     warn_of_terminals(context, executed);
     (request.attended, request.detached) = (true, true);
-    let given = HandOver {
-        plan,
-        run,
-        request,
-        seen: seen(latest.as_ref()),
-        cluster: name,
-    };
+    let given = HandOver { plan, run, request, seen: seen(latest.as_ref()), cluster: name };
     let text = serde_json::to_vec(&given).map_err(|error| broken("the run cannot be handed over", error))?;
     // Fetched here, where there is a terminal to ask at.
     let secrets = packed(&secrets);
@@ -289,7 +283,8 @@ fn receive() -> Result<(HandOver, Secrets), Refusal> {
     pipe.read_exact(&mut secrets).map_err(failed)?;
     let mut text = Vec::new();
     pipe.read_to_end(&mut text).map_err(failed)?;
-    let given = serde_json::from_slice(&text).map_err(|error| broken("the run was not handed over", error))?;
+    let given =
+        serde_json::from_slice(&text).map_err(|error| broken("the run was not handed over", error))?;
     Ok((given, unpacked(&secrets)))
 }
 

@@ -13,6 +13,7 @@ use crate::model::condition::{Answer, Form, Value, Verdict};
 use crate::model::duration;
 use crate::model::event::{Failure, FailureKind, Reading};
 use crate::model::host::{Become, Shell};
+use crate::model::mask::Mask;
 use crate::model::name::NodeName;
 use crate::model::procedure::{Check, CheckRef, Script};
 use crate::model::state::RunState;
@@ -182,15 +183,17 @@ async fn ask_machine<O: Opens>(
         surroundings.push(vars);
     }
     let replies = send(site, on, &batch, time_for(asks)).await?;
+    let mask = site.secrets().masking();
     let mut reads: Vec<Read> = asks
         .iter()
         .zip(&surroundings)
         .zip(&replies)
-        .map(|((question, vars), reply)| read(question, vars, reply))
+        .map(|((question, vars), reply)| read(&mask, question, vars, reply))
         .collect();
     add_evidence(site, state, on, asks, &surroundings, &mut reads).await?;
-    let mask = site.secrets().masking();
-    reads.iter_mut().for_each(|read| read.reading.mask(&mask));
+    for read in &mut reads {
+        read.reading.mask(&mask);
+    }
     Ok(reads)
 }
 
@@ -288,7 +291,7 @@ pub(super) fn unreachable(error: &TransportError) -> Failure {
     Failure { kind, message: error.to_string(), tail: Vec::new(), help }
 }
 
-fn read(question: &Ask<'_>, vars: &Vars, reply: &ProbeReply) -> Read {
+fn read(mask: &Mask, question: &Ask<'_>, vars: &Vars, reply: &ProbeReply) -> Read {
     let check = question.check;
     let mut reading = blank(question, Verdict::Holds);
     reading.needs = check.condition.wording(vars);
@@ -299,6 +302,13 @@ fn read(question: &Ask<'_>, vars: &Vars, reply: &ProbeReply) -> Read {
             let (value, verdict) = check.condition.judge(answer, vars);
             reading.value = value;
             reading.verdict = verdict;
+            if let Verdict::Unreadable { why } = &mut reading.verdict {
+                // It may quote the beginning of what was read, and the beginning of a secret is masked by nobody.
+                let (stdout, stderr) = (mask.text(&stdout), mask.text(&stderr));
+                let told =
+                    check.condition.judge(Answer { exit: *code, stdout: &stdout, stderr: &stderr }, vars).1;
+                told.why().unwrap_or("a secret stands in the answer").clone_into(why);
+            }
         }
         ProbeEnd::TimedOut => {
             let why = format!("no answer within {}", duration::written(check.timeout));
@@ -310,7 +320,9 @@ fn read(question: &Ask<'_>, vars: &Vars, reply: &ProbeReply) -> Read {
         ProbeEnd::NotRun { why } => reading.verdict = Verdict::Unreadable { why: why.clone() },
     }
     if let Some(Value::Lines(lines)) = &reading.value {
-        reading.evidence = rows(lines, &check.columns);
+        // Masked before their columns are taken, for a secret may have several.
+        let lines: Vec<String> = lines.iter().map(|line| mask.text(line)).collect();
+        reading.evidence = rows(&lines, &check.columns);
     }
     if !reading.verdict.holds() {
         reading.remedy = check.remedy.as_ref().map(|remedy| remedy.render_known(vars));

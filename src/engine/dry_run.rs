@@ -31,8 +31,10 @@ pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Fore
     let mut state = opened;
     let mut nodes = opening::needed(&site.plan, state.request.limit.as_deref());
     let failed = site.pool.open_all(&nodes).await;
-    let silent: BTreeMap<NodeName, Failure> =
-        failed.into_iter().map(|(node, error)| (node, asking::masked(site, asking::unreachable(&error)))).collect();
+    let silent: BTreeMap<NodeName, Failure> = failed
+        .into_iter()
+        .map(|(node, error)| (node, asking::masked(site, asking::unreachable(&error))))
+        .collect();
     nodes.retain(|node| !silent.contains_key(node));
     if !silent.is_empty() {
         if nodes.is_empty() {

@@ -151,11 +151,12 @@ async fn finish(
     judge(at, &run.ok_codes, ended, output).await?;
     if let Some(capture) = &step.capture {
         let stdout = output.stdout();
-        let value = capture
-            .form
-            .read(Answer { exit: 0, stdout: &stdout, stderr: "" })
-            .map_err(|why| failure(FailureKind::Script, format!("capture {}: {why}", capture.name)))?;
-        let value: Value = value;
+        let read = |stdout: &str| capture.form.read(Answer { exit: 0, stdout, stderr: "" });
+        let value: Value = read(&stdout).map_err(|why| {
+            // It may quote the beginning of what was printed.
+            let why = read(&at.site.mask(&stdout)).err().unwrap_or(why);
+            failure(FailureKind::Script, format!("capture {}: {why}", capture.name))
+        })?;
         let value = captured(capture, Some(&value))?;
         keep(at, capture, value).await?;
     }

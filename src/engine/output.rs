@@ -98,11 +98,8 @@ impl OutputSink for Output {
         let mask = self.secrets.masking();
         let held = &mut kept.held[usize::from(from == Stream::Err)];
         held.extend_from_slice(line);
-        let masked = if line.ends_with(b"\n") {
-            mask.bytes(&std::mem::take(held))
-        } else {
-            mask.settle(held)
-        };
+        let masked =
+            if line.ends_with(b"\n") { mask.bytes(&std::mem::take(held)) } else { mask.settle(held) };
         if !masked.is_empty() {
             self.show(&mut kept, &masked);
         }

@@ -235,9 +235,9 @@ fn hide(sources: &BTreeMap<VarName, SecretSource>) {
 /// Whether a script has a word of its own of this name: `pw` is none of `pwd`.
 pub(super) fn names(script: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    script.match_indices(name).any(|(at, _)| {
-        !script[..at].ends_with(is_part) && !script[at + name.len()..].starts_with(is_part)
-    })
+    script
+        .match_indices(name)
+        .any(|(at, _)| !script[..at].ends_with(is_part) && !script[at + name.len()..].starts_with(is_part))
 }
 
 #[cfg(test)]

@@ -35,14 +35,7 @@ pub(super) struct Excerpt {
 impl<O: Opens> Site<O> {
     /// Puts it together.
     pub fn new(plan: Arc<Plan>, pool: Pool<O>, secrets: Secrets, run_dir: Option<RunDir>) -> Self {
-        Self {
-            plan,
-            pool,
-            run_dir,
-            secrets,
-            holds: Mutex::default(),
-            left: Mutex::default(),
-        }
+        Self { plan, pool, run_dir, secrets, holds: Mutex::default(), left: Mutex::default() }
     }
 
     /// The numbers of the locks that this invocation has; a job on a node carries that node's. A node that

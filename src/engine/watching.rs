@@ -91,9 +91,12 @@ pub(super) async fn keep(at: &Assignment, capture: &Capture, value: String) -> R
         at.site.secrets().keep(at.lane(), capture.name.as_str(), Secret::new(value));
         None
     } else if at.site.secrets().masking().finds(&value) {
-        let what = format!("capture {}: a secret stands in the value, and what is captured is stored", capture.name);
+        let what =
+            format!("capture {}: a secret stands in the value, and what is captured is stored", capture.name);
         return Err(Failure {
-            help: Some("a `check` step can capture it with `secret: true`; then it is never stored".to_owned()),
+            help: Some(
+                "a `check` step can capture it with `secret: true`; then it is never stored".to_owned(),
+            ),
             ..failure(FailureKind::Input, what)
         });
     } else {
@@ -191,24 +194,26 @@ fn timed_out(told: &Told, limit: Duration) -> Failure {
 
 /// A word that means that it never will, or one that means nothing to the procedure.
 fn never(at: &Assignment, wait: &Wait, told: &Told) -> Option<Failure> {
-    told.readings.iter().zip(&told.values).filter(|(reading, _)| !reading.verdict.holds()).find_map(|(reading, read)| {
-        let vars = scene::vars(&at.site, &at.state, at.lane(), &reading.node, None);
-        let (value, read) = (reading.value.as_ref()?, read.as_ref()?);
-        let says = |condition: &Condition| condition.verdict(read, &vars).holds();
-        let (kind, meaning) = if wait.fail_when.as_ref().is_some_and(says) {
-            (FailureKind::Check, "that means it never will hold")
-        } else if wait.on_its_way.as_ref().is_some_and(|condition| !says(condition)) {
-            (FailureKind::UnknownState, "the procedure knows no such state: it may be well or not")
-        } else {
-            return None;
-        };
-        Some(Failure {
-            kind,
-            message: format!("{} on {}: {value}, and {meaning}", reading.check, reading.node),
-            tail: reading.evidence.clone(),
-            help: reading.remedy.clone(),
-        })
-    })
+    told.readings.iter().zip(&told.values).filter(|(reading, _)| !reading.verdict.holds()).find_map(
+        |(reading, read)| {
+            let vars = scene::vars(&at.site, &at.state, at.lane(), &reading.node, None);
+            let (value, read) = (reading.value.as_ref()?, read.as_ref()?);
+            let says = |condition: &Condition| condition.verdict(read, &vars).holds();
+            let (kind, meaning) = if wait.fail_when.as_ref().is_some_and(says) {
+                (FailureKind::Check, "that means it never will hold")
+            } else if wait.on_its_way.as_ref().is_some_and(|condition| !says(condition)) {
+                (FailureKind::UnknownState, "the procedure knows no such state: it may be well or not")
+            } else {
+                return None;
+            };
+            Some(Failure {
+                kind,
+                message: format!("{} on {}: {value}, and {meaning}", reading.check, reading.node),
+                tail: reading.evidence.clone(),
+                help: reading.remedy.clone(),
+            })
+        },
+    )
 }
 
 /// What the commands `per` and `show` of a wait print, a line each, asked in one round trip. One that fails has

@@ -30,7 +30,8 @@ made=$(mktemp -d \"$base/rollgate.XXXXXXXXXX\")
 ";
 
 /// A secret is written to no disk.
-const NO_MEMORY: &str = "printf '%s\\n' 'no directory in memory for a secret: neither /dev/shm nor /run is there' >&2; exit 1";
+const NO_MEMORY: &str =
+    "printf '%s\\n' 'no directory in memory for a secret: neither /dev/shm nor /run is there' >&2; exit 1";
 
 /// Said to the exit file by a shell that has begun.
 const BEGAN: &str = "began";

@@ -163,8 +163,7 @@ pub(super) fn inner(body: &Body<'_>, home: Option<&str>) -> Result<Zeroizing<Str
 /// How long the text becomes at most: one that had to grow would leave its secrets where it was before.
 fn room_for(body: &Body<'_>, home: Option<&str>) -> usize {
     let env = body.env.iter().map(|(name, value)| name.len() + quoted_len(value) + 16);
-    let secrets =
-        body.secrets.iter().map(|(name, value)| 2 * name.len() + quoted_len(value.reveal()) + 16);
+    let secrets = body.secrets.iter().map(|(name, value)| 2 * name.len() + quoted_len(value.reveal()) + 16);
     let places = home.map_or(0, quoted_len) + 2 * body.cwd.map_or(0, quoted_len);
     let stdin = if let Input::Text(data) = body.stdin { quoted_len(data) } else { 0 };
     env.chain(secrets).sum::<usize>() + places + stdin + quoted_len(body.script) + 512

@@ -113,7 +113,10 @@ fn holding(root: &Path, traces: &[Vec<u8>], known: &[PathBuf]) -> Vec<PathBuf> {
         let (path, kind) = (entry.path(), entry.file_type().unwrap());
         if kind.is_dir() {
             found.extend(holding(&path, traces, known));
-        } else if kind.is_file() && !known.contains(&path) && finds(traces, &fs::read(&path).unwrap_or_default()) {
+        } else if kind.is_file()
+            && !known.contains(&path)
+            && finds(traces, &fs::read(&path).unwrap_or_default())
+        {
             found.push(path);
         } else {
             assert!(kind.is_file() || kind.is_symlink() || kind.is_socket() || kind.is_fifo());
@@ -122,15 +125,15 @@ fn holding(root: &Path, traces: &[Vec<u8>], known: &[PathBuf]) -> Vec<PathBuf> {
     found
 }
 
-/// Prints its argument in every form, on both streams.
+/// Prints a value in every form, on both streams.
 const SHOW: &str = r#"show() {
-  printf 'raw %s\n' "$1"
-  printf 'raw %s\n' "$1" >&2
-  printf 'json {"a":"%s"}\n' "$(printf %s "$1" | sed 's/["\]/\\&/g; s,/,\\/,g')"
-  encoded=$(printf %s "$1" | sed "s/ /%20/g; s/\"/%22/g; s,/,%2F,g; s/'/%27/g; s/&/%26/g; s/</%3C/g; s/>/%3E/g; s/é/%C3%A9/g")
+  printf 'raw %s\n' "$value"
+  printf 'raw %s\n' "$value" >&2
+  printf 'json {"a":"%s"}\n' "$(printf %s "$value" | sed 's/["\]/\\&/g; s,/,\\/,g')"
+  encoded=$(printf %s "$value" | sed "s/ /%20/g; s/\"/%22/g; s,/,%2F,g; s/'/%27/g; s/&/%26/g; s/</%3C/g; s/>/%3E/g; s/é/%C3%A9/g")
   printf 'url ?a=%s&b\n' "$encoded"
-  printf 'base64 %s\n' "$(printf %s "$1" | base64 -w0)"
-  printf 'basic %s\n' "$(printf 'user:%s' "$1" | base64 -w0)"
+  printf 'base64 %s\n' "$(printf %s "$value" | base64 -w0)"
+  printf 'basic %s\n' "$(printf 'user:%s' "$value" | base64 -w0)"
 }
 "#;
 
@@ -141,16 +144,16 @@ checks:
   waited:
     run: |
       . "$dir/../show"
-      show "$from_prompt"; show "$from_command"
+      value=$from_prompt; show; value=$from_command; show
     value: text
     matches: nothing
     evidence: |
       . "$dir/../show"
-      show "$from_env"
+      value=$from_env; show
   seen:
     run: |
       . "$dir/../show"
-      show "$from_file"; show "$captured"
+      value=$from_file; show; value=$captured; show
     value: exit
     evidence: printf '%s\n' "$from_file"
 phases:
@@ -164,33 +167,33 @@ phases:
       - name: change
         run: |
           . "$dir/../show"
-          show "$from_env"; show "$from_file"; show "$from_command"; show "$from_prompt"; show "$captured"
+          value=$from_env; show; value=$from_file; show; value=$from_command; show; value=$from_prompt; show; value=$captured; show
           printf 'no newline %s' "$captured"
         undo: |
           . "$dir/../show"
-          show "$from_file"
+          value=$from_file; show
           echo undone >> "$effects"
         temporary: node
       - name: reads
         stdin: "${from_file} ${captured}"
         run: |
-          read -r line
+          read -r line || :
           [ "$line" = "$from_file $captured" ]
           printf 'read %s\n' "$line"
       - name: here
         on: operator
         run: |
           . "$ROLLGATE_RUN_DIR/../../../../nodes/show"
-          show "$from_prompt"
+          value=$from_prompt; show
     upgrade:
       - name: held
         shell: bash
         run: |
           . "$dir/../show"
-          show "$from_command"
+          value=$from_command; show
           echo "$ROLLGATE_NODE held" >> "$effects"
           while [ ! -e "$dir/../go" ]; do sleep 0.05; done
-          show "$captured"
+          value=$captured; show
       - check: seen
       - wait: waited
         every: 100ms
@@ -210,12 +213,8 @@ notify: cat >> told
 
 /// A cluster of one node behind sshd and one here, and the files where the test itself puts the token.
 fn cluster(token: &Token) -> (Cluster, Vec<PathBuf>) {
-    let cluster = Cluster::new()
-        .nodes(1)
-        .node(NodeSpec::local("n2"))
-        .inventory(INVENTORY)
-        .procedure(PROCEDURE)
-        .build();
+    let cluster =
+        Cluster::new().nodes(1).node(NodeSpec::local("n2")).inventory(INVENTORY).procedure(PROCEDURE).build();
     cluster.write("nodes/show", SHOW);
     let mut known = Vec::new();
     for (file, source) in
@@ -276,7 +275,7 @@ fn a_token_in_every_place_is_nowhere_to_be_found() {
 
     // Killed in the middle of a step; what it knew is gone with it.
     let mut first = at_a_terminal(&["start", "--confirm", "test", "--yes"]);
-    cluster.await_effect("n1 held");
+    until(&cluster, "it is not held", || cluster.effects().contains(&"n1 held".to_owned()));
     let pid = holder(&cluster).unwrap();
     let children = descendants(pid);
     assert!(!children.is_empty(), "it has no child that could have its environment");
@@ -290,7 +289,9 @@ fn a_token_in_every_place_is_nowhere_to_be_found() {
     let mut second = at_a_terminal(&resume);
     second.ends_with(0);
     streams.push(("the second run", second.raw()));
-    until(&cluster, "it asks nobody", || cluster.records(&["trouble"]).iter().any(|line| line.contains("asked")));
+    until(&cluster, "it asks nobody", || {
+        cluster.records(&["trouble"]).iter().any(|line| line.contains("asked"))
+    });
     for answer in ["--retry", "--deny"] {
         let asked = || cluster.records(&[r#""asked""#]).len();
         let before = asked();
@@ -321,7 +322,8 @@ fn a_token_in_every_place_is_nowhere_to_be_found() {
     }
     let unpacked = cluster.path("unpacked");
     fs::create_dir(&unpacked).unwrap();
-    let tar = Command::new("tar").arg("-xzf").arg(cluster.path("run.tar.gz")).arg("-C").arg(&unpacked).status();
+    let tar =
+        Command::new("tar").arg("-xzf").arg(cluster.path("run.tar.gz")).arg("-C").arg(&unpacked).status();
     assert!(tar.unwrap().success());
 
     let (looks, seen) = watch.end();
@@ -349,7 +351,14 @@ fn assert_was_printed(cluster: &Cluster) {
         files.extend(texts(&cluster.path(place)));
     }
     let all = files.concat();
-    for text in ["raw ***\n", "json {\"a\":\"***\"}\n", "url ?a=***&b\n", "base64 ***", "basic dXNlcj", "read *** ***\n"] {
+    for text in [
+        "raw ***\n",
+        "json {\"a\":\"***\"}\n",
+        "url ?a=***&b\n",
+        "base64 ***",
+        "basic dXNlcj",
+        "read *** ***\n",
+    ] {
         assert!(all.contains(text), "{text:?} was never printed");
     }
     assert!(cluster.journal().contains("raw ***"), "no failure has what was read");
@@ -360,7 +369,11 @@ fn texts(root: &Path) -> Vec<String> {
     let paths = fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
     paths
         .flat_map(|path| {
-            if path.is_dir() { texts(&path) } else { vec![String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()] }
+            if path.is_dir() {
+                texts(&path)
+            } else {
+                vec![String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()]
+            }
         })
         .collect()
 }

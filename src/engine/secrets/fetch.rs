@@ -27,9 +27,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Fetches one.
 pub(super) fn one(name: &VarName, source: &SecretSource, ask: &Ask<'_>) -> Result<Secret, SecretError> {
     let mut value = match source {
-        SecretSource::Env(variable) => Zeroizing::new((ask.env)(variable).ok_or_else(|| {
-            SecretError::NotSet { name: name.clone(), variable: variable.clone() }
-        })?),
+        SecretSource::Env(variable) => Zeroizing::new(
+            (ask.env)(variable)
+                .ok_or_else(|| SecretError::NotSet { name: name.clone(), variable: variable.clone() })?,
+        ),
         SecretSource::File(file) => private(name, file)?,
         SecretSource::Command(command) => printed(name, command)?,
         SecretSource::Prompt(text) => {
@@ -67,11 +68,8 @@ fn private(name: &VarName, path: &Path) -> Result<Zeroizing<String>, SecretError
     let opened = std::fs::OpenOptions::new().read(true).custom_flags(no_wait).open(path);
     let file = opened.map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;
-    let refused = |why: &str| SecretError::Refused {
-        name: name.clone(),
-        file: path.to_owned(),
-        why: why.to_owned(),
-    };
+    let refused =
+        |why: &str| SecretError::Refused { name: name.clone(), file: path.to_owned(), why: why.to_owned() };
     if !facts.is_file() {
         return Err(refused("is no file"));
     }
@@ -120,7 +118,9 @@ fn printed(name: &VarName, command: &str) -> Result<Zeroizing<String>, SecretErr
         (Ok(Err(error)), _) => Err(failed(format!("printed what cannot be used: {error}"))),
         (Ok(Ok(text)), Some(status)) if status.success() => Ok(text),
         (Ok(Ok(_)), Some(status)) => Err(failed(format!("ended with {status}"))),
-        (Ok(Ok(_)), None) | (Err(_), _) => Err(failed("did not end within a minute, and was ended".to_owned())),
+        (Ok(Ok(_)), None) | (Err(_), _) => {
+            Err(failed("did not end within a minute, and was ended".to_owned()))
+        }
     }
 }
 

@@ -91,8 +91,8 @@ fn only_a_private_file_of_ones_own_is_read() {
     assert!(matches!(file(directory.path()), Err(SecretError::Refused { .. })));
     // Nobody writes into it, and nobody waits for that.
     let pipe = directory.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap();
-    assert!(made.success() && matches!(file(&pipe), Err(SecretError::Refused { .. })));
+    let piped = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap();
+    assert!(piped.success() && matches!(file(&pipe), Err(SecretError::Refused { .. })));
     std::fs::write(&path, "a".repeat((1 << 16) + 1)).unwrap();
     assert!(file(&path).unwrap_err().to_string().contains("longer than 64 KiB"));
     std::fs::write(&path, b"\xff").unwrap();
@@ -112,9 +112,15 @@ fn a_command_prints_it_and_says_nothing_else() {
     for (words, says) in [
         ("echo hunter22; echo hunter22 >&2; exit 3", "its command ended with exit status: 3"),
         ("echo hunter22; no-such-program-here", "its command ended with exit status: 127"),
-        ("head -c 70000 /dev/zero | tr '\\0' a", "its command printed what cannot be used: it is longer than 64 KiB"),
+        (
+            "head -c 70000 /dev/zero | tr '\\0' a",
+            "its command printed what cannot be used: it is longer than 64 KiB",
+        ),
         ("printf '\\377'", "its command printed what cannot be used: it is not text"),
-        ("while :; do echo hunter22; done", "its command printed what cannot be used: it is longer than 64 KiB"),
+        (
+            "while :; do echo hunter22; done",
+            "its command printed what cannot be used: it is longer than 64 KiB",
+        ),
         ("cat >/dev/null; true", "is empty or has a NUL character"),
     ] {
         let said = command(words).unwrap_err().to_string();
@@ -130,4 +136,15 @@ fn a_log_is_masked_line_by_line() {
     let line = b"DEBUG said=hunter22 aHVudGVyMjI=\n";
     let count = std::io::Write::write(&mut Masked::new(secrets("hunter22"), &mut log), line).unwrap();
     assert_eq!((count, log.as_slice()), (line.len(), b"DEBUG said=*** ***=\n".as_slice()));
+}
+
+#[test]
+fn a_long_text_full_of_beginnings_costs_no_more_than_its_length() {
+    let (value, text) = (format!("{}b", "a".repeat(20_000)), "a".repeat(1 << 20));
+    let secrets = secrets(&value);
+    let began = std::time::Instant::now();
+    assert!(!secrets.masking().finds(&text));
+    assert!(secrets.masking().finds(&format!("{text}b")));
+    // Compared character by character it would be twenty thousand million steps, and more with every form.
+    assert!(began.elapsed() < std::time::Duration::from_mins(1), "{:?}", began.elapsed());
 }

@@ -109,8 +109,15 @@ impl Inquiry {
 impl Request {
     /// What the operator wrote: a secret may stand in a reason or in the command line.
     fn mask(&mut self, mask: &Mask) {
-        let Self { overrides, change, decisions, outside_window, args, lock: LockTerms { break_for, .. }, .. } =
-            self;
+        let Self {
+            overrides,
+            change,
+            decisions,
+            outside_window,
+            args,
+            lock: LockTerms { break_for, .. },
+            ..
+        } = self;
         let maybe = [change, outside_window, break_for].into_iter().flatten();
         let whys = decisions.iter_mut().filter_map(|Decided { why, .. }| why.as_mut());
         for text in maybe.chain(overrides.values_mut()).chain(whys).chain(args) {
@@ -167,7 +174,9 @@ impl Reading {
     }
 
     fn mask_all(readings: &mut [Self], mask: &Mask) {
-        readings.iter_mut().for_each(|reading| reading.mask(mask));
+        for reading in readings {
+            reading.mask(mask);
+        }
     }
 }
 

@@ -155,9 +155,7 @@ fn secret_argument(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<St
             "{} is an argument of `{command}`: everybody on that machine can read it in `ps`",
             called(name, secrets)
         ),
-        format!(
-            "let it read standard input, or its own environment: VARIABLE=\"${name}\" {command}"
-        ),
+        format!("let it read standard input, or its own environment: VARIABLE=\"${name}\" {command}"),
     );
     // A name is no proof.
     let severity = if secrets.contains(name) { Severity::Error } else { Severity::Warning };
@@ -167,7 +165,8 @@ fn secret_argument(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<St
 /// `export password`, which gives it to everything that the script runs from there on.
 fn secret_exported(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<String>) -> Option<Finding> {
     let exports = |command: &&Command| {
-        let is_flagged = || command.words.iter().any(|word| word.text.starts_with('-') && word.text.contains('x'));
+        let is_flagged =
+            || command.words.iter().any(|word| word.text.starts_with('-') && word.text.contains('x'));
         match command.name() {
             "export" => true,
             "declare" | "typeset" => is_flagged(),

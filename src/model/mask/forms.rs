@@ -35,6 +35,7 @@ fn add(into: &mut Vec<Zeroizing<Vec<u8>>>, form: Vec<u8>) {
 }
 
 /// Which characters a JSON writer does not write as they are, beside those that it must not.
+#[expect(clippy::struct_excessive_bools, reason = "habits of writers that are independent of each other")]
 struct Json {
     /// `\/`, as PHP does.
     slash: bool,
@@ -190,15 +191,15 @@ fn alone(encoded: &[u8], into: &mut Vec<Zeroizing<Vec<u8>>>) {
 
 /// Without padding: what is looked for is found with it as well.
 pub(super) fn encoded(bytes: &[u8], last: [u8; 2]) -> Vec<u8> {
-    let digit = |bits: u32| match bits & 63 {
-        bits @ 0..=25 => b'A' + bits as u8,
-        bits @ 26..=51 => b'a' + (bits - 26) as u8,
-        bits @ 52..=61 => b'0' + (bits - 52) as u8,
-        bits => last[bits as usize - 62],
+    const DIGITS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let digit = |bits: u32| {
+        let place = (bits & 63) as usize;
+        DIGITS.get(place).copied().unwrap_or_else(|| last[place - DIGITS.len()])
     };
     let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let bits =
+            three.iter().fold(0, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - three.len()));
         text.extend((0..=three.len()).map(|place| digit(bits >> (18 - 6 * place))));
     }
     text

@@ -56,7 +56,7 @@ fn base64_is_found_wherever_it_begins() {
 
 #[test]
 fn long_base64_is_found_in_its_lines() {
-    let key: String = (0..200).map(|n| char::from(b'!' + (n * 7 % 90) as u8)).collect();
+    let key: String = (0_u16..200).map(|n| char::from(b'!' + u8::try_from(n * 7 % 90).unwrap())).collect();
     let encoded = super::forms::encoded(key.as_bytes(), *b"+/");
     for width in [76, 64] {
         for line in encoded.chunks(width) {
@@ -93,17 +93,6 @@ fn what_is_too_short_is_left() {
     assert!(Mask::of(["abc", ""]).is_empty());
     assert_eq!(masked(&["abc"], "abc"), "abc");
     assert!(format!("{:?}", Mask::of(["hunter22"])) == "Mask");
-}
-
-#[test]
-fn a_long_text_full_of_beginnings_costs_no_more_than_its_length() {
-    let (secret, text) = (format!("{}b", "a".repeat(20_000)), "a".repeat(1 << 20));
-    let mask = Mask::of([secret.as_str()]);
-    let began = std::time::Instant::now();
-    assert!(!mask.finds(&text));
-    assert!(mask.finds(&format!("{text}b")));
-    // Compared character by character it would be twenty thousand million steps.
-    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 fn secret() -> impl Strategy<Value = String> {

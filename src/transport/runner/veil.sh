@@ -15,7 +15,7 @@ rg_filter() {
 # Waits until the filter $1, process $2, has passed on everything up to its sign. False when there is none.
 rg_heard() {
   until [ -e "$rg_dir/.$1.heard" ]; do
-    kill -0 "$2" 2>/dev/null || [ -e "$rg_dir/.$1.heard" ] || return 1
+    rg_started "$2" || [ -e "$rg_dir/.$1.heard" ] || return 1
     sleep 0.01 2>/dev/null || sleep 1
   done
   rm -f "$rg_dir/.$1.heard"

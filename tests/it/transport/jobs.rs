@@ -92,7 +92,8 @@ async fn a_script_that_reads_gets_its_input_or_nothing() {
     for node in Node::both().await {
         assert_eq!(node.run("cat; read -r line || echo end; echo \"[${line}]\"").await.1, "end\n[]\n");
         let heard = Heard::default();
-        let job = Job { stdin: Some(Secret::new("a\nb".to_owned())), ..job("read -r line; echo \"[$line]\"; cat") };
+        let job =
+            Job { stdin: Some(Secret::new("a\nb".to_owned())), ..job("read -r line; echo \"[$line]\"; cat") };
         node.session.start(&job, &heard).await.unwrap();
         assert_eq!(heard.out(), "[a]\nb");
     }
@@ -251,8 +252,12 @@ async fn a_secret_is_in_no_process_list_and_in_no_debug_output() {
         let heard = Heard::default();
         for shell in [Shell::Sh, Shell::Bash] {
             let script = "[ \"$token\" = \"$(cat)\" ]; sleep 0.3; echo same";
-            let job =
-                Job { shell, secrets: secrets("token", token), stdin: Some(Secret::new(token.to_owned())), ..job(script) };
+            let job = Job {
+                shell,
+                secrets: secrets("token", token),
+                stdin: Some(Secret::new(token.to_owned())),
+                ..job(script)
+            };
             assert!(!format!("{:?}", job.secrets).contains(token));
             node.session.start(&job, &heard).await.unwrap();
         }

@@ -56,7 +56,9 @@ fn a_secret_that_is_exported() {
     ] {
         assert_eq!(rules(body), ["secret-exported"], "{body}");
     }
-    for body in ["PGPASSWORD=\"$password\" psql", "export target", "pw=$password", "declare -r pw=\"$password\""] {
+    for body in
+        ["PGPASSWORD=\"$password\" psql", "export target", "pw=$password", "declare -r pw=\"$password\""]
+    {
         assert!(rules(body).is_empty(), "{body}: {:?}", rules(body));
     }
 }
