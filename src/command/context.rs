@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::refusal::Refusal;
 use crate::cli::{Color, Global, Lock, Output};
 use crate::engine::keyring::Keyring;
+use crate::engine::secrets::{Masked, Secrets};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, Holder, JournalError, RunDir, StateDir};
 use crate::model::duration;
@@ -192,7 +193,7 @@ impl Context {
     }
 
     /// The log for a bug report; it never reaches the terminal.
-    pub(super) fn log_to(run: &RunDir) {
+    pub(super) fn log_to(run: &RunDir, secrets: &Secrets) {
         let filter = std::env::var("ROLLGATE_LOG").unwrap_or_else(|_| "rollgate=debug".to_owned());
         let Ok(file) = run.open_debug_log() else { return };
         let subscriber = tracing_subscriber::fmt()
@@ -200,7 +201,7 @@ impl Context {
             .with_ansi(false)
             // A log that cannot be written is no news on a screen, and least of all once a line.
             .log_internal_errors(false)
-            .with_writer(std::sync::Mutex::new(file))
+            .with_writer(std::sync::Mutex::new(Masked::new(secrets.clone(), file)))
             .finish();
         // One process works on one run; a second subscriber would be refused, and the first one stays.
         let _ = tracing::subscriber::set_global_default(subscriber);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::invocation::{Begin, Given, execute, secrets};
@@ -27,6 +29,7 @@ use crate::journal::{ClusterDir, ClusterLock, RunDir};
 use crate::model::event::{Request, RunId};
 use crate::model::plan::{Plan, PlannedPhase, PlannedStep};
 use crate::model::procedure::Action;
+use crate::transport::{Secret, child};
 use crate::ui::document::{self, ROLLGATE, VERSION};
 use crate::ui::ink::{Line, Tone, paint, wrap};
 use crate::ui::narrate::Loudness;
@@ -37,6 +40,9 @@ use crate::ui::write;
 
 /// What the new process is called, for itself and for `ps`.
 const BACKGROUND: &str = "rollgate-detached";
+
+/// More than all secrets of a run have, however many there are.
+const MOST_SECRETS: usize = 1 << 28;
 
 /// Whether this is the new process.
 pub(super) fn is_background() -> bool {
@@ -51,8 +57,6 @@ struct HandOver {
     /// The run that goes on.
     run: Option<RunId>,
     request: Request,
-    /// Fetched here, where there is a terminal to ask at.
-    secrets: BTreeMap<String, String>,
     /// The run that goes on, of a new one the latest before it, and its latest record, as they were when it was
     /// agreed to.
     seen: Option<(RunId, u64)>,
@@ -115,24 +119,21 @@ async fn hand_over(
     let executed = plan.as_deref().or_else(|| latest.as_ref().map(|latest| latest.state.plan.as_ref()));
     warn_of_terminals(context, executed);
     (request.attended, request.detached) = (true, true);
-    let given = HandOver {
-        plan,
-        run,
-        request,
-        secrets: secrets.revealed(),
-        seen: seen(latest.as_ref()),
-        cluster: name,
-    };
+    let given = HandOver { plan, run, request, seen: seen(latest.as_ref()), cluster: name };
     let text = serde_json::to_vec(&given).map_err(|error| broken("the run cannot be handed over", error))?;
+    // Fetched here, where there is a terminal to ask at.
+    let secrets = packed(&secrets);
     // The new process takes it; whoever is faster makes it say so.
     drop(lock);
     let mut child = spawn()?;
     let pid = child.id().unwrap_or_default();
     if let Some(mut stdin) = child.stdin.take() {
         // One that has ended already says why itself.
+        let _ = stdin.write_all(&(secrets.len() as u64).to_le_bytes()).await;
+        let _ = stdin.write_all(&secrets).await;
         let _ = stdin.write_all(&text).await;
     }
-    drop(text);
+    drop(secrets);
     match await_work(&mut child).await? {
         Ok(at_work) => announce(context, &at_work, pid),
         Err(status) => {
@@ -166,7 +167,7 @@ fn request_cluster(latest: Option<&Recorded>) -> String {
 
 /// This program once more, with the same command line.
 fn spawn() -> Result<Child, Refusal> {
-    Command::new("/proc/self/exe")
+    Command::from(child::command("/proc/self/exe"))
         .arg0(BACKGROUND)
         .args(std::env::args_os().skip(1))
         .stdin(Stdio::piped())
@@ -235,7 +236,7 @@ fn announce(context: &Context, at_work: &AtWork, pid: u32) -> Result<Exit, Refus
 
 /// The new process: takes the run from its standard input and works on it.
 pub(super) fn take_over(context: &Context) -> Result<Exit, Refusal> {
-    let given = receive()?;
+    let (given, secrets) = receive()?;
     // A new session has no terminal, so none can be closed over it.
     rustix::process::setsid().map_err(|error| broken("there is no session of its own to be had", error))?;
     Context::runtime()?.block_on(async {
@@ -261,20 +262,52 @@ pub(super) fn take_over(context: &Context) -> Result<Exit, Refusal> {
         };
         let mut request = given.request;
         request.by = context.by.clone();
-        let known = Given { secrets: Some(Secrets::of_values(given.secrets)), detached: true };
+        let known = Given { secrets: Some(secrets), detached: true };
         execute(context, &cluster, &mut lock, begin, request, known).await
     })
 }
 
-fn receive() -> Result<HandOver, Refusal> {
-    let mut stdin = std::io::stdin().lock();
+fn receive() -> Result<(HandOver, Secrets), Refusal> {
+    let stdin = std::io::stdin();
     if stdin.is_terminal() {
         let what = format!("{BACKGROUND} is what rollgate --detach calls itself, and nobody else");
         return Err(Refusal::input(what).standing("nothing was done"));
     }
+    let failed = |error: std::io::Error| broken("the run was not handed over", error);
+    // The library's own buffer would keep what it read.
+    let mut pipe = File::from(stdin.as_fd().try_clone_to_owned().map_err(failed)?);
+    let mut length = [0; 8];
+    pipe.read_exact(&mut length).map_err(failed)?;
+    let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX).min(MOST_SECRETS);
+    let mut secrets = Zeroizing::new(vec![0; length]);
+    pipe.read_exact(&mut secrets).map_err(failed)?;
     let mut text = Vec::new();
-    stdin.read_to_end(&mut text).map_err(|error| broken("the run was not handed over", error))?;
-    serde_json::from_slice(&text).map_err(|error| broken("the run was not handed over", error))
+    pipe.read_to_end(&mut text).map_err(failed)?;
+    let given =
+        serde_json::from_slice(&text).map_err(|error| broken("the run was not handed over", error))?;
+    Ok((given, unpacked(&secrets)))
+}
+
+/// Secrets as they go through the pipe: a name and a value in turn, each ended by a NUL, which neither has. No
+/// library reads them, for none overwrites what it read.
+fn packed(secrets: &Secrets) -> Zeroizing<Vec<u8>> {
+    let values = secrets.values();
+    let room = values.iter().map(|(name, value)| name.len() + value.reveal().len() + 2).sum();
+    let mut packed = Zeroizing::new(Vec::with_capacity(room));
+    for part in values.iter().flat_map(|(name, value)| [name.as_str(), value.reveal()]) {
+        packed.extend_from_slice(part.as_bytes());
+        packed.push(0);
+    }
+    packed
+}
+
+fn unpacked(packed: &[u8]) -> Secrets {
+    let mut parts = packed.split(|byte| *byte == 0).filter_map(|part| std::str::from_utf8(part).ok());
+    let mut values = BTreeMap::new();
+    while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+        values.insert(name.to_owned(), Secret::new(value.to_owned()));
+    }
+    Secrets::of_values(values)
 }
 
 /// The way from the terminal to the log, taken once.
@@ -306,5 +339,19 @@ impl Leaving {
         if let Err(error) = moved {
             tracing::debug!(%error, "the terminal is not let go of");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_arrive_as_they_were() {
+        let all = [("key", "-----BEGIN\nline two\n"), ("name", "p\u{e4}'\"\\ss"), ("z", "x")];
+        let values = all.map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned())));
+        let secrets = Secrets::of_values(BTreeMap::from(values));
+        assert_eq!(unpacked(&packed(&secrets)).values(), secrets.values());
+        assert!(unpacked(&packed(&Secrets::default())).values().is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::detach::Leaving;
@@ -14,18 +15,20 @@ use super::runs::{exit_of, reopen};
 use super::unrecorded;
 use crate::engine::ledger::Ledger;
 use crate::engine::pool::{Changing, Pool};
-use crate::engine::secrets::Secrets;
+use crate::engine::secrets::{Ask, Secrets};
 use crate::engine::{Call, Callers, EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
 use crate::model::event::{Control, Event, Goal, Report, Request, RunEnd, RunId};
 use crate::model::host::Connection;
 use crate::model::inventory::SecretSource;
+use crate::model::mask::Mask;
 use crate::model::name::VarName;
 use crate::model::plan::{Plan, PlannedNode};
 use crate::model::state::RunState;
 use crate::ui::desk::{Desk, Place};
 use crate::ui::ink::{Line, paint};
+use crate::ui::next::Next;
 use crate::ui::prompt;
 use crate::ui::summary;
 use crate::ui::write;
@@ -78,9 +81,9 @@ pub(super) async fn execute(
     let opened = Opened::open(cluster, begin)?;
     let doing = context.args.first().map_or("rollgate", String::as_str).to_owned();
     lock.announce(Some(opened.dir.id().clone()), &doing)?;
-    Context::log_to(&opened.dir);
     let plan = opened.plan();
     let secrets = given.secrets.map_or_else(|| secrets(context, &plan), Ok)?;
+    Context::log_to(&opened.dir, &secrets);
     let signals = Signals::catch(!given.detached).map_err(|error| uncaught(&error))?;
     let (_callers, calls) = door(&opened.dir, given.detached)?;
     let (control, controls) = mpsc::unbounded_channel();
@@ -90,7 +93,7 @@ pub(super) async fn execute(
         .notify
         .clone()
         .map(|notify| Arc::new(Notifier::new(&plan, notify, dir, opened.state.clone(), Arc::clone(&screen))));
-    let screen = notifier.as_ref().map_or(screen, Notifier::listening);
+    let screen = secrets.before(notifier.as_ref().map_or(screen, Notifier::listening));
     let progress = show_progress(Arc::clone(&screen))?;
     let dialer = Changing(Arc::new(context.dialer(&secrets)));
     context.ask_through(desk.lender());
@@ -99,8 +102,9 @@ pub(super) async fn execute(
         Some(state) => pool.based_at(&state.base),
         None => pool,
     };
+    let mask = secrets.masking();
     let site = Arc::new(Site::new(Arc::clone(&plan), pool, secrets, Some(opened.dir.clone())));
-    let driven = match opened.ledger(request, &plan, Arc::clone(&screen)) {
+    let driven = match opened.ledger(request, &plan, &mask, Arc::clone(&screen)) {
         Ok(ledger) => drive(ledger, site, screen, controls, calls, signals).await,
         Err(error) => Err(error),
     };
@@ -217,17 +221,18 @@ impl Opened {
         self,
         request: Request,
         plan: &Plan,
+        mask: &Mask,
         screen: Screen,
     ) -> Result<Ledger<FileJournal>, EngineError> {
         match self.state {
             None => {
                 let (run, token) = (self.dir.id().clone(), new_token()?);
                 let opened = Event::RunOpened { run, token, plan: Box::new(plan.clone()), request };
-                Ledger::begin(self.journal, &opened, screen)
+                Ledger::begin(self.journal, &opened.masked(mask), screen)
             }
             Some(state) => {
                 let mut ledger = Ledger::resume(self.journal, state, screen);
-                ledger.commit(Event::RunResumed { request })?;
+                ledger.commit(Event::RunResumed { request }.masked(mask))?;
                 Ok(ledger)
             }
         }
@@ -240,11 +245,15 @@ pub(super) fn secrets(context: &Context, plan: &Plan) -> Result<Secrets, Refusal
 }
 
 fn fetched(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Result<Secrets, Refusal> {
-    let ask = |text: &str| ask_secret(context, text);
-    Secrets::fetch(sources, |name| std::env::var(name).ok(), ask).map_err(|error| {
-        Refusal::input(error.to_string())
-            .help("secrets are fetched before anything is touched")
-            .standing("nothing was done")
+    let ask = Ask { env: &|name| std::env::var(name).ok(), prompt: &|text| ask_secret(context, text) };
+    Secrets::fetch(sources, &ask).map_err(|error| {
+        let refusal = Refusal::input(error.to_string()).help(error.help());
+        let next = error.next().map(|words| {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            Next::new(&words, "so that nobody else can read it")
+        });
+        let refusal = next.into_iter().fold(refusal, Refusal::next);
+        refusal.help("secrets are fetched before anything is touched").standing("nothing was done")
     })
 }
 
@@ -275,7 +284,7 @@ fn at_hand(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Secr
 }
 
 /// Asks at the terminal, without showing what is typed.
-fn ask_secret(context: &Context, text: &str) -> Option<String> {
+fn ask_secret(context: &Context, text: &str) -> Option<Zeroizing<String>> {
     if !context.style.interactive {
         return None;
     }

@@ -32,13 +32,14 @@ mod watch;
 mod window;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use clap::CommandFactory as _;
 use serde_json::Value as Json;
 
 use crate::cli::{Cli, Verb};
 use crate::exit::Exit;
+use crate::transport::child;
 use crate::ui::document::{self, Problem};
 use crate::ui::error;
 use crate::ui::ink::paint;
@@ -140,7 +141,7 @@ fn print(text: &str) -> Result<Exit, Refusal> {
 
 /// Has man(1) show a page at a terminal; where there is no man its source is better than nothing.
 fn read(page: &str) -> Result<Exit, Refusal> {
-    let man = Command::new("man").args(["--local-file", "-"]).stdin(Stdio::piped()).spawn();
+    let man = child::command("man").args(["--local-file", "-"]).stdin(Stdio::piped()).spawn();
     let Ok(mut man) = man else { return print(page) };
     if let Some(mut stdin) = man.stdin.take() {
         // A reader who quits early has seen enough.
@@ -155,4 +156,8 @@ fn no_core_dumps() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     // Where the system does not let it, there is nothing else to do.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // A system that hands dumps to a program does so without a limit; and the environment that rollgate was called
+    // with, with secrets of `env:` in it, is root's alone to read as long as this holds.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

@@ -19,6 +19,7 @@ use crate::model::event::{Goal, Inquiry, Notice, Report};
 use crate::model::inventory::Notify;
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
+use crate::transport::child;
 use crate::ui::escape;
 use crate::ui::moment::Moment;
 use crate::ui::notification;
@@ -143,7 +144,7 @@ fn tells_of(goal: &Goal) -> bool {
 async fn tell(notify: &Notify, dir: &RunDir, place: &Path, text: &str) -> Result<(), String> {
     let log = dir.open_notify_log().map_err(|error| error.to_string())?;
     let also = log.try_clone().map_err(|error| error.to_string())?;
-    let mut child = Command::new("sh")
+    let mut child = Command::from(child::command("sh"))
         .args(["-c", &notify.run])
         .current_dir(place)
         .process_group(0)

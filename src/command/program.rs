@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use super::refusal::Refusal;
 use crate::config::Source;
 use crate::config::source::MOST_BYTES;
 use crate::model::duration;
+use crate::transport::child;
 use crate::ui::ink::{Line, Tone};
 use crate::ui::write;
 
@@ -32,7 +33,7 @@ pub(super) fn printed_by(context: &Context, path: &Path) -> Result<Source, Refus
             .next(context.command(&["check", "--syntax-only"], "try it again"))
             .standing("nothing was done")
     };
-    let mut child = Command::new(path)
+    let mut child = child::command(path)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -123,6 +124,8 @@ fn relay(stderr: impl Read, say: impl Fn(&str)) {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn come_of(script: &str, patience: Duration) -> Result<Vec<u8>, String> {

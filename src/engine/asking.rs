@@ -14,6 +14,7 @@ use crate::model::condition::{Answer, Form, Value, Verdict};
 use crate::model::duration;
 use crate::model::event::{Failure, FailureKind, Reading};
 use crate::model::host::{Become, Shell};
+use crate::model::mask::Mask;
 use crate::model::name::NodeName;
 use crate::model::procedure::{Check, CheckRef, Script};
 use crate::model::state::RunState;
@@ -42,6 +43,8 @@ impl Ask<'_> {
 pub(super) struct Told {
     /// One reading per question, in their order.
     pub(super) readings: Vec<Reading>,
+    /// What was read, as it is: a reading is masked.
+    pub(super) values: Vec<Option<Value>>,
     /// The first machine that could not be asked at all.
     pub(super) unreachable: Option<Failure>,
 }
@@ -50,6 +53,11 @@ impl Told {
     /// Whether everything holds.
     pub(super) fn holds(&self) -> bool {
         self.readings.iter().all(|reading| reading.verdict.holds())
+    }
+
+    /// What the first check read, as it is.
+    pub(super) fn value(&self) -> Option<&Value> {
+        self.values.first()?.as_ref()
     }
 
     /// The failure of a check step: of the first reading that does not hold.
@@ -120,7 +128,7 @@ pub(super) fn ask<'a, O: Opens>(
             (numbers, ask_machine(site, state, on, &batch).await)
         });
         let mut told = Told::default();
-        let mut readings: Vec<Option<Reading>> = asks.iter().map(|_| None).collect();
+        let mut readings: Vec<Option<Read>> = asks.iter().map(|_| None).collect();
         for (numbers, answer) in join_all(answers).await {
             match answer {
                 Ok(found) => {
@@ -129,9 +137,11 @@ pub(super) fn ask<'a, O: Opens>(
                     }
                 }
                 Err(failure) => {
+                    let failure = masked(site, failure);
                     for number in numbers {
                         let why = failure.message.clone();
-                        readings[number] = Some(blank(&asks[number], Verdict::Unreadable { why }));
+                        let reading = blank(&asks[number], Verdict::Unreadable { why });
+                        readings[number] = Some(Read { reading, value: None });
                     }
                     if failure.kind == FailureKind::Unreachable {
                         told.unreachable.get_or_insert(failure);
@@ -139,7 +149,8 @@ pub(super) fn ask<'a, O: Opens>(
                 }
             }
         }
-        told.readings = readings.into_iter().flatten().collect();
+        (told.readings, told.values) =
+            readings.into_iter().flatten().map(|read| (read.reading, read.value)).unzip();
         told
     })
 }
@@ -163,7 +174,7 @@ async fn ask_machine<O: Opens>(
     state: &RunState,
     on: &NodeName,
     asks: &[&Ask<'_>],
-) -> Result<Vec<Reading>, Failure> {
+) -> Result<Vec<Read>, Failure> {
     let facts = site.pool.session(on).await.map_err(|error| unreachable(&error))?.facts().clone();
     let mut batch = Vec::new();
     let mut surroundings = Vec::new();
@@ -173,14 +184,30 @@ async fn ask_machine<O: Opens>(
         surroundings.push(vars);
     }
     let replies = send(site, on, &batch, time_for(asks)).await?;
-    let mut readings: Vec<Reading> = asks
+    let mask = site.secrets().masking();
+    let mut reads: Vec<Read> = asks
         .iter()
         .zip(&surroundings)
         .zip(&replies)
-        .map(|((question, vars), reply)| read(site, question, vars, reply))
+        .map(|((question, vars), reply)| read(&mask, question, vars, reply))
         .collect();
-    add_evidence(site, state, on, asks, &surroundings, &mut readings).await?;
-    Ok(readings)
+    add_evidence(site, state, on, asks, &surroundings, &mut reads).await?;
+    for read in &mut reads {
+        read.reading.mask(&mask);
+    }
+    Ok(reads)
+}
+
+/// A reading, and what was read as it is: a capture keeps it, and a word that means the end is looked for in it.
+struct Read {
+    reading: Reading,
+    value: Option<Value>,
+}
+
+/// A failure as it may be shown and stored.
+pub(super) fn masked<O: Opens>(site: &Site<O>, mut failure: Failure) -> Failure {
+    failure.mask(&site.secrets().masking());
+    failure
 }
 
 /// The variables of a script that is only read with, and the roles of this moment that it names.
@@ -268,7 +295,7 @@ pub(super) fn unreachable(error: &TransportError) -> Failure {
     Failure { kind, message: error.to_string(), tail: Vec::new(), help }
 }
 
-fn read<O: Opens>(site: &Site<O>, question: &Ask<'_>, vars: &Vars, reply: &ProbeReply) -> Reading {
+fn read(mask: &Mask, question: &Ask<'_>, vars: &Vars, reply: &ProbeReply) -> Read {
     let check = question.check;
     let mut reading = blank(question, Verdict::Holds);
     reading.needs = check.condition.wording(vars);
@@ -277,8 +304,15 @@ fn read<O: Opens>(site: &Site<O>, question: &Ask<'_>, vars: &Vars, reply: &Probe
         ProbeEnd::Exited { code } => {
             let answer = Answer { exit: *code, stdout: &stdout, stderr: &stderr };
             let (value, verdict) = check.condition.judge(answer, vars);
-            reading.value = value.map(|value| mask_value(site, value));
+            reading.value = value;
             reading.verdict = verdict;
+            if let Verdict::Unreadable { why } = &mut reading.verdict {
+                // It may quote the beginning of what was read, and the beginning of a secret is masked by nobody.
+                let (stdout, stderr) = (mask.text(&stdout), mask.text(&stderr));
+                let told =
+                    check.condition.judge(Answer { exit: *code, stdout: &stdout, stderr: &stderr }, vars).1;
+                told.why().unwrap_or("a secret stands in the answer").clone_into(why);
+            }
         }
         ProbeEnd::TimedOut => {
             let why = format!("no answer within {}", duration::written(check.timeout));
@@ -289,29 +323,19 @@ fn read<O: Opens>(site: &Site<O>, question: &Ask<'_>, vars: &Vars, reply: &Probe
         }
         ProbeEnd::NotRun { why } => reading.verdict = Verdict::Unreadable { why: why.clone() },
     }
-    if let Verdict::Unreadable { why } = &mut reading.verdict {
-        *why = site.mask(why);
-    }
     if let Some(Value::Lines(lines)) = &reading.value {
-        reading.evidence = rows(lines, &check.columns);
+        // Masked before their columns are taken, for a secret may have several.
+        let lines: Vec<String> = lines.iter().map(|line| mask.text(line)).collect();
+        reading.evidence = rows(&lines, &check.columns);
     }
     if !reading.verdict.holds() {
         reading.remedy = check.remedy.as_ref().map(|remedy| remedy.render_known(vars));
         if check.condition.form == Form::Exit && reading.evidence.is_empty() {
-            let said: Vec<String> =
-                stdout.lines().chain(stderr.lines()).map(|line| site.mask(line)).collect();
+            let said: Vec<String> = stdout.lines().chain(stderr.lines()).map(str::to_owned).collect();
             reading.evidence = last(&said);
         }
     }
-    reading
-}
-
-fn mask_value<O: Opens>(site: &Site<O>, value: Value) -> Value {
-    match value {
-        Value::Text(text) => Value::Text(site.mask(&text)),
-        Value::Lines(lines) => Value::Lines(lines.iter().map(|line| site.mask(line)).collect()),
-        other => other,
-    }
+    Read { value: reading.value.clone(), reading }
 }
 
 fn last(lines: &[String]) -> Vec<String> {
@@ -343,13 +367,13 @@ async fn add_evidence<O: Opens>(
     on: &NodeName,
     asks: &[&Ask<'_>],
     surroundings: &[Vars],
-    readings: &mut [Reading],
+    reads: &mut [Read],
 ) -> Result<(), Failure> {
     let mut batch = Vec::new();
     let mut wanted = Vec::new();
     for (number, question) in asks.iter().enumerate() {
         if let Some(body) = &question.check.evidence
-            && !readings[number].verdict.holds()
+            && !reads[number].reading.verdict.holds()
         {
             let script = Script {
                 body: body.clone(),
@@ -366,8 +390,8 @@ async fn add_evidence<O: Opens>(
     let replies = send(site, on, &batch, Duration::from_secs(30)).await?;
     for (number, reply) in wanted.into_iter().zip(replies) {
         let text = reply.stdout.text();
-        let lines: Vec<String> = text.lines().map(|line| site.mask(line)).collect();
-        readings[number].evidence.extend(last(&lines));
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        reads[number].reading.evidence.extend(last(&lines));
     }
     Ok(())
 }

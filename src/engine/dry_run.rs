@@ -31,8 +31,10 @@ pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Fore
     let mut state = opened;
     let mut nodes = opening::needed(&site.plan, state.request.limit.as_deref());
     let failed = site.pool.open_all(&nodes).await;
-    let silent: BTreeMap<NodeName, Failure> =
-        failed.into_iter().map(|(node, error)| (node, asking::unreachable(&error))).collect();
+    let silent: BTreeMap<NodeName, Failure> = failed
+        .into_iter()
+        .map(|(node, error)| (node, asking::masked(site, asking::unreachable(&error))))
+        .collect();
     nodes.retain(|node| !silent.contains_key(node));
     if !silent.is_empty() {
         if nodes.is_empty() {
@@ -42,7 +44,10 @@ pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Fore
     }
     let (refused, turns) = match foresee(site, &mut state).await? {
         Ok(turns) => (None, turns),
-        Err(stop) => (Some(stop), glance(site, &state, &nodes).await),
+        Err(mut stop) => {
+            stop.mask(&site.secrets().masking());
+            (Some(stop), glance(site, &state, &nodes).await)
+        }
     };
     let locks = locks(site, &nodes).await;
     Ok(Forecast { silent, locks, refused, turns })
@@ -85,8 +90,11 @@ async fn foresee<O: Opens>(
     let mut readings = told.readings.into_iter();
     let mut answered = questions.into_iter().map(|question| {
         let count = question.on.iter().map(|(_, machines)| machines.len()).sum();
-        let told =
-            Told { readings: readings.by_ref().take(count).collect(), unreachable: told.unreachable.clone() };
+        let told = Told {
+            readings: readings.by_ref().take(count).collect(),
+            unreachable: told.unreachable.clone(),
+            ..Told::default()
+        };
         (question, told)
     });
     let mut forecasts = Vec::new();
@@ -94,7 +102,7 @@ async fn foresee<O: Opens>(
         let mut steps = Vec::new();
         for planned in state.steps_of(turn) {
             let (question, told) = answered.next().expect("there is a question for every step of every turn");
-            let outlook = outlook(site, state, turn, planned, &question, &told).await;
+            let outlook = masked(site, outlook(site, state, turn, planned, &question, &told).await);
             steps.push(step_forecast(turn, planned, outlook, told.readings));
         }
         let version = state.versions.get(&turn.node).map(|versions| versions.now.clone());
@@ -300,6 +308,17 @@ async fn outlook<O: Opens>(
         (None, false) => Outlook::Holds,
         (Some(failure), true) => Outlook::WouldWait(failure),
         (Some(failure), false) => Outlook::WouldStop(failure),
+    }
+}
+
+/// Why it is so, as it may be shown and kept.
+fn masked<O: Opens>(site: &Site<O>, outlook: Outlook) -> Outlook {
+    match outlook {
+        Outlook::NotNeeded { why } => Outlook::NotNeeded { why: site.mask(&why) },
+        Outlook::CannotKnow { why } => Outlook::CannotKnow { why: site.mask(&why) },
+        Outlook::WouldStop(failure) => Outlook::WouldStop(asking::masked(site, failure)),
+        Outlook::WouldWait(failure) => Outlook::WouldWait(asking::masked(site, failure)),
+        Outlook::WouldRun | Outlook::Holds | Outlook::WouldAsk => outlook,
     }
 }
 

@@ -22,7 +22,9 @@ use crate::model::name::NodeName;
 use crate::model::procedure::{During, Get, Put, Run, Script, Step};
 use crate::model::recovery::{self, Ruling};
 use crate::model::template::{Template, Vars};
-use crate::transport::{Facts, Job, JobEnd, JobRef, Limit, TransportError, Upload, exposed, hash_file};
+use crate::transport::{
+    Facts, Job, JobEnd, JobRef, Limit, Secret, TransportError, Upload, exposed, hash_file,
+};
 
 /// A script with everything around it.
 struct Wanted<'a> {
@@ -64,12 +66,35 @@ pub(super) async fn undo_job(
     Ok(Job { at: name, ..prepare(at, on, wanted).await? })
 }
 
+/// The same of the one text that may have secrets in it.
+fn render_secret(
+    template: &Template,
+    vars: &Vars,
+    secrets: &BTreeMap<String, Secret>,
+) -> Result<Secret, Failure> {
+    let value = |name: &str| match secrets.get(name) {
+        Some(secret) => Some(secret.reveal()),
+        None => vars.get(name).map(String::as_str),
+    };
+    let text = template.render_with(value).map_err(|unset| failure(FailureKind::Input, unset.to_string()))?;
+    Ok(Secret::new(text))
+}
+
 async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<Job, Failure> {
     if wanted.names_staged() {
         artifacts::verify(&at.site, on).await?;
     }
     let facts = facts(at, on).await?;
     let body = &wanted.script.body;
+    let mut secrets = scene::secrets(&at.site, &at.state, at.lane(), body).await?;
+    let stdin = match wanted.stdin {
+        None => None,
+        Some(template) => {
+            let named = scene::secrets(&at.site, &at.state, at.lane(), template.as_str()).await?;
+            secrets.extend(named);
+            Some(template)
+        }
+    };
     let mut vars = scene::vars(&at.site, &at.state, at.lane(), on, Some(&facts));
     scene::add_live_roles(&at.site, &at.state, body, &mut vars).await?;
     for (name, template) in wanted.env.into_iter().flatten() {
@@ -82,8 +107,8 @@ async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<J
         copy: None,
         script: body.clone(),
         shell: wanted.script.shell,
-        secrets: scene::secrets(&at.site, &at.state, at.lane(), body).await?,
-        stdin: wanted.stdin.map(|stdin| render(stdin, &vars)).transpose()?,
+        stdin: stdin.map(|stdin| render_secret(stdin, &vars, &secrets)).transpose()?,
+        secrets,
         cwd: wanted.cwd.map(|cwd| render(cwd, &vars)).transpose()?,
         env: vars,
         become_with: rights(at, on, wanted.script),
@@ -156,13 +181,14 @@ async fn finish(
     judge(at, &run.ok_codes, ended, output).await?;
     if let Some(capture) = &step.capture {
         let stdout = output.stdout();
-        let value = capture
-            .form
-            .read(Answer { exit: 0, stdout: &stdout, stderr: "" })
-            .map_err(|why| failure(FailureKind::Script, format!("capture {}: {why}", capture.name)))?;
-        let value: Value = value;
+        let read = |stdout: &str| capture.form.read(Answer { exit: 0, stdout, stderr: "" });
+        let value: Value = read(&stdout).map_err(|why| {
+            // It may quote the beginning of what was printed.
+            let why = read(&at.site.mask(&stdout)).err().unwrap_or(why);
+            failure(FailureKind::Script, format!("capture {}: {why}", capture.name))
+        })?;
         let value = captured(capture, Some(&value))?;
-        keep(at, capture, value).await;
+        keep(at, capture, value).await?;
     }
     Ok(())
 }

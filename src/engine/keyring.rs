@@ -97,7 +97,8 @@ enum Step {
 impl Keyring {
     /// Takes over the secrets that are passwords of logins.
     pub fn know(&self, secrets: &Secrets) {
-        self.known().secrets.extend(secrets.all());
+        let named = secrets.values().into_iter().filter_map(|(name, value)| Some((VarName::parse(&name).ok()?, value)));
+        self.known().secrets.extend(named);
     }
 
     /// Says who is asked from now on; nobody, and what is known already is all there is.

@@ -1,4 +1,5 @@
-//! What becomes of a job's output: the transcript, the screen, the tail, the capture. All masked.
+//! What becomes of a job's output: the transcript, the screen, the tail; all of that masked. What a step captures is
+//! read from what it printed, and stays in memory.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -6,6 +7,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use zeroize::Zeroizing;
 
 use super::desk::Desk;
 use super::secrets::Secrets;
@@ -34,7 +37,9 @@ pub(super) struct Output {
 struct Kept {
     transcript: Option<(File, PathBuf)>,
     tail: VecDeque<String>,
-    stdout: Vec<u8>,
+    stdout: Zeroizing<Vec<u8>>,
+    /// The end of a line that came in part, as long as it may be the beginning of a secret.
+    held: [Vec<u8>; 2],
     taken: [u64; 2],
 }
 
@@ -61,7 +66,7 @@ impl Output {
         Self {
             key: at.key.clone(),
             desk: at.desk.clone(),
-            secrets: at.site.secrets(),
+            secrets: at.site.secrets().clone(),
             kept: Mutex::default(),
         }
     }
@@ -72,6 +77,7 @@ impl Output {
     }
 
     pub(super) fn tail(&self) -> Vec<String> {
+        self.settle();
         self.kept().tail.iter().cloned().collect()
     }
 
@@ -97,9 +103,32 @@ impl OutputSink for Output {
         if from == Stream::Out && kept.stdout.len() < MOST {
             kept.stdout.extend_from_slice(line);
         }
-        let masked = self.secrets.mask_bytes(line);
+        let mask = self.secrets.masking();
+        let held = &mut kept.held[usize::from(from == Stream::Err)];
+        held.extend_from_slice(line);
+        let masked =
+            if line.ends_with(b"\n") { mask.bytes(&std::mem::take(held)) } else { mask.settle(held) };
+        if !masked.is_empty() {
+            self.show(&mut kept, &masked);
+        }
+    }
+}
+
+impl Output {
+    /// Shows what is known to be the beginning of no secret, for nothing follows it.
+    fn settle(&self) {
+        let mut kept = self.kept();
+        for stream in 0..2 {
+            let held = std::mem::take(&mut kept.held[stream]);
+            if !held.is_empty() {
+                self.show(&mut kept, &self.secrets.mask_bytes(&held));
+            }
+        }
+    }
+
+    fn show(&self, kept: &mut Kept, masked: &[u8]) {
         if let Some((transcript, path)) = &mut kept.transcript
-            && let Err(error) = transcript.write_all(&masked)
+            && let Err(error) = transcript.write_all(masked)
         {
             self.is_not_kept(&format!("cannot write {}: {error}", path.display()));
             kept.transcript = None;
@@ -110,11 +139,18 @@ impl OutputSink for Output {
             let most = words::size(TRANSCRIPT);
             self.is_not_kept(&format!("{} has {most}, the most that is kept of a step", path.display()));
         }
-        let text = masked.strip_suffix(b"\n").unwrap_or(&masked).to_vec();
+        let text = masked.strip_suffix(b"\n").unwrap_or(masked).to_vec();
         kept.tail.push_back(String::from_utf8_lossy(&text).into_owned());
         if kept.tail.len() > TAIL {
             kept.tail.pop_front();
         }
         self.desk.notify(Notice::Output { key: self.key.clone(), line: text });
+    }
+}
+
+/// What came last, where nobody asked for the tail.
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.settle();
     }
 }

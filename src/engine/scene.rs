@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::asking;
 use super::pool::Opens;
+use super::secrets::names;
 use super::site::Site;
 use crate::model::event::{Failure, FailureKind};
 use crate::model::host::Connection;
@@ -201,10 +202,9 @@ pub(super) async fn secrets<O: Opens>(
 ) -> Result<BTreeMap<String, Secret>, Failure> {
     for owner in [&NodeName::operator(), lane] {
         for (name, value) in state.captures.get(owner).into_iter().flatten() {
-            if value.is_none() && script.contains(name.as_str()) && !site.secrets().has_captured(owner, name)
-            {
+            if value.is_none() && names(script, name) && !site.secrets().has_captured(owner, name) {
                 let value = super::watching::capture_again(site, state, owner, name).await?;
-                site.keep_secret(owner, name, value);
+                site.secrets().keep(owner, name, Secret::new(value));
             }
         }
     }

@@ -1,14 +1,21 @@
 //! Secrets: fetched once, before anything is touched; passed on, masked, never stored.
 
+mod fetch;
+mod shown;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use zeroize::Zeroizing;
 
 use crate::model::inventory::SecretSource;
+use crate::model::mask::Mask;
 use crate::model::name::{NodeName, VarName};
-use crate::transport::Secret;
+use crate::transport::{Secret, child};
+
+pub use shown::Masked;
 
 /// Why a secret cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +48,21 @@ pub enum SecretError {
         /// Its permissions.
         mode: u32,
     },
-    /// The command did not deliver.
-    #[error("secret `{name}`: `{command}` {why}")]
+    /// It is no file of one's own.
+    #[error("secret `{name}`: {} {why}; it must be a file of yours or of root", file.display())]
+    Refused {
+        /// The secret.
+        name: VarName,
+        /// The file.
+        file: PathBuf,
+        /// What it is.
+        why: String,
+    },
+    /// The command did not deliver. Its words are not said: a secret may be among them.
+    #[error("secret `{name}`: its command {why}")]
     Command {
         /// The secret.
         name: VarName,
-        /// The command.
-        command: String,
         /// What went wrong.
         why: String,
     },
@@ -65,38 +80,71 @@ pub enum SecretError {
     },
 }
 
-/// The secrets of a run.
+impl SecretError {
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::NotSet { .. } => "set it, and call rollgate again from the same shell",
+            Self::Unreadable { .. } | Self::Refused { .. } => "the inventory names it under `secrets:`",
+            Self::TooOpen { .. } => "whoever could read it may have done so: a new secret is safer",
+            Self::Command { .. } => {
+                "run it by hand to see what it says; here it has no terminal, and its error output is not shown, for \
+                 the secret may stand in it"
+            }
+            Self::NoTerminal { .. } => "take it from env, file or command instead, or start at a terminal",
+            Self::Unusable { .. } => "the inventory says under `secrets:` where it comes from",
+        }
+    }
+
+    /// A command to type next, where there is one.
+    pub fn next(&self) -> Option<[String; 3]> {
+        let Self::TooOpen { file, .. } = self else { return None };
+        Some(["chmod".to_owned(), "600".to_owned(), file.display().to_string()])
+    }
+}
+
+/// Where secrets come from that are in no file.
+pub struct Ask<'a> {
+    /// A variable of this process's environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Asks at the terminal; `None` where there is none.
+    pub prompt: &'a dyn Fn(&str) -> Option<Zeroizing<String>>,
+}
+
+/// The secrets of a run. All clones are one: whatever is captured is known to all of them.
 #[derive(Debug, Clone, Default)]
-pub struct Secrets {
+pub struct Secrets(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
     values: BTreeMap<String, Secret>,
     /// Captured by steps: every lane has its own.
     captured: BTreeMap<NodeName, BTreeMap<String, Secret>>,
+    mask: Arc<Mask>,
+}
+
+impl Known {
+    fn of(values: BTreeMap<String, Secret>) -> Self {
+        let mut known = Self { values, ..Self::default() };
+        known.learn();
+        known
+    }
+
+    fn learn(&mut self) {
+        let captured = self.captured.values().flat_map(BTreeMap::values);
+        self.mask = Arc::new(Mask::of(self.values.values().chain(captured).map(Secret::reveal)));
+    }
 }
 
 impl Secrets {
-    /// Fetches every secret. `prompt` asks at the terminal, and answers `None` where there is none.
-    pub fn fetch(
-        sources: &BTreeMap<VarName, SecretSource>,
-        env: impl Fn(&str) -> Option<String>,
-        prompt: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, SecretError> {
+    /// Fetches every secret. From here on nothing that is started has the variables that some come from.
+    pub fn fetch(sources: &BTreeMap<VarName, SecretSource>, ask: &Ask<'_>) -> Result<Self, SecretError> {
+        hide(sources);
         let mut values = BTreeMap::new();
         for (name, source) in sources {
-            let value = match source {
-                SecretSource::Env(variable) => env(variable)
-                    .ok_or_else(|| SecretError::NotSet { name: name.clone(), variable: variable.clone() })?,
-                SecretSource::File(file) => read_private(name, file)?,
-                SecretSource::Command(command) => run(name, command)?,
-                SecretSource::Prompt(text) => {
-                    prompt(text).ok_or_else(|| SecretError::NoTerminal { name: name.clone() })?
-                }
-            };
-            if value.is_empty() || value.contains('\0') {
-                return Err(SecretError::Unusable { name: name.clone() });
-            }
-            values.insert(name.to_string(), Secret::new(value));
+            values.insert(name.to_string(), fetch::one(name, source, ask)?);
         }
-        Ok(Self { values, captured: BTreeMap::new() })
+        Ok(Self::holding(Known::of(values)))
     }
 
     /// Fetches those that can be had without asking anybody, and names the others: what masks a report must not
@@ -105,194 +153,97 @@ impl Secrets {
         sources: &BTreeMap<VarName, SecretSource>,
         env: impl Fn(&str) -> Option<String>,
     ) -> (Self, Vec<VarName>) {
-        let mut known = Self::default();
-        let mut unknown = Vec::new();
+        hide(sources);
+        let ask = Ask { env: &env, prompt: &|_| None };
+        let (mut values, mut unknown) = (BTreeMap::new(), Vec::new());
         for (name, source) in sources {
-            let one = BTreeMap::from([(name.clone(), source.clone())]);
-            match Self::fetch(&one, &env, |_| None) {
-                Ok(fetched) => known.values.extend(fetched.values),
+            match fetch::one(name, source, &ask) {
+                Ok(value) => drop(values.insert(name.to_string(), value)),
                 Err(_) => unknown.push(name.clone()),
             }
         }
-        (known, unknown)
+        (Self::holding(Known::of(values)), unknown)
     }
 
     /// Those of an inventory that another process has fetched.
-    pub fn of_values(values: BTreeMap<String, String>) -> Self {
-        let values = values.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Self { values, captured: BTreeMap::new() }
+    pub fn of_values(values: BTreeMap<String, Secret>) -> Self {
+        Self::holding(Known::of(values))
     }
 
-    /// Those of the inventory, by name.
-    pub(super) fn all(&self) -> impl Iterator<Item = (VarName, Secret)> {
-        self.values.iter().filter_map(|(name, value)| Some((VarName::parse(name).ok()?, value.clone())))
+    fn holding(known: Known) -> Self {
+        Self(Arc::new(Mutex::new(known)))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The values as they are, for the pipe to another process of this program and nowhere else.
-    pub fn revealed(&self) -> BTreeMap<String, String> {
-        self.values.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect()
+    pub fn values(&self) -> BTreeMap<String, Secret> {
+        self.known().values.clone()
     }
 
     /// One of the inventory's.
     pub fn value(&self, name: &VarName) -> Option<Secret> {
-        self.values.get(name.as_str()).cloned()
+        self.known().values.get(name.as_str()).cloned()
     }
 
     /// Keeps one that a lane captured, for this invocation.
-    pub fn keep(&mut self, lane: &NodeName, name: &str, value: String) {
-        self.captured.entry(lane.clone()).or_default().insert(name.to_owned(), Secret::new(value));
+    pub fn keep(&self, lane: &NodeName, name: &str, value: Secret) {
+        let mut known = self.known();
+        known.captured.entry(lane.clone()).or_default().insert(name.to_owned(), value);
+        known.learn();
     }
 
     /// Whether a lane's capture is known in this invocation.
     pub fn has_captured(&self, lane: &NodeName, name: &str) -> bool {
-        self.captured.get(lane).is_some_and(|captured| captured.contains_key(name))
+        self.known().captured.get(lane).is_some_and(|captured| captured.contains_key(name))
     }
 
     /// The secrets that a lane's script names: no other is sent to a node. What the operator's lane
     /// captured is everybody's, and the lane's own is nearer.
     pub fn named_in(&self, script: &str, lane: &NodeName) -> BTreeMap<String, Secret> {
+        let known = self.known();
         let operator = NodeName::operator();
-        let captured = [&operator, lane].into_iter().filter_map(|lane| self.captured.get(lane));
-        std::iter::once(&self.values)
+        let captured = [&operator, lane].into_iter().filter_map(|lane| known.captured.get(lane));
+        std::iter::once(&known.values)
             .chain(captured)
             .flatten()
-            .filter(|(name, _)| script.contains(name.as_str()))
+            .filter(|(name, _)| names(script, name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
 
-    /// Puts `***` where a secret stands. A secret of several lines is masked line by line, for output
-    /// comes in lines; parts of fewer than four characters are left, for they are in everything.
+    /// What hides them, as they are now.
+    pub fn masking(&self) -> Arc<Mask> {
+        Arc::clone(&self.known().mask)
+    }
+
+    /// Puts `***` where a secret stands, in whatever form.
     pub fn mask(&self, text: &str) -> String {
-        self.parts().into_iter().fold(text.to_owned(), |text, part| text.replace(part, "***"))
+        self.masking().text(text)
     }
 
     /// The same for raw output.
     pub fn mask_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        self.parts().into_iter().fold(bytes.to_vec(), |bytes, part| replace(&bytes, part.as_bytes()))
-    }
-
-    /// What is masked, the longest first: one that begins another would leave the other's end in sight.
-    fn parts(&self) -> Vec<&str> {
-        let captured = self.captured.values().flat_map(BTreeMap::values);
-        let all = self.values.values().chain(captured);
-        let lines = all.flat_map(|secret| secret.reveal().lines());
-        let mut parts: Vec<&str> = lines.filter(|part| part.len() >= 4).collect();
-        parts.sort_unstable_by_key(|part| (std::cmp::Reverse(part.len()), *part));
-        parts.dedup();
-        parts
+        self.masking().bytes(bytes)
     }
 }
 
-fn replace(bytes: &[u8], part: &[u8]) -> Vec<u8> {
-    let mut masked = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(at) = rest.windows(part.len()).position(|window| window == part) {
-        masked.extend_from_slice(&rest[..at]);
-        masked.extend_from_slice(b"***");
-        rest = &rest[at + part.len()..];
-    }
-    masked.extend_from_slice(rest);
-    masked
+fn hide(sources: &BTreeMap<VarName, SecretSource>) {
+    child::hide(sources.values().filter_map(|source| match source {
+        SecretSource::Env(variable) => Some(variable.as_str()),
+        _ => None,
+    }));
 }
 
-fn read_private(name: &VarName, file: &Path) -> Result<String, SecretError> {
-    let unreadable = |source| SecretError::Unreadable { name: name.clone(), file: file.to_owned(), source };
-    let mode = std::fs::metadata(file).map_err(unreadable)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(SecretError::TooOpen { name: name.clone(), file: file.to_owned(), mode });
-    }
-    let text = std::fs::read_to_string(file).map_err(unreadable)?;
-    Ok(without_newline(text))
-}
-
-fn run(name: &VarName, command: &str) -> Result<String, SecretError> {
-    let failed = |why: String| SecretError::Command { name: name.clone(), command: command.to_owned(), why };
-    let output = std::process::Command::new("sh")
-        .args(["-eu", "-c", command])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(format!("ended with {}", output.status)));
-    }
-    String::from_utf8(output.stdout)
-        .map(without_newline)
-        .map_err(|_| failed("printed something that is not text".to_owned()))
-}
-
-fn without_newline(mut text: String) -> String {
-    if text.ends_with('\n') {
-        text.pop();
-    }
-    text
+/// Whether a script has a word of its own of this name: `pw` is none of `pwd`.
+pub(super) fn names(script: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    script
+        .match_indices(name)
+        .any(|(at, _)| !script[..at].ends_with(is_part) && !script[at + name.len()..].starts_with(is_part))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secrets(value: &str) -> Secrets {
-        let mut secrets = Secrets::default();
-        secrets.keep(&NodeName::operator(), "password", value.to_owned());
-        secrets
-    }
-
-    #[test]
-    fn a_secret_is_masked_wherever_it_stands() {
-        let secrets = secrets("hunter22\nsecond line");
-        assert_eq!(secrets.mask("a hunter22b second line"), "a ***b ***");
-        assert_eq!(secrets.mask_bytes(b"\xffhunter22\xff"), b"\xff***\xff");
-    }
-
-    #[test]
-    fn of_a_secret_that_begins_with_another_no_end_is_left() {
-        let mut secrets = secrets("rabbit");
-        secrets.keep(&NodeName::operator(), "longer", "rabbit-7Qx!".to_owned());
-        assert_eq!(secrets.mask("rabbit-7Qx! rabbit"), "*** ***");
-        assert_eq!(secrets.mask_bytes(b"rabbit-7Qx! rabbit"), b"*** ***");
-    }
-
-    #[test]
-    fn only_named_secrets_travel() {
-        let secrets = secrets("hunter22");
-        assert!(secrets.named_in("echo hello", &NodeName::operator()).is_empty());
-        assert_eq!(secrets.named_in("login \"$password\"", &NodeName::operator()).len(), 1);
-        assert!(!format!("{secrets:?}").contains("hunter22"));
-    }
-
-    #[test]
-    fn every_lane_has_the_captures_of_its_own_and_of_the_operator() {
-        let [n1, n2] = ["n1", "n2"].map(|name| NodeName::parse(name).unwrap());
-        let mut secrets = secrets("everybodys");
-        secrets.keep(&n1, "password", "n1s".to_owned());
-        let of = |lane| secrets.named_in("$password", lane)["password"].reveal().to_owned();
-        assert_eq!((of(&n1), of(&n2)), ("n1s".to_owned(), "everybodys".to_owned()));
-        assert!(secrets.has_captured(&n1, "password") && !secrets.has_captured(&n2, "password"));
-    }
-
-    #[test]
-    fn what_cannot_be_had_is_named_and_stops_nothing() {
-        let name = |name: &str| VarName::parse(name).unwrap();
-        let sources = BTreeMap::from([
-            (name("asked"), SecretSource::Prompt("password".to_owned())),
-            (name("here"), SecretSource::Env("HERE".to_owned())),
-        ]);
-        let (known, unknown) = Secrets::fetch_some(&sources, |_| Some("hunter22".to_owned()));
-        assert_eq!((known.mask("is hunter22"), unknown), ("is ***".to_owned(), vec![name("asked")]));
-    }
-
-    #[test]
-    fn a_file_that_others_may_read_is_refused() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "hunter22\n").unwrap();
-        let name = VarName::parse("password").unwrap();
-        let sources = BTreeMap::from([(name, SecretSource::File(file.path().to_owned()))]);
-        let fetch = || Secrets::fetch(&sources, |_| None, |_| None);
-        assert_eq!(fetch().unwrap().mask("is hunter22"), "is ***");
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        std::fs::set_permissions(file.path(), open).unwrap();
-        assert!(matches!(fetch(), Err(SecretError::TooOpen { mode: 0o644, .. })));
-    }
-}
+mod tests;

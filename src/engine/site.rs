@@ -19,7 +19,7 @@ pub struct Site<O: Opens> {
     pub pool: Pool<O>,
     /// The run's directory; a dry run has none.
     pub run_dir: Option<RunDir>,
-    secrets: Mutex<Secrets>,
+    secrets: Secrets,
     holds: Mutex<BTreeMap<NodeName, Hold>>,
     /// How much of the journal each node has: bytes, and records.
     left: Mutex<BTreeMap<NodeName, (u64, u64)>>,
@@ -35,14 +35,7 @@ pub(super) struct Excerpt {
 impl<O: Opens> Site<O> {
     /// Puts it together.
     pub fn new(plan: Arc<Plan>, pool: Pool<O>, secrets: Secrets, run_dir: Option<RunDir>) -> Self {
-        Self {
-            plan,
-            pool,
-            run_dir,
-            secrets: Mutex::new(secrets),
-            holds: Mutex::default(),
-            left: Mutex::default(),
-        }
+        Self { plan, pool, run_dir, secrets, holds: Mutex::default(), left: Mutex::default() }
     }
 
     /// The numbers of the locks that this invocation has; a job on a node carries that node's. A node that
@@ -62,14 +55,9 @@ impl<O: Opens> Site<O> {
         std::mem::take(&mut *self.holds.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The secrets as they are now.
-    pub(super) fn secrets(&self) -> Secrets {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Keeps a secret that a lane captured, for the steps that follow.
-    pub(super) fn keep_secret(&self, lane: &NodeName, name: &str, value: String) {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).keep(lane, name, value);
+    /// The secrets.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// The journal from where a node's copy ends; `None` when there is nothing that it lacks.
@@ -89,6 +77,6 @@ impl<O: Opens> Site<O> {
 
     /// Puts `***` where a secret stands.
     pub(super) fn mask(&self, text: &str) -> String {
-        self.secrets().mask(text)
+        self.secrets.mask(text)
     }
 }

@@ -36,7 +36,7 @@ pub async fn survey<O: Opens>(site: &Site<O>, state: &RunState, nodes: &[NodeNam
             Err(error) => {
                 return NodeSurvey {
                     node: node.clone(),
-                    unreachable: Some(asking::unreachable(&error)),
+                    unreachable: Some(asking::masked(site, asking::unreachable(&error))),
                     version: None,
                     staged: None,
                     os: None,

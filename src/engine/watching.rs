@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::asking::{self, Told, wording};
+use super::asking::{self, Told, masked, wording};
 use super::pool::Opens;
 use super::scene::{self, failure};
 use super::site::Site;
@@ -17,7 +17,7 @@ use crate::model::event::{Event, Failure, FailureKind, Notice, Outcome, Reading}
 use crate::model::name::NodeName;
 use crate::model::procedure::{Action, Capture, Check, CheckRef, Script, Soak, Step, Target, Wait};
 use crate::model::state::RunState;
-use crate::transport::ProbeEnd;
+use crate::transport::{ProbeEnd, Secret};
 
 /// How long a script may take that is no check and has no time of its own.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,8 +33,7 @@ pub(super) async fn check(at: &mut Assignment, step: &Step, check: &CheckRef) ->
         note(at, &told.readings, &mut Vec::new()).await;
         return Ok(());
     };
-    let value = captured(capture, told.readings.first().and_then(|reading| reading.value.as_ref()))?;
-    keep(at, capture, value).await;
+    keep(at, capture, captured(capture, told.value())?).await?;
     Ok(())
 }
 
@@ -87,14 +86,24 @@ pub(super) fn captured(capture: &Capture, value: Option<&Value>) -> Result<Strin
 }
 
 /// Keeps a captured value: in the journal, or when it is secret in memory alone.
-pub(super) async fn keep(at: &Assignment, capture: &Capture, value: String) {
+pub(super) async fn keep(at: &Assignment, capture: &Capture, value: String) -> Result<(), Failure> {
     let kept = if capture.secret {
-        at.site.keep_secret(at.lane(), capture.name.as_str(), value);
+        at.site.secrets().keep(at.lane(), capture.name.as_str(), Secret::new(value));
         None
+    } else if at.site.secrets().masking().finds(&value) {
+        let what =
+            format!("capture {}: a secret stands in the value, and what is captured is stored", capture.name);
+        return Err(Failure {
+            help: Some(
+                "a `check` step can capture it with `secret: true`; then it is never stored".to_owned(),
+            ),
+            ..failure(FailureKind::Input, what)
+        });
     } else {
         Some(value)
     };
     at.desk.commit(Event::Captured { key: at.key.clone(), name: capture.name.clone(), value: kept }).await;
+    Ok(())
 }
 
 /// Reads a secret capture of an earlier invocation again, as it was read then: without it. A script that
@@ -123,7 +132,7 @@ pub(super) async fn capture_again<O: Opens>(
     let told = asking::ask_all(site, &then, lane, std::slice::from_ref(reference)).await?;
     match told.failure() {
         Some(failure) => Err(failure),
-        None => captured(capture, told.readings.first().and_then(|reading| reading.value.as_ref())),
+        None => captured(capture, told.value()),
     }
 }
 
@@ -167,8 +176,7 @@ pub(super) async fn wait(at: &mut Assignment, step: &Step, wait: &Wait) -> Done 
 
 async fn finish_wait(at: &Assignment, step: &Step, told: &Told) -> Done {
     if let Some(capture) = &step.capture {
-        let value = captured(capture, told.readings.first().and_then(|reading| reading.value.as_ref()))?;
-        keep(at, capture, value).await;
+        keep(at, capture, captured(capture, told.value())?).await?;
     }
     Ok(())
 }
@@ -186,24 +194,26 @@ fn timed_out(told: &Told, limit: Duration) -> Failure {
 
 /// A word that means that it never will, or one that means nothing to the procedure.
 fn never(at: &Assignment, wait: &Wait, told: &Told) -> Option<Failure> {
-    told.readings.iter().filter(|reading| !reading.verdict.holds()).find_map(|reading| {
-        let vars = scene::vars(&at.site, &at.state, at.lane(), &reading.node, None);
-        let value = reading.value.as_ref()?;
-        let says = |condition: &Condition| condition.verdict(value, &vars).holds();
-        let (kind, meaning) = if wait.fail_when.as_ref().is_some_and(says) {
-            (FailureKind::Check, "that means it never will hold")
-        } else if wait.on_its_way.as_ref().is_some_and(|condition| !says(condition)) {
-            (FailureKind::UnknownState, "the procedure knows no such state: it may be well or not")
-        } else {
-            return None;
-        };
-        Some(Failure {
-            kind,
-            message: format!("{} on {}: {value}, and {meaning}", reading.check, reading.node),
-            tail: reading.evidence.clone(),
-            help: reading.remedy.clone(),
-        })
-    })
+    told.readings.iter().zip(&told.values).filter(|(reading, _)| !reading.verdict.holds()).find_map(
+        |(reading, read)| {
+            let vars = scene::vars(&at.site, &at.state, at.lane(), &reading.node, None);
+            let (value, read) = (reading.value.as_ref()?, read.as_ref()?);
+            let says = |condition: &Condition| condition.verdict(read, &vars).holds();
+            let (kind, meaning) = if wait.fail_when.as_ref().is_some_and(says) {
+                (FailureKind::Check, "that means it never will hold")
+            } else if wait.on_its_way.as_ref().is_some_and(|condition| !says(condition)) {
+                (FailureKind::UnknownState, "the procedure knows no such state: it may be well or not")
+            } else {
+                return None;
+            };
+            Some(Failure {
+                kind,
+                message: format!("{} on {}: {value}, and {meaning}", reading.check, reading.node),
+                tail: reading.evidence.clone(),
+                help: reading.remedy.clone(),
+            })
+        },
+    )
 }
 
 /// What the commands `per` and `show` of a wait print, a line each, asked in one round trip. One that fails has
@@ -311,9 +321,9 @@ pub(super) async fn versions<O: Opens>(
         let reply = asking::print(site, state, (node, node), &[script], PATIENCE).await;
         let version = match reply {
             Err(failure) => Err(failure),
-            Ok(replies) => version_of(replies.first()),
+            Ok(replies) => version_of(replies.first()).map(|version| site.mask(&version)),
         };
-        (node.clone(), version)
+        (node.clone(), version.map_err(|failure| masked(site, failure)))
     });
     futures_util::future::join_all(reads).await
 }

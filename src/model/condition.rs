@@ -114,6 +114,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Why it does not hold or cannot be told.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Holds => None,
+            Self::DoesNotHold { why } | Self::Unreadable { why } => Some(why),
+        }
+    }
+
     /// Whether every test holds.
     pub fn holds(&self) -> bool {
         matches!(self, Self::Holds)

@@ -12,6 +12,7 @@ pub mod host;
 pub mod inventory;
 pub mod job;
 pub mod lint;
+pub mod mask;
 pub mod moment;
 pub mod name;
 pub mod pace;

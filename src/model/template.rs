@@ -57,16 +57,20 @@ impl Template {
 
     /// Puts the values in.
     pub fn render(&self, vars: &Vars) -> Result<String, Unset> {
-        let mut text = String::with_capacity(self.0.len());
+        self.render_with(|name| vars.get(name).map(String::as_str))
+    }
+
+    /// Puts in what `value` says of a name, into a text that is long enough from the beginning: of a secret nothing
+    /// is left where a shorter one was.
+    pub fn render_with<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<String, Unset> {
+        let mut parts = Vec::new();
         for piece in self.pieces() {
-            match piece {
-                Piece::Text(literal) => text.push_str(literal),
-                Piece::Name(name) => {
-                    text.push_str(vars.get(name).ok_or_else(|| Unset { name: name.to_owned() })?);
-                }
-            }
+            parts.push(match piece {
+                Piece::Text(literal) => literal,
+                Piece::Name(name) => value(name).ok_or_else(|| Unset { name: name.to_owned() })?,
+            });
         }
-        Ok(text)
+        Ok(parts.concat())
     }
 
     /// Puts in the values that are known and leaves the rest as written, for screens.

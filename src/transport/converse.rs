@@ -13,8 +13,11 @@ use super::frame::{Mark, Nonce, Piece, Scanner};
 use super::job::{Secret, Stream};
 use super::line;
 use super::link::{Hold, Link, Pipes};
-use super::script::{self, Body, Unfit};
+use super::script::{self, Body, Program, Unfit};
 use crate::model::host::{Become, Shell};
+
+/// Said in place of a program that comes back as it was sent.
+const REPEATS: &str = "it repeats what it is sent instead of running it";
 
 /// How long the node is given to show that it is there.
 pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
@@ -22,7 +25,7 @@ pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// What is sent.
 pub(super) struct Call<'a> {
     pub(super) line: &'a str,
-    pub(super) program: Vec<u8>,
+    pub(super) program: Program,
     pub(super) nonce: &'a Nonce,
     /// The call is over when the script of this index has ended on both streams.
     pub(super) last: usize,
@@ -197,7 +200,10 @@ async fn talk(
         return Ok(Talk::Whole);
     }
     let sent = sent.load(Ordering::Relaxed);
-    Ok(Talk::Silent { sent, noise: String::from_utf8_lossy(&hearing.noise).trim().to_owned() })
+    let noise = String::from_utf8_lossy(&hearing.noise).trim().to_owned();
+    // Secrets stand in what it is sent.
+    let repeats = noise.contains(call.nonce.prefix());
+    Ok(Talk::Silent { sent, noise: if repeats { REPEATS.to_owned() } else { noise } })
 }
 
 /// Reads what is there; an error is an end like any other, since only marks are believed.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
 use super::converse::{self, Call, Ended, Feed, Heard, converse};
 use super::error::TransportError;
@@ -17,7 +18,7 @@ use super::frame::{Mark, Nonce};
 use super::job::{Captured, ProbeEnd, ProbeReply, Stream};
 use super::line;
 use super::rights::Rights;
-use super::script::{self, Body, Input, quote};
+use super::script::{self, Body, Input, quote, sent};
 use super::session::NodeSession;
 use crate::model::duration;
 use crate::model::host::{Become, Shell};
@@ -285,7 +286,7 @@ impl NodeSession {
         let (line, program) = self.receiver(upload, &nonce);
         let call = Call {
             line: &line,
-            program: program.into_bytes(),
+            program: sent(program),
             nonce: &nonce,
             last: 0,
             feed: Some(Feed { file, progress }),
@@ -339,7 +340,7 @@ impl NodeSession {
     }
 
     /// The command line that receives one file, and the program for it.
-    fn receiver(&self, upload: &Upload, nonce: &Nonce) -> (String, String) {
+    fn receiver(&self, upload: &Upload, nonce: &Nonce) -> (String, Zeroizing<String>) {
         let prefix = nonce.prefix();
         let (directory, _) = upload.to.rsplit_once('/').unwrap_or(("", ""));
         let name = hex(&Sha256::digest(format!("{}\n{}", upload.to, upload.sum.sha256)));

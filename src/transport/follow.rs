@@ -7,6 +7,7 @@ use super::error::{TransportError, Trouble};
 use super::frame::{Mark, Nonce};
 use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Stream};
 use super::runner::{self, Caller};
+use super::script::Program;
 use super::session::NodeSession;
 use super::{line, trouble};
 use crate::model::duration;
@@ -107,7 +108,7 @@ impl NodeSession {
     /// Makes a call that follows a job, and takes what comes.
     async fn hear(
         &self,
-        program: Vec<u8>,
+        program: Program,
         nonce: &Nonce,
         deadline: Duration,
         from: [u64; 2],
@@ -187,6 +188,12 @@ impl NodeSession {
                 return denied;
             }
         }
+        if said.contains(runner::NO_VEIL) {
+            return self.refused(
+                "a step that is given a secret has what it prints masked there before it comes into a file, and \
+                 the node has no awk or no mkfifo; install them, or take the secret out of the step",
+            );
+        }
         // dash has no more to say of a full disk than `I/O error`.
         let cannot_write =
             ["No space left", "I/O error", "Read-only file system", "Permission denied", "cannot create"];
@@ -201,7 +208,7 @@ impl NodeSession {
     }
 }
 
-fn call(program: Vec<u8>, nonce: &Nonce, deadline: Duration, pulse: Option<Duration>) -> Call<'_> {
+fn call(program: Program, nonce: &Nonce, deadline: Duration, pulse: Option<Duration>) -> Call<'_> {
     Call { line: line::WHOLE, program, nonce, last: 0, feed: None, deadline, pulse }
 }
 

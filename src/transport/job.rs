@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::model::host::{Become, Shell};
 use crate::model::job::Standing;
 use crate::model::name::ClusterName;
 
-/// A value that is passed on and never shown.
+/// A value that is passed on and never shown, and overwritten when it is done with.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes a value out of sight.
-    pub fn new(value: String) -> Self {
-        Self(value)
+    pub fn new(value: impl Into<Zeroizing<String>>) -> Self {
+        Self(value.into())
     }
 
     /// The value itself, for the one who passes or masks it.
@@ -114,10 +116,11 @@ pub struct Job {
     pub shell: Shell,
     /// Environment variables, passed byte for byte. A NUL in one is refused.
     pub env: BTreeMap<String, String>,
-    /// The same, but shown nowhere.
+    /// Variables of the script's own shell, which it does not export. What it prints of them is masked on the node,
+    /// before it comes into a file there.
     pub secrets: BTreeMap<String, Secret>,
     /// What the script reads; without it, nothing (`/dev/null`).
-    pub stdin: Option<String>,
+    pub stdin: Option<Secret>,
     /// The directory to run in; relative to the login's home, or to the node's own directory for
     /// `connection: local`. A missing one ends the job with 126 and a message.
     pub cwd: Option<String>,
@@ -145,7 +148,7 @@ pub struct Probe {
     pub shell: Shell,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// Environment variables that are shown nowhere.
+    /// Variables of the script's own shell, which it does not export.
     pub secrets: BTreeMap<String, Secret>,
     /// How it gains its rights.
     pub become_with: Become,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::child;
 use super::master::reach;
 use crate::model::host::SshTarget;
 
@@ -54,7 +55,7 @@ pub(super) struct Offer {
 impl Offer {
     /// Reads it off ssh's own configuration, the files and the agent.
     pub(super) async fn read(target: &SshTarget) -> Self {
-        let mut command = Command::new("ssh");
+        let mut command = Command::from(child::command("ssh"));
         command.arg("-G").args(reach(target)).arg("--").arg(&target.host);
         let settings = output(command).await.map(|(_, text)| text).unwrap_or_default();
         let setting = |name: &str| {
@@ -85,7 +86,7 @@ impl Offer {
 
 async fn agent(socket: Option<PathBuf>) -> Agent {
     let Some(socket) = socket else { return Agent::None };
-    let mut command = Command::new("ssh-add");
+    let mut command = Command::from(child::command("ssh-add"));
     command.arg("-l").env("SSH_AUTH_SOCK", &socket);
     match output(command).await {
         Some((Some(0), text)) => Agent::Holds(text.lines().count()),

@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use super::BoxFuture;
+use super::child;
 use super::link::{Hold, Link, Pipes, Turn, with_terminal};
 
 /// This machine. It cannot be lost, only closed.
@@ -28,7 +29,7 @@ impl Local {
         if let Some(why) = self.gone() {
             return Err(why);
         }
-        let mut command = std::process::Command::new("sh");
+        let mut command = child::command("sh");
         // A group of its own: the terminal's Ctrl-C is rollgate's to act upon, and a deadline reaches all.
         command.args(["-c", line]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -67,7 +68,7 @@ impl Link for Local {
 
     fn terminal<'a>(&'a self, line: &'a str, deadline: Duration) -> BoxFuture<'a, Result<bool, String>> {
         Box::pin(async move {
-            let mut command = Command::new("sh");
+            let mut command = Command::from(child::command("sh"));
             command.args(["-c", line]);
             with_terminal(command, "sh", deadline, |_| {}).await
         })

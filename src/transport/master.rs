@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::answers::Reach;
 use super::askpass::Askpass;
+use super::child;
 use super::warden::Warden;
 use crate::model::host::SshTarget;
 
@@ -54,7 +55,7 @@ impl Master {
         askpass: Option<&Askpass>,
     ) -> Result<Self, NoMaster> {
         let socket = warden.socket();
-        let mut command = std::process::Command::new("ssh");
+        let mut command = child::command("ssh");
         command.args(arguments(target, &socket, askpass.map(|askpass| askpass.reach)));
         // The terminal's Ctrl-C is rollgate's to act upon; a jump host's ssh must not ask there either.
         command.process_group(0).envs(environment(askpass));

@@ -18,6 +18,7 @@
 mod answers;
 mod askpass;
 mod asks;
+pub mod child;
 mod connector;
 mod converse;
 mod copy;

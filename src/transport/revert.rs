@@ -9,7 +9,7 @@ use super::error::TransportError;
 use super::frame::{Mark, Nonce};
 use super::job::{Job, JobRef};
 use super::runner::{self, Caller, RUNNER};
-use super::script::{Unfit, quote};
+use super::script::{Program, Unfit, quote};
 use super::session::NodeSession;
 use super::{line, trouble};
 use crate::model::job::{Revert, Standing};
@@ -44,7 +44,7 @@ fn armed(
     change: &JobRef,
     after: Duration,
     nonce: &Nonce,
-) -> Result<Vec<u8>, Unfit> {
+) -> Result<Program, Unfit> {
     let root = &caller.facts.root;
     let mut hold = format!("rg_after={}\n", after.as_millis() / 10);
     let values = [
@@ -56,13 +56,13 @@ fn armed(
     }
     hold.push_str(RUNNER);
     hold.push_str(REVERT);
-    let mut text = runner::launch(caller, undo, &hold)?;
+    let mut text = runner::launch(caller, undo, nonce, &hold)?;
     text.push_str(REVERT);
     text.push_str("rg_armed\n");
     Ok(runner::call(caller, &text, nonce))
 }
 
-fn decided(caller: &Caller<'_>, armed: &JobRef, word: Option<RevertWord>, nonce: &Nonce) -> Vec<u8> {
+fn decided(caller: &Caller<'_>, armed: &JobRef, word: Option<RevertWord>, nonce: &Nonce) -> Program {
     let mut text = runner::given(caller, armed);
     text.push_str(REVERT);
     let _ = writeln!(text, "rg_word={}\nrg_decide", word.map_or("", RevertWord::text));
@@ -114,7 +114,7 @@ impl NodeSession {
         }
     }
 
-    async fn tell(&self, program: Vec<u8>, nonce: &Nonce) -> Result<(Ended, Told), TransportError> {
+    async fn tell(&self, program: Program, nonce: &Nonce) -> Result<(Ended, Told), TransportError> {
         let mut told = Told::default();
         let call =
             Call { line: line::WHOLE, program, nonce, last: 0, feed: None, deadline: PATIENCE, pulse: None };

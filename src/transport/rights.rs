@@ -17,6 +17,8 @@
 //! - `doas` of OpenDoas 6.8.2 reads a password from the terminal alone: with one on its input it says
 //!   `Authentication failed` and has read nothing, with and without a session of its own.
 
+use zeroize::Zeroizing;
+
 use super::job::Secret;
 use super::line;
 use super::script::{Unfit, quote};
@@ -65,15 +67,15 @@ impl<'a> Rights<'a> {
     ///
     /// The password is a word of `printf`, which is built in: it is no variable that a script could find, and stands
     /// on no command line.
-    pub(super) fn around(&self, shell: &str) -> (String, String) {
+    pub(super) fn around(&self, shell: &str) -> (Zeroizing<String>, String) {
         let Some(password) = self.password else {
-            return (String::new(), format!(" | {}{shell} -c 'eval \"$(cat)\"'", self.with));
+            return (Zeroizing::default(), format!(" | {}{shell} -c 'eval \"$(cat)\"'", self.with));
         };
-        let before = format!(
+        let before = Zeroizing::new(format!(
             "{}\n[ \"$rg_proved\" = yes ] && {{ printf '%s\\n' {} {BEGINS}; ",
-            proof(password),
-            quote(password.reveal())
-        );
+            *proof(password),
+            *word(password)
+        ));
         (before, format!("; }} | {}{shell} -c '{SKIP}eval \"$(cat)\"'", self.with))
     }
 
@@ -83,35 +85,36 @@ impl<'a> Rights<'a> {
     }
 
     /// Commands that end their shell unless the rights are to be had.
-    pub(super) fn or_exit(&self) -> String {
-        match self.password {
+    pub(super) fn or_exit(&self) -> Zeroizing<String> {
+        Zeroizing::new(match self.password {
             None => format!("{}true || exit 126\n", self.with),
-            Some(password) => format!("{}\n[ \"$rg_proved\" = yes ] || exit 126\n", proof(password)),
-        }
+            Some(password) => format!("{}\n[ \"$rg_proved\" = yes ] || exit 126\n", *proof(password)),
+        })
     }
 
     /// What `rg_by_systemd` is called with; the way is known to be there.
-    pub(super) fn key(&self) -> Option<String> {
-        self.password.map(|password| format!("{}\n{BEGINS}", password.reveal()))
+    pub(super) fn key(&self) -> Option<Zeroizing<String>> {
+        self.password.map(|password| Zeroizing::new(format!("{}\n{BEGINS}", password.reveal())))
     }
 
     /// The command line and the program for a call that reads on where its program ends. The program is a loader's:
     /// it ends with a line of a single dot. `begin` and `end` are the marks around it.
-    pub(super) fn fed(&self, begin: &str, core: &str, end: &str) -> (String, String) {
+    pub(super) fn fed(&self, begin: &str, core: &str, end: &str) -> (String, Zeroizing<String>) {
         let Some(password) = self.password else {
-            return (line::fed(&self.with), format!("{{\n{begin}{core}rg_end=$?; {end}}}\n.\n"));
+            let program = format!("{{\n{begin}{core}rg_end=$?; {end}}}\n.\n");
+            return (line::fed(&self.with), Zeroizing::new(program));
         };
         // The end is said as soon as sudo ends: `cat` goes on until nobody sends any more.
-        let program = format!(
+        let program = Zeroizing::new(format!(
             "{{\nrg_proved=\n{begin}{}\nif [ \"$rg_proved\" = yes ]; then\n\
              {{ printf '%s\\n' {} {BEGINS} {} .; cat; }} | {{ {}sh -c '{SKIP}{}'; rg_end=$?; {end}}}\n\
              else rg_end=1; {end}fi\n}}\n.\n",
-            proof(password),
-            quote(password.reveal()),
+            *proof(password),
+            *word(password),
             quote(core),
             self.with,
             line::LOADER,
-        );
+        ));
         (line::fed(""), program)
     }
 
@@ -133,13 +136,18 @@ impl<'a> Rights<'a> {
 
 /// Whether sudo takes the password, in `rg_proved`; asked once by each shell. The words are English ones, whatever the
 /// node speaks.
-fn proof(password: &Secret) -> String {
-    format!(
+fn proof(password: &Secret) -> Zeroizing<String> {
+    Zeroizing::new(format!(
         "case ${{rg_proved-}} in
 (yes) ;;
 (no) printf '%s\\n' '{NOT_AGAIN}' >&2 ;;
 (*) rg_proved=no; printf '%s\\n' {} | LC_ALL=C sudo -k -S -p \"\" -v >/dev/null && rg_proved=yes ;;
 esac",
-        quote(password.reveal())
-    )
+        *word(password)
+    ))
+}
+
+/// The password as one word of a shell.
+fn word(password: &Secret) -> Zeroizing<String> {
+    Zeroizing::new(quote(password.reveal()))
 }

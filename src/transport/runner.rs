@@ -16,19 +16,26 @@
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use super::copy::hex;
 use super::facts::{Detach, Facts};
 use super::frame::Nonce;
 use super::job::{Job, JobRef, JournalCopy, Secret, run_dir};
 use super::rights::Rights;
-use super::script::{self, Body, Unfit, quote};
+use super::script::{self, Body, Program, Unfit, push_quoted, quote, quoted_len, sent};
 use crate::model::host::{Become, Shell};
+use crate::model::mask::Mask;
 use crate::model::name::ClusterName;
 
 const COMMON: &str = include_str!("runner/common.sh");
 const SUPERVISOR: &str = include_str!("runner/supervisor.sh");
 pub(super) const RUNNER: &str = include_str!("runner/runner.sh");
+const VEIL: &str = include_str!("runner/veil.sh");
+const AWK: &str = include_str!("runner/veil.awk");
+
+/// What a node says that cannot mask what a job prints.
+pub(super) const NO_VEIL: &str = "rollgate: no awk or no mkfifo";
 
 /// Where a call goes and with which rights.
 pub(super) struct Caller<'a> {
@@ -42,18 +49,22 @@ pub(super) struct Caller<'a> {
 }
 
 /// Starts a job unless somebody has, and follows it from its first byte.
-pub(super) fn start(caller: &Caller<'_>, job: &Job, nonce: &Nonce) -> Result<Vec<u8>, Unfit> {
-    let mut text = launch(caller, job, "")?;
+pub(super) fn start(caller: &Caller<'_>, job: &Job, nonce: &Nonce) -> Result<Program, Unfit> {
+    let mut text = launch(caller, job, nonce, "")?;
     text.push_str("rg_follow\n");
     Ok(call(caller, &text, nonce))
 }
 
 /// Starts a job unless somebody has, up to its claim. With `hold` its script begins when, and unless, the function
 /// `rg_hold` of that text says so.
-pub(super) fn launch(caller: &Caller<'_>, job: &Job, hold: &str) -> Result<String, Unfit> {
-    let mut text = given(caller, &job.at);
+pub(super) fn launch(
+    caller: &Caller<'_>,
+    job: &Job,
+    nonce: &Nonce,
+    hold: &str,
+) -> Result<Zeroizing<String>, Unfit> {
     let digest = digest(job);
-    let supervisor = supervisor(caller, job, &digest, hold)?;
+    let supervisor = supervisor(caller, job, &digest, nonce, hold)?;
     let way = match caller.facts.detach {
         Detach::Systemd => "systemd",
         Detach::SudoSystemd => "sudo-systemd",
@@ -70,18 +81,27 @@ pub(super) fn launch(caller: &Caller<'_>, job: &Job, hold: &str) -> Result<Strin
     };
     // A unit's name has 255 characters at most, and no slash.
     let unit = format!("rollgate-{}-{}", &digest[..8], job.at.id);
-    for (name, value) in
-        [("rg_digest", &*digest), ("rg_way", way), ("rg_unit", &unit), ("rg_job", &supervisor)]
-    {
+    let given = given(caller, &job.at);
+    let kept = kept(&job.at.run_dir(&caller.facts.root), job.copy.as_ref())?;
+    let room = given.len() + kept.len() + quoted_len(&supervisor) + unit.len() + 4096;
+    let mut text = Zeroizing::new(String::with_capacity(room));
+    text.push_str("set +a\n");
+    text.push_str(&given);
+    for (name, value) in [("rg_digest", &*digest), ("rg_way", way), ("rg_unit", &unit)] {
         let _ = writeln!(text, "{name}={}", quote(value));
     }
-    let _ = writeln!(text, "rg_epoch={}", job.epoch);
-    text.push_str(&kept(&job.at.run_dir(&caller.facts.root), job.copy.as_ref())?);
+    text.push_str("rg_job=");
+    push_quoted(&mut text, &supervisor);
+    let _ = writeln!(text, "\nrg_epoch={}", job.epoch);
+    text.push_str(&kept);
     text.push_str(&needs(caller, job));
     if way == "sudo-systemd" {
         let rights = Rights::of(Become::Sudo, caller.password);
         if let Some(key) = rights.key() {
-            let _ = writeln!(text, "{}rg_key={}", rights.or_exit(), quote(&key));
+            text.push_str(&rights.or_exit());
+            text.push_str("rg_key=");
+            push_quoted(&mut text, &key);
+            text.push('\n');
         }
     }
     text.push_str("rg_out=0 rg_err=0\nrg_start || exit 1\nrg_await_claim || :\n");
@@ -89,21 +109,21 @@ pub(super) fn launch(caller: &Caller<'_>, job: &Job, hold: &str) -> Result<Strin
 }
 
 /// Follows a job from certain bytes of its output on.
-pub(super) fn follow(caller: &Caller<'_>, job: &JobRef, from: [u64; 2], nonce: &Nonce) -> Vec<u8> {
+pub(super) fn follow(caller: &Caller<'_>, job: &JobRef, from: [u64; 2], nonce: &Nonce) -> Program {
     let mut text = given(caller, job);
     let _ = writeln!(text, "rg_out={} rg_err={}\nrg_follow", from[0], from[1]);
     call(caller, &text, nonce)
 }
 
 /// Says where a job stands.
-pub(super) fn look(caller: &Caller<'_>, job: &JobRef, nonce: &Nonce) -> Vec<u8> {
+pub(super) fn look(caller: &Caller<'_>, job: &JobRef, nonce: &Nonce) -> Program {
     let mut text = given(caller, job);
     text.push_str("rg_here\nrg_look\nrg_say \"S 0 $rg_standing\"\n");
     call(caller, &text, nonce)
 }
 
 /// Ends a job with everything that it started. `rights` are the greater of the session's and the job's.
-pub(super) fn stop(caller: &Caller<'_>, job: &JobRef, rights: Become, nonce: &Nonce) -> Vec<u8> {
+pub(super) fn stop(caller: &Caller<'_>, job: &JobRef, rights: Become, nonce: &Nonce) -> Program {
     let mut text = given(caller, job);
     text.push_str("rg_stop\n");
     call(&Caller { become_with: rights, ..*caller }, &text, nonce)
@@ -116,7 +136,7 @@ pub(super) fn keep(
     epoch: u64,
     copy: &JournalCopy,
     nonce: &Nonce,
-) -> Result<Vec<u8>, Unfit> {
+) -> Result<Program, Unfit> {
     let root = &caller.facts.root;
     let mut text = format!("{COMMON}{RUNNER}");
     let _ = writeln!(text, "rg_epoch={epoch}\nrg_fences={}", quote(&format!("{root}/{cluster}/fence")));
@@ -154,13 +174,19 @@ fn copy_path(run_dir: &str, copy: &JournalCopy) -> String {
 }
 
 /// What the job needs and its own process could only find out when it has begun.
-fn needs(caller: &Caller<'_>, job: &Job) -> String {
-    let mut text = String::new();
+fn needs(caller: &Caller<'_>, job: &Job) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(2048));
     if job.shell == Shell::Bash {
         text.push_str("command -v bash >/dev/null || { printf 'bash: not found\\n' >&2; exit 127; }\n");
     }
     if let Some(rights) = gained(caller, job) {
         text.push_str(&rights.or_exit());
+    }
+    if !job.secrets.is_empty() {
+        let _ = writeln!(
+            text,
+            "command -v awk >/dev/null && command -v mkfifo >/dev/null || {{ printf '%s\\n' '{NO_VEIL}' >&2; exit 127; }}"
+        );
     }
     text
 }
@@ -177,68 +203,116 @@ fn gained<'a>(caller: &Caller<'a>, job: &Job) -> Option<Rights<'a>> {
 }
 
 /// The job's own process, whole: cut off anywhere it is a syntax error, and nothing has begun.
-fn supervisor(caller: &Caller<'_>, job: &Job, digest: &str, hold: &str) -> Result<String, Unfit> {
+fn supervisor(
+    caller: &Caller<'_>,
+    job: &Job,
+    digest: &str,
+    nonce: &Nonce,
+    hold: &str,
+) -> Result<Zeroizing<String>, Unfit> {
     let facts = caller.facts;
     let mut env = job.env.clone();
     // Whatever leaves its session is found by this when the job is stopped.
     env.insert("ROLLGATE_JOB".to_owned(), format!("{}/", job.at.name()));
     let body = Body { env: &env, ..Body::from(job) };
     let inner = script::inner(&body, caller.home)?;
-    let mut text = String::from("{\n");
-    let values = [
-        ("rg_dir", format!("{}/jobs/{}", job.at.run_dir(&facts.root), job.at.id)),
-        ("rg_fences", format!("{}/{}/fence", facts.root, job.at.cluster)),
-        ("rg_epoch", job.epoch.to_string()),
-        ("rg_digest", digest.to_owned()),
-        ("rg_home", caller.home.unwrap_or(&facts.home).to_owned()),
-        ("rg_body", inner),
-    ];
-    for (name, value) in values {
-        let _ = writeln!(text, "{name}={}", quote(&value));
-    }
+    let needles = needles(job);
     // Flushed with the claim; a run without a copy has its directory flushed in its stead.
     let copy = job.copy.as_ref().map(|copy| copy_path(&job.at.run_dir(&facts.root), copy));
-    let _ = writeln!(text, "rg_copy={}", quote(copy.as_deref().unwrap_or_default()));
+    let epoch = job.epoch.to_string();
+    let values = [
+        ("rg_dir", &*format!("{}/jobs/{}", job.at.run_dir(&facts.root), job.at.id)),
+        ("rg_fences", &format!("{}/{}/fence", facts.root, job.at.cluster)),
+        ("rg_epoch", &epoch),
+        ("rg_digest", digest),
+        ("rg_home", caller.home.unwrap_or(&facts.home)),
+        ("rg_copy", copy.as_deref().unwrap_or_default()),
+        ("rg_sign", &format!("veil-{}", nonce.hex())),
+        ("rg_body", &inner),
+        ("rg_needles", &needles),
+    ];
+    let room: usize = values.iter().map(|(name, value)| name.len() + quoted_len(value) + 2).sum();
+    let room = room + COMMON.len() + SUPERVISOR.len() + VEIL.len() + 2 * AWK.len() + hold.len() + 4096;
+    let mut text = Zeroizing::new(String::with_capacity(room));
+    text.push_str("{\nset +a\n");
+    for (name, value) in values {
+        let _ = write!(text, "{name}=");
+        push_quoted(&mut text, value);
+        text.push('\n');
+    }
     let run = match (gained(caller, job), job.shell) {
-        (None, Shell::Sh) => "( eval \"$rg_body\" )".to_owned(),
+        // The body's own shell is this one: what it is not given it is not left.
+        (None, Shell::Sh) => Zeroizing::new("( eval \"unset rg_body rg_needles rg_sign\n$rg_body\" )".to_owned()),
         (rights, shell) => {
             let rights = rights.unwrap_or_else(|| Rights::of(Become::None, None));
             let (before, after) = rights.around(script::program(shell));
             // What was needed was proved when the job was started.
-            format!("rg_proved=yes; {before}printf '%s\\n' \"$rg_body\"{after}")
+            let mut run = Zeroizing::new(String::with_capacity(before.len() + after.len() + 64));
+            let _ = write!(run, "rg_proved=yes; {}printf '%s\\n' \"$rg_body\"{after}", *before);
+            run
         }
     };
     let waits = if hold.is_empty() { "" } else { "rg_hold || return 0; " };
-    let _ = writeln!(text, "rg_run() {{ {waits}{run}; }}");
+    let _ = writeln!(text, "rg_run() {{ {waits}{}; }}", *run);
     text.push_str(COMMON);
+    if !needles.is_empty() {
+        text.push_str("rg_awk=");
+        push_quoted(&mut text, AWK);
+        text.push('\n');
+        text.push_str(VEIL);
+    }
     text.push_str(hold);
     text.push_str(SUPERVISOR);
     text.push('}');
     Ok(text)
 }
 
+/// What is masked in what a job prints, a line each; nothing where it is given no secret.
+fn needles(job: &Job) -> Zeroizing<String> {
+    let mask = Mask::of(job.secrets.values().map(super::job::Secret::reveal));
+    let mut text = Zeroizing::new(String::with_capacity(mask.needles().map(|needle| needle.len() + 1).sum()));
+    for needle in mask.needles().filter_map(|needle| std::str::from_utf8(needle).ok()) {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(needle);
+    }
+    text
+}
+
 /// A call with the rights of the session, between its marks.
-pub(super) fn call(caller: &Caller<'_>, text: &str, nonce: &Nonce) -> Vec<u8> {
+pub(super) fn call(caller: &Caller<'_>, text: &str, nonce: &Nonce) -> Program {
     let prefix = nonce.prefix();
-    let mut program = String::from("{\n");
+    let mut marked = Zeroizing::new(String::with_capacity(text.len() + 2 * prefix.len() + 16));
+    marked.push_str("rg_mark=");
+    push_quoted(&mut marked, prefix);
+    marked.push('\n');
+    marked.push_str(text);
+    let (before, after) = Rights::of(caller.become_with, caller.password).around("sh");
+    let room = quoted_len(&marked) + before.len() + after.len() + 512;
+    let mut program = Zeroizing::new(String::with_capacity(room));
+    program.push_str("{\n");
     program.push_str(Rights::of(Become::Sudo, caller.password).unproved());
     let _ = writeln!(program, "printf '{prefix}B 0 %s\\n' $$; printf '{prefix}B 0 %s\\n' $$ >&2");
-    let text = format!("rg_mark={}\n{text}", quote(prefix));
     if caller.become_with == Become::None {
-        let _ = writeln!(program, "( {text} )");
+        program.push_str("( ");
+        program.push_str(&marked);
+        program.push_str(" )\n");
     } else {
-        let (before, after) = Rights::of(caller.become_with, caller.password).around("sh");
-        let _ = writeln!(program, "{before}printf '%s\\n' {}{after}", quote(&text));
+        program.push_str(&before);
+        program.push_str("printf '%s\\n' ");
+        push_quoted(&mut program, &marked);
+        let _ = writeln!(program, "{after}");
     }
     let _ = writeln!(
         program,
         "rg_end=$?; printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_end >&2\n}}"
     );
-    program.into_bytes()
+    sent(program)
 }
 
-/// What tells two scripts under one identity apart. Values of secrets have no part in it: a sum of them would
-/// stay on the node.
+/// What tells two scripts under one identity apart. Values of secrets have no part in it, nor has input that one may
+/// stand in: a sum of them would stay on the node.
 fn digest(job: &Job) -> String {
     let mut sum = Sha256::new();
     let mut add = |text: &str| {
@@ -248,7 +322,8 @@ fn digest(job: &Job) -> String {
     add(&job.script);
     add(script::program(job.shell));
     add(job.cwd.as_deref().unwrap_or_default());
-    add(job.stdin.as_deref().unwrap_or_default());
+    let stdin = job.stdin.as_ref().filter(|_| job.secrets.is_empty());
+    add(stdin.map(super::job::Secret::reveal).unwrap_or_default());
     for (name, value) in &job.env {
         add(name);
         add(value);

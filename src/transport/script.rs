@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use zeroize::Zeroizing;
+
 use super::frame::Nonce;
 use super::job::{Job, Probe, Secret};
 use super::rights::Rights;
@@ -37,7 +39,7 @@ impl<'a> From<&'a Job> for Body<'a> {
             shell: job.shell,
             env: &job.env,
             secrets: &job.secrets,
-            stdin: job.stdin.as_deref().map_or(Input::Nothing, Input::Text),
+            stdin: job.stdin.as_ref().map_or(Input::Nothing, |stdin| Input::Text(stdin.reveal())),
             cwd: job.cwd.as_deref(),
             become_with: job.become_with,
         }
@@ -64,7 +66,26 @@ pub(super) struct Unfit(pub(super) String);
 
 /// One word for a POSIX shell, byte for byte. The caller has excluded NUL.
 pub(super) fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+    let mut word = String::with_capacity(quoted_len(text));
+    push_quoted(&mut word, text);
+    word
+}
+
+/// [`quote`] of what may have a secret in it, right into its place: nothing of it is left behind on the way.
+pub(super) fn push_quoted(into: &mut String, text: &str) {
+    into.push('\'');
+    for (number, part) in text.split('\'').enumerate() {
+        if number > 0 {
+            into.push_str(r"'\''");
+        }
+        into.push_str(part);
+    }
+    into.push('\'');
+}
+
+/// The length of a quoted word.
+pub(super) fn quoted_len(text: &str) -> usize {
+    2 + text.len() + 3 * memchr::memchr_iter(b'\'', text.as_bytes()).count()
 }
 
 fn whole(what: &str, text: &str) -> Result<(), Unfit> {
@@ -89,16 +110,26 @@ pub(super) fn program(shell: Shell) -> &'static str {
 }
 
 /// The commands that run one script in a shell of its own kind, and exit as the script does.
-pub(super) fn inner(body: &Body<'_>, home: Option<&str>) -> Result<String, Unfit> {
+///
+/// A secret is a variable of that shell alone: it stands in the environment of nothing that the script runs.
+pub(super) fn inner(body: &Body<'_>, home: Option<&str>) -> Result<Zeroizing<String>, Unfit> {
     whole("the script", body.script)?;
-    let mut text = String::new();
-    let secrets = body.secrets.iter().map(|(name, value)| (name, value.reveal()));
-    for (name, value) in body.env.iter().map(|(name, value)| (name, value.as_str())).chain(secrets) {
-        if !identifier(name) {
-            return Err(Unfit(format!("`{}` cannot name an environment variable", name.escape_default())));
-        }
-        whole(&format!("the variable `{name}`"), value)?;
-        let _ = writeln!(text, "export {name}={}", quote(value));
+    let mut text = Zeroizing::new(String::with_capacity(room_for(body, home)));
+    for (name, value) in body.env {
+        fits(name, value)?;
+        let _ = write!(text, "export {name}=");
+        push_quoted(&mut text, value);
+        text.push('\n');
+    }
+    if !body.secrets.is_empty() {
+        // A shell can be called so that it exports everything, and a variable of this name may be exported already.
+        text.push_str("set +a\n");
+    }
+    for (name, value) in body.secrets {
+        fits(name, value.reveal())?;
+        let _ = write!(text, "unset -v {name}\n{name}=");
+        push_quoted(&mut text, value.reveal());
+        text.push('\n');
     }
     if let Some(home) = home {
         let _ = writeln!(text, "CDPATH= cd -- {} 2>/dev/null || cd /", quote(home));
@@ -110,24 +141,39 @@ pub(super) fn inner(body: &Body<'_>, home: Option<&str>) -> Result<String, Unfit
         let said = quote(&format!("rollgate: cannot run in the directory {cwd}"));
         let _ = writeln!(text, "CDPATH= cd -- {quoted} || {{ printf '%s\\n' {said} >&2; exit 126; }}");
     }
+    if let Input::Text(data) = body.stdin {
+        whole("stdin", data)?;
+        text.push_str("printf %s ");
+        push_quoted(&mut text, data);
+        text.push_str(" | ");
+    }
     let flags = match body.shell {
         Shell::Sh => "-eu",
         Shell::Bash => "-euo pipefail",
     };
-    let run = format!("( set {flags}\neval {}\n)", quote(body.script));
-    match body.stdin {
-        Input::Nothing => {
-            let _ = writeln!(text, "{run} </dev/null");
-        }
-        Input::Text(data) => {
-            whole("stdin", data)?;
-            let _ = writeln!(text, "printf %s {} | {run}", quote(data));
-        }
-        Input::Terminal => {
-            let _ = writeln!(text, "{run}");
-        }
-    }
+    let _ = write!(text, "( set {flags}\neval ");
+    push_quoted(&mut text, body.script);
+    text.push_str(match body.stdin {
+        Input::Nothing => "\n) </dev/null\n",
+        Input::Text(_) | Input::Terminal => "\n)\n",
+    });
     Ok(text)
+}
+
+/// How long the text becomes at most: one that had to grow would leave its secrets where it was before.
+fn room_for(body: &Body<'_>, home: Option<&str>) -> usize {
+    let env = body.env.iter().map(|(name, value)| name.len() + quoted_len(value) + 16);
+    let secrets = body.secrets.iter().map(|(name, value)| 2 * name.len() + quoted_len(value.reveal()) + 16);
+    let places = home.map_or(0, quoted_len) + 2 * body.cwd.map_or(0, quoted_len);
+    let stdin = if let Input::Text(data) = body.stdin { quoted_len(data) } else { 0 };
+    env.chain(secrets).sum::<usize>() + places + stdin + quoted_len(body.script) + 512
+}
+
+fn fits(name: &str, value: &str) -> Result<(), Unfit> {
+    if !identifier(name) {
+        return Err(Unfit(format!("`{}` cannot name an environment variable", name.escape_default())));
+    }
+    whole(&format!("the variable `{name}`"), value)
 }
 
 /// The program that runs scripts one after the other, each between its marks on both streams.
@@ -140,24 +186,38 @@ pub(super) fn program_of(
     home: Option<&str>,
     make: bool,
     password: Option<&Secret>,
-) -> Result<Vec<u8>, Unfit> {
+) -> Result<Program, Unfit> {
     let prefix = nonce.prefix();
-    let mut text = String::from("{\n");
+    let inner = bodies.iter().map(|body| inner(body, home)).collect::<Result<Vec<_>, _>>()?;
+    let rights = |body: &Body<'_>| Rights::of(body.become_with, password).around(program(body.shell));
+    let around: Vec<_> = bodies.iter().map(rights).collect();
+    let room = inner.iter().map(|inner| quoted_len(inner) + 512).sum::<usize>() + 64;
+    let room = room + around.iter().map(|(before, after)| before.len() + after.len()).sum::<usize>();
+    let mut text = Zeroizing::new(String::with_capacity(room + home.map_or(0, quoted_len)));
+    text.push_str("{\n");
     text.push_str(Rights::of(Become::Sudo, password).unproved());
     if let (Some(home), true) = (home, make) {
         let _ = writeln!(text, "( umask 077; mkdir -p -- {} )", quote(home));
     }
-    for (index, body) in bodies.iter().enumerate() {
-        // A shell or rights that are not to be had never say so. What comes earlier is not the script's: sudo lectures.
-        let running = format!("printf '{prefix}R {index} 0\\n'");
-        let inner = format!("{running}; {running} >&2\n{}", inner(body, home)?);
+    for (index, ((body, inner), (before, after))) in bodies.iter().zip(&inner).zip(&around).enumerate() {
         let _ =
             writeln!(text, "printf '{prefix}B {index} %s\\n' $$; printf '{prefix}B {index} %s\\n' $$ >&2");
+        // A shell or rights that are not to be had never say so. What comes earlier is not the script's: sudo lectures.
+        let running = format!("printf '{prefix}R {index} 0\\n'");
+        let running = format!("{running}; {running} >&2\n");
         if body.shell == Shell::Sh && body.become_with == Become::None {
-            let _ = writeln!(text, "( {inner})");
+            text.push_str("( ");
+            text.push_str(&running);
+            text.push_str(inner);
+            text.push_str(")\n");
         } else {
-            let (before, after) = Rights::of(body.become_with, password).around(program(body.shell));
-            let _ = writeln!(text, "{before}printf %s {}{after}", quote(&inner));
+            let mut whole = Zeroizing::new(String::with_capacity(running.len() + inner.len()));
+            whole.push_str(&running);
+            whole.push_str(inner);
+            text.push_str(before);
+            text.push_str("printf %s ");
+            push_quoted(&mut text, &whole);
+            let _ = writeln!(text, "{after}");
         }
         let _ = writeln!(
             text,
@@ -165,7 +225,15 @@ pub(super) fn program_of(
         );
     }
     text.push_str("}\n");
-    Ok(text.into_bytes())
+    Ok(sent(text))
+}
+
+/// What goes over a connection; it is overwritten when it has gone.
+pub(super) type Program = Zeroizing<Vec<u8>>;
+
+/// The text as it is sent, in the place where it is.
+pub(super) fn sent(mut text: Zeroizing<String>) -> Program {
+    Zeroizing::new(std::mem::take(&mut *text).into_bytes())
 }
 
 #[cfg(test)]
@@ -203,7 +271,7 @@ mod tests {
             let _ = Command::new("sh").args(["-c", "eval \"$1\"", "sh", &program]).output().unwrap();
             assert!(!dir.path().join("ran").exists(), "cut at {cut} of {} ran", whole.len());
         }
-        let program = String::from_utf8(whole).unwrap();
+        let program = String::from_utf8(whole.to_vec()).unwrap();
         let _ = Command::new("sh").args(["-c", "eval \"$1\"", "sh", &program]).output().unwrap();
         assert!(dir.path().join("ran").exists());
     }

@@ -13,6 +13,7 @@ use super::answers::Verdict;
 use super::askpass::Login;
 use super::asks::Asks;
 use super::denied;
+use super::child;
 use super::link::{Hold, Link, Pipes, Turn, with_terminal};
 use super::master::{Master, environment, login};
 use crate::model::host::SshTarget;
@@ -43,7 +44,7 @@ impl Ssh {
             .asks
             .listen(self.master.warden(), &login_of)
             .map_err(|error| format!("ssh could not be given a way to ask: {error}"))?;
-        let mut command = Command::new("ssh");
+        let mut command = Command::from(child::command("ssh"));
         command.args(["-tt", "-S", "none", "-o", "ControlMaster=no"]);
         command.args(login(&self.target, askpass.as_ref().map(|askpass| askpass.reach))).arg(line);
         command.envs(environment(askpass.as_ref()));

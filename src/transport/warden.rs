@@ -9,10 +9,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::child;
 use super::frame::Nonce;
 
 /// A control socket's path may have about 100 bytes, of which ssh needs some for a temporary name.
@@ -43,7 +44,7 @@ impl Warden {
     pub(super) fn start() -> io::Result<Self> {
         let directory = private_directory()?;
         // A group of its own, so that the terminal's signals do not reach it.
-        let child = Command::new("sh")
+        let child = child::command("sh")
             .args(["-c", SCRIPT, "rollgate-warden"])
             .arg(&directory)
             .process_group(0)
@@ -120,7 +121,7 @@ fn is_private(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Child;
+    use std::process::{Child, Command};
     use std::time::{Duration, Instant};
 
     use super::*;

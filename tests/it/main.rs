@@ -63,6 +63,8 @@ mod roles;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod session;
 #[cfg(test)]
 mod streams;

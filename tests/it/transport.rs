@@ -10,3 +10,4 @@ mod probes;
 mod reverts;
 mod rights;
 mod runner;
+mod veil;

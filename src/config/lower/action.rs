@@ -54,7 +54,7 @@ fn script(desk: &Desk<'_>, path: &Path, key: &str, body: Option<&Scalar>, raw: &
 
 fn run(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawStep) -> Option<Run> {
     let script = script(desk, path, "run", raw.run.as_ref(), raw);
-    let stdin = maybe(desk, known, &path.key("stdin"), raw.stdin.as_ref());
+    let stdin = raw.stdin.as_ref().and_then(|stdin| known.input(desk, &path.key("stdin"), stdin));
     let cwd = raw.cwd.as_ref().and_then(|cwd| known.path(desk, &path.key("cwd"), cwd));
     let interactive = raw.interactive.unwrap_or(false);
     if interactive {

@@ -23,6 +23,7 @@ pub(super) struct Known<'k> {
     checks: BTreeMap<&'k str, &'k RawCheck>,
     roles: BTreeSet<&'k str>,
     vars: BTreeSet<String>,
+    secrets: BTreeSet<String>,
 }
 
 impl<'k> Known<'k> {
@@ -48,7 +49,10 @@ impl<'k> Known<'k> {
             vars.extend(all.chain(inventory.secrets.keys()).map(ToString::to_string));
         }
         vars.extend(steps(raw).filter_map(captured).map(str::to_owned));
-        Self { inventory, checks, roles, vars }
+        let of_inventory = inventory.into_iter().flat_map(|inventory| inventory.secrets.keys());
+        let kept_secret = steps(raw).filter(|step| is_captured_as_secret(step)).filter_map(captured);
+        let secrets = of_inventory.map(ToString::to_string).chain(kept_secret.map(str::to_owned)).collect();
+        Self { inventory, checks, roles, vars, secrets }
     }
 
     /// A check by its name.
@@ -88,7 +92,15 @@ impl<'k> Known<'k> {
     /// A variable by its name.
     pub(super) fn var(&self, desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<VarName> {
         let text = desk.text(path, value)?;
-        self.is_set(desk, path, &text).then(|| VarName::parse(&text).ok()).flatten()
+        if !self.is_set(desk, path, &text) {
+            return None;
+        }
+        if self.secrets.contains(&text) {
+            let help = "compare it in a script: a `check` that exits with 0 where it holds";
+            desk.wrong(path, format!("`{text}` is a secret, which is given to scripts alone"), "here", help);
+            return None;
+        }
+        VarName::parse(&text).ok()
     }
 
     fn is_set(&self, desk: &Desk<'_>, path: &Path, name: &str) -> bool {
@@ -102,6 +114,12 @@ impl<'k> Known<'k> {
     /// Text with `${name}` in it; every name must be set somewhere.
     pub(super) fn template(&self, desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Template> {
         let text = desk.text(path, value)?;
+        self.template_of(desk, path, text).filter(|template| !self.has_secret(desk, path, template))
+    }
+
+    /// The same of what a script reads: of all texts this one may have secrets in it.
+    pub(super) fn input(&self, desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Template> {
+        let text = desk.text(path, value)?;
         self.template_of(desk, path, text)
     }
 
@@ -111,10 +129,20 @@ impl<'k> Known<'k> {
         desk.is_path(path, template.as_str()).then_some(template)
     }
 
+    /// A text that is shown, stored or exported must name no secret.
+    fn has_secret(&self, desk: &Desk<'_>, path: &Path, template: &Template) -> bool {
+        let names = template.names();
+        let Some(name) = names.iter().find(|name| self.secrets.contains(**name)) else { return false };
+        let help = "a script has it as a variable of its shell, `stdin:` may name it, and a program that wants it in \
+                    its environment is given it there: PGPASSWORD=\"$password\" psql";
+        desk.wrong(path, format!("`{name}` is a secret, and this is shown or stored"), "in this value", help);
+        true
+    }
+
     /// The same of a value that may be a number or empty.
     pub(super) fn value_template(&self, desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Template> {
         let text = desk.value(path, value)?;
-        self.template_of(desk, path, text)
+        self.template_of(desk, path, text).filter(|template| !self.has_secret(desk, path, template))
     }
 
     fn template_of(&self, desk: &Desk<'_>, path: &Path, text: String) -> Option<Template> {
@@ -193,6 +221,10 @@ impl<'k> Known<'k> {
             groups.chain(inventory.nodes.iter().map(|node| node.name.as_str())).collect()
         })
     }
+}
+
+fn is_captured_as_secret(step: &RawStep) -> bool {
+    matches!(&step.capture, Some(Or::Full(capture)) if capture.secret == Some(true))
 }
 
 fn captured(step: &RawStep) -> Option<&str> {

@@ -31,7 +31,7 @@ mapping! {
         /// nearest wins. Quote versions: to YAML 1.10 is the number 1.1. Example: `target: "2.4.0"`.
         vars: Entries<Scalar> => value().by(own_variable()),
         /// Secrets, by where they come from. Each is fetched when a run starts, masked in all output and never
-        /// stored. Example: `registry_password: { env: REGISTRY_PASSWORD }`.
+        /// stored. A script that names one has it as a variable of its shell, which is not exported. Example: `registry_password: { env: REGISTRY_PASSWORD }`.
         secrets: Entries<RawSecret> => text().by(own_variable()),
         /// What tells people that a run waits, stopped or finished: a command of this machine, which finds the
         /// event on its standard input as JSON, or a mapping with its time. Example: `mail-oncall`.
@@ -92,11 +92,13 @@ mapping! {
 mapping! {
     /// Where a secret comes from; exactly one key.
     RawSecret [at_least(1), at_most(1)] {
-        /// An environment variable of yours. Example: `REGISTRY_PASSWORD`.
+        /// An environment variable of yours; nothing that rollgate starts has it. Example: `REGISTRY_PASSWORD`.
         env: Scalar => identifier(),
-        /// A file that only you can read; one newline at its end is dropped.
+        /// A file of yours or of root that nobody else can read (mode 0600), of 64 KiB at most; one newline at its
+        /// end is dropped.
         file: Scalar => text(),
-        /// A command on this machine, whose output it is. Example: `pass show registry`.
+        /// A command on this machine, whose output it is: 64 KiB at most, within a minute. It has no terminal.
+        /// Example: `pass show registry`.
         command: Scalar => text(),
         /// The text with which you are asked for it at the terminal. Example: `Password of the registry`.
         prompt: Scalar => line(),

@@ -57,7 +57,8 @@ mapping! {
         one_of: Vec<Scalar> => value(),
         /// Replacements of whole values. Example: `{ "null": "false" }`.
         map: Entries<Scalar> => value(),
-        /// Whether it is kept out of all records; for `check` and `wait` steps only.
+        /// Whether it is kept out of all records, and read again by an invocation that goes on; for `check` steps
+        /// only.
         secret: bool => Hint::default().or(false),
     }
 }

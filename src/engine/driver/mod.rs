@@ -118,8 +118,9 @@ impl<J: Journal> Driver<J> {
         Arc::clone(self.ledger.state())
     }
 
+    /// Every event of a run comes by here, and with it all that somebody printed, typed or was told.
     fn commit(&mut self, event: Event) -> Result<(), EngineError> {
-        self.ledger.commit(event)?;
+        self.ledger.commit(event.masked(&self.site.secrets().masking()))?;
         if self.ledger.state().stop.is_some() {
             self.stop.send_replace(true);
         }

@@ -2,6 +2,7 @@
 
 mod approval;
 mod exchange;
+mod masked;
 mod outcome;
 mod question;
 mod settling;

@@ -20,6 +20,7 @@ pub(super) fn findings(inventory: &Inventory, procedure: &Procedure) -> Vec<Find
         let parsed = script::parse(script.body);
         findings.extend(secret_shown(&script, &parsed, &secrets));
         findings.extend(secret_argument(&script, &parsed, &secrets));
+        findings.extend(secret_exported(&script, &parsed, &secrets));
         findings.extend(unverified_script(&script, &parsed));
         findings.extend(copied_prompt(&script, &parsed));
         if script.changes.is_some() {
@@ -154,13 +155,37 @@ fn secret_argument(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<St
             "{} is an argument of `{command}`: everybody on that machine can read it in `ps`",
             called(name, secrets)
         ),
-        format!(
-            "let it read standard input, a file of mode 0600, or its own environment variable; ${name} is in the environment already"
-        ),
+        format!("let it read standard input, or its own environment: VARIABLE=\"${name}\" {command}"),
     );
     // A name is no proof.
     let severity = if secrets.contains(name) { Severity::Error } else { Severity::Warning };
     Some(Finding { severity, ..finding })
+}
+
+/// `export password`, which gives it to everything that the script runs from there on.
+fn secret_exported(script: &Scripted<'_>, parsed: &Parsed, secrets: &BTreeSet<String>) -> Option<Finding> {
+    let exports = |command: &&Command| {
+        let is_flagged =
+            || command.words.iter().any(|word| word.text.starts_with('-') && word.text.contains('x'));
+        match command.name() {
+            "export" => true,
+            "declare" | "typeset" => is_flagged(),
+            _ => false,
+        }
+    };
+    let name = parsed.commands.iter().filter(exports).find_map(|command| {
+        let mut named = command.words.iter().map(|word| word.text.split('=').next().unwrap_or_default());
+        named.find_map(|word| secrets.get(word)).or_else(|| {
+            let mut held = command.words.iter().flat_map(|word| &word.names);
+            held.find_map(|name| secrets.get(name))
+        })
+    })?;
+    Some(warning(
+        "secret-exported",
+        &script.place,
+        format!("secret `{name}` is exported: everything that runs from here on has it in its environment"),
+        format!("give it to the one command that needs it: VARIABLE=\"${name}\" COMMAND"),
+    ))
 }
 
 fn hidden_failure(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> {

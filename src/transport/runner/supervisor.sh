@@ -1,5 +1,5 @@
 # The job's own process: claims the job, runs its script, keeps how it ended. Nobody waits for it.
-# Given: rg_dir rg_fences rg_epoch rg_digest rg_home rg_copy rg_body, and rg_run, which runs the body.
+# Given: rg_dir rg_fences rg_epoch rg_digest rg_home rg_copy rg_body rg_needles, and rg_run, which runs the body.
 
 umask 077
 rg_sig=-
@@ -21,6 +21,9 @@ if rg_overtaken; then
   : >"$rg_dir/fenced"
   exit 0
 fi
+if [ -n "$rg_needles" ]; then
+  : >>"$rg_dir/out" && : >>"$rg_dir/err" && rg_veil || exit 1
+fi
 # The outcome has its place before there is one: a disk that fills up meanwhile cannot lose it.
 : >>"$rg_dir/out" && : >>"$rg_dir/err" && printf '%-63s\n' - >"$rg_dir/.exit" && : >"$rg_dir/begun" || {
   rm -f "$rg_dir/begun"
@@ -31,8 +34,12 @@ rg_flush "$rg_dir/owner" "$rg_dir/.exit" "$rg_dir/begun" "$rg_dir" "$rg_dir/.." 
   exit 1
 }
 CDPATH= cd -- "$rg_home" 2>/dev/null || cd /
-rg_run </dev/null >>"$rg_dir/out" 2>>"$rg_dir/err"
-rg_code=$?
+if [ -n "$rg_needles" ]; then
+  rg_veiled
+else
+  rg_run </dev/null >>"$rg_dir/out" 2>>"$rg_dir/err"
+  rg_code=$?
+fi
 rg_stopped=-
 # At a shutdown everything here is told to end, in any order: what ended by a signal waits for the one to this process.
 [ "$rg_code" -le 128 ] || [ -e "$rg_dir/stop" ] || sleep 1

@@ -54,17 +54,20 @@ fn values_arrive_byte_for_byte() {
         runner
             .run(&values, |(env, secret, stdin, bash)| {
                 let heard = Heard::default();
-                let script = "printf '%s|%s|' \"$plain\" \"$hidden\"; cat";
+                // In hexadecimal, for what a secret is in would be masked.
+                let script = "hex() { od -An -v -tx1 | tr -d ' \\n'; echo; }
+                    printf %s \"$plain\" | hex; printf %s \"$hidden\" | hex; hex";
                 let job = Job {
                     env: BTreeMap::from([("plain".to_owned(), env.clone())]),
                     secrets: secrets("hidden", &secret),
-                    stdin: Some(stdin.clone()),
+                    stdin: Some(Secret::new(stdin.clone())),
                     shell: if bash { Shell::Bash } else { Shell::Sh },
                     ..job(script)
                 };
                 let end = runtime.block_on(node.session.start(&job, &heard)).unwrap();
                 prop_assert_eq!(end, JobEnd::Exited { code: 0 });
-                prop_assert_eq!(heard.bytes(Stream::Out), format!("{env}|{secret}|{stdin}").into_bytes());
+                let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+                prop_assert_eq!(heard.out(), format!("{}\n{}\n{}\n", hex(&env), hex(&secret), hex(&stdin)));
                 Ok(())
             })
             .unwrap_or_else(|error| panic!("{}: {error}", node.how));
@@ -89,7 +92,8 @@ async fn a_script_that_reads_gets_its_input_or_nothing() {
     for node in Node::both().await {
         assert_eq!(node.run("cat; read -r line || echo end; echo \"[${line}]\"").await.1, "end\n[]\n");
         let heard = Heard::default();
-        let job = Job { stdin: Some("a\nb".to_owned()), ..job("read -r line; echo \"[$line]\"; cat") };
+        let job =
+            Job { stdin: Some(Secret::new("a\nb".to_owned())), ..job("read -r line; echo \"[$line]\"; cat") };
         node.session.start(&job, &heard).await.unwrap();
         assert_eq!(heard.out(), "[a]\nb");
     }
@@ -248,8 +252,12 @@ async fn a_secret_is_in_no_process_list_and_in_no_debug_output() {
         let heard = Heard::default();
         for shell in [Shell::Sh, Shell::Bash] {
             let script = "[ \"$token\" = \"$(cat)\" ]; sleep 0.3; echo same";
-            let job =
-                Job { shell, secrets: secrets("token", token), stdin: Some(token.to_owned()), ..job(script) };
+            let job = Job {
+                shell,
+                secrets: secrets("token", token),
+                stdin: Some(Secret::new(token.to_owned())),
+                ..job(script)
+            };
             assert!(!format!("{:?}", job.secrets).contains(token));
             node.session.start(&job, &heard).await.unwrap();
         }

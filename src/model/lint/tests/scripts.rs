@@ -47,6 +47,23 @@ fn a_secret_on_the_screen() {
 }
 
 #[test]
+fn a_secret_that_is_exported() {
+    for body in [
+        "export password",
+        "export PGPASSWORD=\"$password\"; psql",
+        "declare -x password; psql",
+        "export password=x",
+    ] {
+        assert_eq!(rules(body), ["secret-exported"], "{body}");
+    }
+    for body in
+        ["PGPASSWORD=\"$password\" psql", "export target", "pw=$password", "declare -r pw=\"$password\""]
+    {
+        assert!(rules(body).is_empty(), "{body}: {:?}", rules(body));
+    }
+}
+
+#[test]
 fn a_secret_by_its_name_and_one_as_it_is_stored() {
     for body in [
         "DB_PASSWORD=$(ask); echo $DB_PASSWORD",

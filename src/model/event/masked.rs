@@ -1,0 +1,224 @@
+//! Events and reports without secrets. Names and numbers stay, for a run rests on them; whatever somebody printed,
+//! typed or was told is masked. A new kind of event has to say here what of it is such text.
+
+use super::{
+    Decided, Decision, Event, Failure, Inquiry, LockTerms, Notice, Outcome, Reading, Report, Request,
+    Reverting, RunEnd, Stop, TurnEnd,
+};
+use crate::model::condition::{Value, Verdict};
+use crate::model::mask::Mask;
+
+impl Event {
+    /// The event as the journal may have it. The plan stays as it is: it names secrets and has none. A captured
+    /// value stays, too: whoever captures one sees to it that it is none.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        if mask.is_empty() {
+            return self;
+        }
+        match &mut self {
+            Self::RunOpened { request, .. } | Self::RunResumed { request } => request.mask(mask),
+            Self::LockTaken { broke, .. } => {
+                if let Some(broke) = broke {
+                    cover(mask, &mut broke.reason);
+                }
+            }
+            Self::BaselineTaken { verdict, .. } => verdict.mask(mask),
+            Self::VersionRead { version, .. } => cover(mask, version),
+            Self::PhaseSkipped { why, .. } | Self::Settled { why, .. } | Self::LeftUnknown { why, .. } => {
+                cover(mask, why);
+            }
+            Self::WindowPassed { outside, .. } => cover(mask, &mut outside.reason),
+            Self::StepEnded { outcome, .. } | Self::UndoEnded { outcome, .. } => outcome.mask(mask),
+            Self::RevertEnded { end, .. } => {
+                if let Reverting::Reverted { outcome } = end {
+                    outcome.mask(mask);
+                }
+            }
+            Self::ReadingTaken { readings, .. } => Reading::mask_all(readings, mask),
+            Self::Answered { decision, readings, .. } => {
+                decision.mask(mask);
+                Reading::mask_all(readings, mask);
+            }
+            Self::TurnEnded { end, .. } => {
+                if let TurnEnd::Skipped { reason } = end {
+                    cover(mask, reason);
+                }
+            }
+            Self::StopRequested { stop } => stop.mask(mask),
+            Self::RunClosed { verdict } => {
+                if let RunEnd::Stopped(stop) = verdict {
+                    stop.mask(mask);
+                }
+            }
+            Self::Adopted { .. }
+            | Self::LockRefused { .. }
+            | Self::RolePinned { .. }
+            | Self::PhaseStarted { .. }
+            | Self::BatchFormed { .. }
+            | Self::StepStarted { .. }
+            | Self::RevertArmed { .. }
+            | Self::UndoStarted { .. }
+            | Self::Captured { .. }
+            | Self::Asked { .. }
+            | Self::PointPassed { .. }
+            | Self::PhaseEnded { .. } => {}
+        }
+        self
+    }
+}
+
+impl Report {
+    /// The report as a screen, a program or people far away may have it. A record was masked before it was one.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        if mask.is_empty() {
+            return self;
+        }
+        match &mut self {
+            Self::Notice(notice) => notice.mask(mask),
+            Self::Ask(inquiry) => inquiry.mask(mask),
+            Self::Record(_)
+            | Self::Withdraw(_)
+            | Self::Choices(_)
+            | Self::Progress
+            | Self::Yield(_)
+            | Self::Restore(_) => {}
+        }
+        self
+    }
+}
+
+impl Notice {
+    fn mask(&mut self, mask: &Mask) {
+        match self {
+            Self::Output { line, .. } => *line = mask.bytes(line),
+            Self::Watching { readings, .. } => Reading::mask_all(readings, mask),
+            Self::Said { text, .. } => cover(mask, text),
+            Self::Connecting { .. }
+            | Self::Connected { .. }
+            | Self::GateMoved { .. }
+            | Self::Copying { .. }
+            | Self::Transcript { .. } => {}
+        }
+    }
+}
+
+impl Inquiry {
+    fn mask(&mut self, mask: &Mask) {
+        cover(mask, &mut self.text);
+        cover(mask, &mut self.consequence);
+        Reading::mask_all(&mut self.readings, mask);
+    }
+}
+
+impl Request {
+    /// What the operator wrote: a secret may stand in a reason or in the command line.
+    fn mask(&mut self, mask: &Mask) {
+        let Self {
+            overrides,
+            change,
+            decisions,
+            outside_window,
+            args,
+            lock: LockTerms { break_for, .. },
+            ..
+        } = self;
+        let maybe = [change, outside_window, break_for].into_iter().flatten();
+        let whys = decisions.iter_mut().filter_map(|Decided { why, .. }| why.as_mut());
+        for text in maybe.chain(overrides.values_mut()).chain(whys).chain(args) {
+            cover(mask, text);
+        }
+    }
+}
+
+impl Decision {
+    fn mask(&mut self, mask: &Mask) {
+        match self {
+            Self::Override { reason } | Self::MarkDone { reason } | Self::SkipNode { reason } => {
+                cover(mask, reason);
+            }
+            Self::Yes | Self::No | Self::Retry | Self::RollBack => {}
+        }
+    }
+}
+
+impl Outcome {
+    fn mask(&mut self, mask: &Mask) {
+        match self {
+            Self::Skipped { why } | Self::Unknown { why, .. } => cover(mask, why),
+            Self::Failed(failure) => failure.mask(mask),
+            Self::Done | Self::Interrupted => {}
+        }
+    }
+}
+
+impl Failure {
+    /// Masks what it says.
+    pub fn mask(&mut self, mask: &Mask) {
+        cover(mask, &mut self.message);
+        self.tail.iter_mut().chain(&mut self.help).for_each(|text| cover(mask, text));
+    }
+}
+
+impl Stop {
+    /// Masks why.
+    pub fn mask(&mut self, mask: &Mask) {
+        cover(mask, &mut self.why);
+    }
+}
+
+impl Reading {
+    /// Masks what was read.
+    pub fn mask(&mut self, mask: &Mask) {
+        if let Some(value) = &mut self.value {
+            value.mask(mask);
+        }
+        self.verdict.mask(mask);
+        cover(mask, &mut self.needs);
+        self.evidence.iter_mut().chain(&mut self.remedy).for_each(|text| cover(mask, text));
+    }
+
+    fn mask_all(readings: &mut [Self], mask: &Mask) {
+        for reading in readings {
+            reading.mask(mask);
+        }
+    }
+}
+
+impl Verdict {
+    fn mask(&mut self, mask: &Mask) {
+        match self {
+            Self::DoesNotHold { why } | Self::Unreadable { why } => cover(mask, why),
+            Self::Holds => {}
+        }
+    }
+}
+
+impl Value {
+    /// A secret of digits alone is a number to whoever reads it so.
+    fn mask(&mut self, mask: &Mask) {
+        match self {
+            Self::Text(text) => cover(mask, text),
+            Self::Lines(lines) => lines.iter_mut().for_each(|line| cover(mask, line)),
+            Self::Json(json) => {
+                let text = json.to_string();
+                if mask.finds(&text) {
+                    *self = Self::Text(mask.text(&text));
+                }
+            }
+            Self::Number(_) => {
+                if mask.finds(&self.to_text()) {
+                    *self = Self::Text(mask.text(&self.to_text()));
+                }
+            }
+            Self::Exit(_) => {}
+        }
+    }
+}
+
+fn cover(mask: &Mask, text: &mut String) {
+    if mask.finds(text) {
+        *text = mask.text(text);
+    }
+}
