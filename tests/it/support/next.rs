@@ -49,6 +49,8 @@ pub(crate) fn can_be_typed(words: &[String]) {
         }
         // What stops a run in the background.
         "kill" => assert!(words[1] == "-TERM" && words[2].parse::<u32>().is_ok(), "what is {words:?}?"),
+        // A secret's file, for its owner alone.
+        "chmod" => assert!(words[1] == "600" && words.len() == 3, "what is {words:?}?"),
         other => assert!(["ssh", "ssh-keyscan", "ssh-add"].contains(&other), "what is {words:?}?"),
     }
 }
