@@ -245,7 +245,10 @@ pub(super) fn secrets(context: &Context, plan: &Plan) -> Result<Secrets, Refusal
             Next::new(&words, "so that nobody else can read it")
         });
         let refusal = next.into_iter().fold(refusal, Refusal::next);
-        refusal.help("secrets are fetched before anything is touched").standing("nothing was done")
+        refusal
+            .help("secrets are fetched before anything is touched")
+            .next(context.command(&["check"], "whether all is there that a run needs"))
+            .standing("nothing was done")
     })
 }
 
