@@ -253,7 +253,10 @@ fn fetched(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Resu
             Next::new(&words, "so that nobody else can read it")
         });
         let refusal = next.into_iter().fold(refusal, Refusal::next);
-        refusal.help("secrets are fetched before anything is touched").standing("nothing was done")
+        refusal
+            .help("secrets are fetched before anything is touched")
+            .next(context.command(&["check"], "whether all is there that a run needs"))
+            .standing("nothing was done")
     })
 }
 

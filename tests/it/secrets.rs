@@ -1,7 +1,7 @@
 //! The hunt: a token in every place where a secret can stand, printed by nodes in every form, and nowhere to be found
 //! while the run is at work nor after it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -72,7 +72,7 @@ impl Watch {
         let until = Arc::clone(&stop);
         let watching = std::thread::spawn(move || {
             let own = std::process::id().to_string();
-            let (mut looks, mut found) = (0, BTreeSet::new());
+            let (mut looks, mut found, mut known) = (0, BTreeSet::new(), BTreeMap::new());
             while !until.load(Ordering::Relaxed) {
                 looks += 1;
                 for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -80,17 +80,26 @@ impl Watch {
                     if name == own || !name.starts_with(|c: char| c.is_ascii_digit()) {
                         continue;
                     }
+                    // It may have ended in this moment.
                     let words = || fs::read(path.join("cmdline")).unwrap_or_default();
-                    let (before, environment) = (words(), fs::read(path.join("environ")).unwrap_or_default());
+                    let before = words();
+                    // What a process was called with stays what it is until it becomes another program.
+                    if known.get(&name) == Some(&before) {
+                        continue;
+                    }
                     let shown = String::from_utf8_lossy(&before).replace('\0', " ");
                     if finds(&traces, &before) {
                         found.insert(format!("command line: {shown}"));
                     }
                     let program = before.split(|byte| *byte == 0).next();
                     let is_rollgate = program == Some(env!("CARGO_BIN_EXE_rollgate").as_bytes());
-                    // Between its two lives a process has the environment of one and the words of the other.
-                    if !is_rollgate && finds(&traces, &environment) && words() == before {
-                        found.insert(format!("environment of {name}: {shown}"));
+                    let environment = fs::read(path.join("environ")).unwrap_or_default();
+                    // Between its two lives it has the environment of one and the words of the other.
+                    if words() == before {
+                        if !is_rollgate && finds(&traces, &environment) {
+                            found.insert(format!("environment of {name}: {shown}"));
+                        }
+                        known.insert(name, before);
                     }
                 }
                 std::thread::sleep(Duration::from_millis(5));
@@ -296,7 +305,7 @@ fn a_token_in_every_place_is_nowhere_to_be_found() {
         let asked = || cluster.records(&[r#""asked""#]).len();
         let before = asked();
         let done = rollgate(&["approve", answer]).run();
-        done.code(0);
+        done.code(if answer == "--deny" { 11 } else { 0 });
         streams.push((answer, [done.raw_stdout(), done.raw_stderr()].concat().into_bytes()));
         if answer == "--retry" {
             until(&cluster, "it does not ask again", || asked() > before);
@@ -376,4 +385,70 @@ fn texts(root: &Path) -> Vec<String> {
             }
         })
         .collect()
+}
+
+/// A node reads what another one has captured before: to it that is no secret of somebody else.
+#[test]
+fn every_node_captures_what_it_reads() {
+    let cluster = Cluster::new()
+        .local(2)
+        .procedure(
+            r#"
+            procedure: captures
+            phases:
+              - name: all
+                nodes: "*"
+                upgrade:
+                  - check: { name: stored, run: 'cat "$dir/stored"', value: text }
+                    capture: { name: token, secret: true }
+                  - run: |
+                      [ "$token" = "$(cat "$dir/stored")" ]
+                      echo "$ROLLGATE_NODE same" >> "$effects"
+            "#,
+        )
+        .build();
+    for node in ["n1", "n2"] {
+        cluster.write(&format!("nodes/{node}/stored"), "the-same-on-both\n");
+    }
+    cluster.start(&[]).run().code(0).lacks("the-same-on-both");
+    assert_eq!(cluster.effects(), ["n1 same", "n2 same"]);
+    assert!(!cluster.journal().contains("the-same-on-both"));
+}
+
+/// A cluster with a secret that is in a file, and a node that does this with it.
+fn with_file(step: &str) -> Cluster {
+    let procedure =
+        format!("procedure: file\nphases:\n  - name: all\n    nodes: \"*\"\n    upgrade:\n      - {step}\n");
+    let cluster = Cluster::new()
+        .local(1)
+        .inventory("\nsecrets:\n  token: { file: ./secret }\n")
+        .procedure(&procedure)
+        .build();
+    cluster.write("secret", "hunter22-4f81\n");
+    fs::set_permissions(cluster.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    cluster
+}
+
+#[test]
+fn a_secret_is_not_captured_as_if_it_were_none() {
+    let cluster = with_file("{ run: 'cat \"$dir/../../secret\"', capture: copy }");
+    let refused = cluster.start(&[]).run();
+    refused.stderr_has("a secret stands in the value").stderr_has("`secret: true`").lacks("hunter22");
+    assert_ne!(refused.exit_code(), 0);
+    assert!(!cluster.journal().contains("hunter22"));
+}
+
+#[test]
+fn a_file_that_others_can_read_is_refused_before_anything_is_touched() {
+    let cluster = with_file("run: 'echo \"$token\" >> \"$effects\"'");
+    fs::set_permissions(cluster.path("secret"), fs::Permissions::from_mode(0o640)).unwrap();
+    let before = cluster.nodes_tree();
+    cluster
+        .start(&[])
+        .run()
+        .code(2)
+        .stderr_has("secret can be read by others (mode 640); it must be 0600")
+        .stderr_has("chmod 600")
+        .stderr_has("nothing was done");
+    before.assert_unchanged(&cluster.nodes_tree());
 }

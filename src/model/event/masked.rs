@@ -222,3 +222,122 @@ fn cover(mask: &Mask, text: &mut String) {
         *text = mask.text(text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::event::{FailureKind, Goal, Halt, Operator, Question};
+    use crate::model::plan::StepKey;
+
+    const TOKEN: &str = "token-4f81";
+
+    fn text() -> String {
+        format!("it is {TOKEN}.")
+    }
+
+    fn key() -> StepKey {
+        StepKey::try_from("n1/all.upgrade.1".to_owned()).unwrap()
+    }
+
+    fn reading() -> Reading {
+        Reading {
+            check: "queue".to_owned(),
+            node: key().node,
+            value: Some(Value::Json(serde_json::json!({ "a": [text()] }))),
+            verdict: Verdict::DoesNotHold { why: text() },
+            needs: text(),
+            unit: None,
+            evidence: vec![text()],
+            remedy: Some(text()),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn request() -> Request {
+        let by = Operator { user: "anna".to_owned(), host: "ops".to_owned(), pid: 1 };
+        let mut request = Request::new(Goal::Finished, by);
+        request.change = Some(text());
+        request.args = vec!["--change".to_owned(), text()];
+        request.outside_window = Some(text());
+        request.lock.break_for = Some(text());
+        request
+    }
+
+    #[test]
+    fn whatever_is_text_is_masked_and_what_a_run_rests_on_stays() {
+        let mask = Mask::of([TOKEN]);
+        let stop = Stop { halt: Halt::CheckFailed, why: text(), key: Some(key()) };
+        let failure =
+            Failure { kind: FailureKind::Script, message: text(), tail: vec![text()], help: Some(text()) };
+        let by = request().by;
+        for event in [
+            Event::RunResumed { request: request() },
+            Event::VersionRead { node: key().node, version: text() },
+            Event::PhaseSkipped { phase: 1, why: text() },
+            Event::StepEnded { key: key(), attempt: 1, outcome: Outcome::Failed(failure) },
+            Event::UndoEnded { key: key(), attempt: 1, outcome: Outcome::Skipped { why: text() } },
+            Event::LeftUnknown { key: key(), undo: false, why: text() },
+            Event::ReadingTaken { key: key(), readings: vec![reading()] },
+            Event::Answered {
+                question: Question::Gate { key: key() },
+                decision: Decision::Override { reason: text() },
+                how: crate::model::event::How::Terminal,
+                by,
+                readings: vec![reading()],
+            },
+            Event::StopRequested { stop: stop.clone() },
+            Event::RunClosed { verdict: RunEnd::Stopped(stop) },
+        ] {
+            let before = serde_json::to_string(&event).unwrap();
+            let after = serde_json::to_string(&event.clone().masked(&mask)).unwrap();
+            assert!(before.contains(TOKEN) && after.contains("***") && !after.contains(TOKEN), "{after}");
+            assert_eq!(event.clone().masked(&mask).key(), event.key());
+            assert_eq!(event.clone().masked(&Mask::default()), event);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_a_secret_is_none_any_more() {
+        let mask = Mask::of(["482913"]);
+        let mut read = Reading { value: Some(Value::Number(482_913.0)), ..reading() };
+        read.mask(&mask);
+        assert_eq!(read.value, Some(Value::Text("***".to_owned())));
+        let mut other = Reading { value: Some(Value::Number(7.0)), ..reading() };
+        other.mask(&mask);
+        assert_eq!(other.value, Some(Value::Number(7.0)));
+    }
+
+    #[test]
+    fn whatever_is_shown_and_not_stored_is_masked_too() {
+        let mask = Mask::of([TOKEN]);
+        let inquiry = Inquiry {
+            question: Question::Gate { key: key() },
+            text: text(),
+            consequence: text(),
+            typed: None,
+            readings: vec![reading()],
+            can_roll_back: false,
+            is_unknown: false,
+        };
+        let (steady, every) = ((0, 0), Duration::ZERO);
+        for report in [
+            Report::Ask(Box::new(inquiry)),
+            Report::Notice(Notice::Said { node: None, text: text() }),
+            Report::Notice(Notice::Output { key: key(), line: text().into_bytes() }),
+            Report::Notice(Notice::Watching {
+                key: key(),
+                readings: vec![reading()],
+                steady,
+                every,
+                waited: every,
+                limit: every,
+            }),
+        ] {
+            let shown = format!("{:?}", report.masked(&mask));
+            let bytes = format!("{:?}", TOKEN.as_bytes());
+            assert!(!shown.contains(TOKEN) && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+        }
+    }
+}

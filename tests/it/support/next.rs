@@ -51,6 +51,8 @@ pub(crate) fn can_be_typed(words: &[String]) {
         "chmod" => assert!(words[1] == "go-w" && words[2] == "--" && words.len() > 3, "what is {words:?}?"),
         // What stops a run in the background.
         "kill" => assert!(words[1] == "-TERM" && words[2].parse::<u32>().is_ok(), "what is {words:?}?"),
+        // A secret's file, for its owner alone.
+        "chmod" => assert!(words[1] == "600" && words.len() == 3, "what is {words:?}?"),
         other => assert!(["ssh", "ssh-keyscan", "ssh-add"].contains(&other), "what is {words:?}?"),
     }
 }
