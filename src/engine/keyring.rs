@@ -97,7 +97,10 @@ enum Step {
 impl Keyring {
     /// Takes over the secrets that are passwords of logins.
     pub fn know(&self, secrets: &Secrets) {
-        let named = secrets.values().into_iter().filter_map(|(name, value)| Some((VarName::parse(&name).ok()?, value)));
+        let named = secrets
+            .values()
+            .into_iter()
+            .filter_map(|(name, value)| Some((VarName::parse(&name).ok()?, value)));
         self.known().secrets.extend(named);
     }
 

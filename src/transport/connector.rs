@@ -247,7 +247,9 @@ async fn hello(link: &dyn Link, to: &Endpoint, root: Option<&str>) -> Result<Fac
     };
     facts::read(&asked.replies, to.become_with, root).map_err(|unusable| {
         unreachable(match unusable {
-            Unusable::Become(said) => refused::no_rights(place, target, asked_with, password.is_some(), &said),
+            Unusable::Become(said) => {
+                refused::no_rights(place, target, asked_with, password.is_some(), &said)
+            }
             Unusable::Shell(text) if denied::is_expired(&text) || denied::is_expired(&asked.noise) => {
                 match target {
                     Some(target) => denied::expired(target),

@@ -17,8 +17,8 @@ use super::follow::Seen;
 use super::frame::{Mark, Nonce};
 use super::job::{OutputSink, ProbeEnd, ProbeReply, Stream};
 use super::probe::Answers;
-use crate::model::host::Become;
 use crate::model::condition::{Answer, Condition, Form, Test, Verdict};
+use crate::model::host::Become;
 use crate::model::job::Standing;
 use crate::model::template::{Template, Vars};
 
@@ -153,7 +153,10 @@ fn reads(replies: &[ProbeReply], text: &str) {
         stderr: super::Captured::default(),
         took: Duration::ZERO,
     };
-    for facts in [facts::read(replies, Become::None, None), facts::read(&[told(text)], Become::None, None)].into_iter().flatten() {
+    for facts in [facts::read(replies, Become::None, None), facts::read(&[told(text)], Become::None, None)]
+        .into_iter()
+        .flatten()
+    {
         assert!(facts.root.starts_with('/') && facts.home.starts_with('/'), "{facts:?}");
     }
     if let Some(lock) = fence::Answer::read(text).fence() {

@@ -242,7 +242,9 @@ fn supervisor(
     }
     let run = match (gained(caller, job), job.shell) {
         // The body's own shell is this one: what it is not given it is not left.
-        (None, Shell::Sh) => Zeroizing::new("( eval \"unset rg_body rg_needles rg_sign\n$rg_body\" )".to_owned()),
+        (None, Shell::Sh) => {
+            Zeroizing::new("( eval \"unset rg_body rg_needles rg_sign\n$rg_body\" )".to_owned())
+        }
         (rights, shell) => {
             let rights = rights.unwrap_or_else(|| Rights::of(Become::None, None));
             let (before, after) = rights.around(script::program(shell));

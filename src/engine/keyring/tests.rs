@@ -66,7 +66,7 @@ fn again(challenge: &Challenge) -> Challenge {
 
 fn with_secret() -> Keyring {
     let keyring = Keyring { pace: PACE, ..Keyring::default() };
-    keyring.know(&Secrets::of_values([("pw".to_owned(), "hunter22".to_owned())].into()));
+    keyring.know(&Secrets::of_values([("pw".to_owned(), Secret::new("hunter22".to_owned()))].into()));
     keyring
 }
 
