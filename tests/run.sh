@@ -15,6 +15,7 @@ need dash dash
 need busybox busybox
 need man man-db
 need cc gcc
+need c++ g++
 need jq jq
 need systemd-analyze systemd
 need zsh zsh
@@ -92,8 +93,17 @@ else
     echo "tests: the demo went on, or failed, where nobody can be asked" >&2
 fi
 
+# Long enough to try what was learned before and to see that it works: for more, see tests/fuzz/README.md.
+if fuzzed=$(tests/fuzz/run "${FUZZ_SECONDS:-10}"); then
+    passed=$((passed + 4))
+else
+    failed=$((failed + 1))
+    echo "tests: the fuzzer found something, or did not run" >&2
+fi
+
 echo "measured:"
 awk '/^---- .* stdout ----$/ { test = $2; next } /^$/ { test = "" } test && shown[test]++ < 3 { print "  " test ": " $0 }' "$log"
+[ -z "$fuzzed" ] || sed 's/^/  /' <<<"$fuzzed"
 if [ -n "$skip" ]; then
     left=$(cargo test --locked --quiet --test it -- --list lab:: 2>/dev/null | grep -c ': test$' || true)
     echo "tests: $left lab tests were NOT run: they boot real hosts and need root (sudo -E tests/run.sh)" >&2

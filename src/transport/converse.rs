@@ -233,19 +233,20 @@ async fn send(
 }
 
 /// What was heard so far on both streams.
-struct Hearing {
+pub(super) struct Hearing {
     out: Scanner,
     err: Scanner,
     inside: [bool; 2],
     ended: [bool; 2],
     last: usize,
-    noise: Vec<u8>,
+    /// What came before anything of ours, the beginning of it.
+    pub(super) noise: Vec<u8>,
     /// How long ago what is followed began, as just heard.
-    age: Option<Duration>,
+    pub(super) age: Option<Duration>,
 }
 
 impl Hearing {
-    fn new(nonce: &Nonce, last: usize) -> Self {
+    pub(super) fn new(nonce: &Nonce, last: usize) -> Self {
         Self {
             out: Scanner::new(nonce),
             err: Scanner::new(nonce),
@@ -257,11 +258,13 @@ impl Hearing {
         }
     }
 
-    fn over(&self) -> bool {
+    /// Whether the last script has ended on both streams.
+    pub(super) fn over(&self) -> bool {
         self.ended == [true; 2]
     }
 
-    fn take(
+    /// Takes what came on one of them; nothing is its end.
+    pub(super) fn take(
         &mut self,
         stream: Stream,
         bytes: &[u8],

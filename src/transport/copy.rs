@@ -475,7 +475,7 @@ done",
 }
 
 /// One line of an answer: `SIZE SHA256`, or `-`.
-fn sum_of(line: &str) -> Option<FileSum> {
+pub(super) fn sum_of(line: &str) -> Option<FileSum> {
     let (size, sha256) = line.split_once(' ')?;
     let fits = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
     Some(FileSum { size: size.parse().ok()?, sha256: fits.then(|| sha256.to_owned())? })

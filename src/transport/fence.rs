@@ -293,13 +293,13 @@ impl NodeSession {
 
 /// What a script answered: a word, then `name=value` lines. The first of a name counts, for what follows
 /// was written by somebody else.
-struct Answer {
+pub(super) struct Answer {
     verdict: String,
     words: BTreeMap<String, String>,
 }
 
 impl Answer {
-    fn read(text: &str) -> Self {
+    pub(super) fn read(text: &str) -> Self {
         let mut lines = text.lines();
         let verdict = lines.next().unwrap_or_default().to_owned();
         let mut words = BTreeMap::new();
@@ -318,7 +318,7 @@ impl Answer {
     }
 
     /// The lock it shows; `None` where there is none.
-    fn fence(&self) -> Option<Fence> {
+    pub(super) fn fence(&self) -> Option<Fence> {
         let epoch = self.number("epoch").filter(|epoch| *epoch > 0)?;
         let now = self.number("now").unwrap_or_default();
         let since = |name: &str| Duration::from_secs(now.abs_diff(self.number(name).unwrap_or_default()));

@@ -208,21 +208,21 @@ impl OutputSink for Nobody {
 
 /// What a job has shown so far.
 #[derive(Default)]
-struct Seen {
-    begun: bool,
+pub(super) struct Seen {
+    pub(super) begun: bool,
     /// Whether what comes now is the job's own, on either stream.
     running: [bool; 2],
-    standing: Option<Standing>,
-    exit: Option<i32>,
+    pub(super) standing: Option<Standing>,
+    pub(super) exit: Option<i32>,
     /// What was said before the job's output: why there is none.
-    before: Vec<u8>,
+    pub(super) before: Vec<u8>,
     lines: [Vec<u8>; 2],
     /// Bytes handed on, of both streams.
-    taken: [u64; 2],
+    pub(super) taken: [u64; 2],
 }
 
 impl Seen {
-    fn hear(&mut self, heard: &Heard<'_>, sink: &dyn OutputSink) {
+    pub(super) fn hear(&mut self, heard: &Heard<'_>, sink: &dyn OutputSink) {
         match *heard {
             Heard::Output { stream, bytes } if !self.running[usize::from(stream == Stream::Err)] => {
                 let room = 4096_usize.saturating_sub(self.before.len());
@@ -261,7 +261,7 @@ impl Seen {
         }
     }
 
-    fn flush(&mut self, sink: &dyn OutputSink) {
+    pub(super) fn flush(&mut self, sink: &dyn OutputSink) {
         for (at, stream) in [Stream::Out, Stream::Err].into_iter().enumerate() {
             let held = &mut self.lines[at];
             if !held.is_empty() {

@@ -23,6 +23,12 @@ impl Nonce {
         Ok(Self(format!("rg-{:032x}:", u128::from_le_bytes(bytes))))
     }
 
+    /// One that is known beforehand.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn known() -> Self {
+        Self(format!("rg-{:032x}:", 7))
+    }
+
     /// The prefix of a mark: letters, digits, `-` and `:` only.
     pub(super) fn prefix(&self) -> &str {
         &self.0

@@ -23,6 +23,8 @@ mod facts;
 mod fence;
 mod follow;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod garbled;
 mod interact;
 mod job;
 mod line;

@@ -22,7 +22,7 @@ struct Answer {
 }
 
 /// What a batch has answered so far.
-struct Answers {
+pub(super) struct Answers {
     list: Vec<Answer>,
     /// Whose output comes now, on each stream.
     current: [usize; 2],
@@ -30,7 +30,13 @@ struct Answers {
 }
 
 impl Answers {
-    fn hear(&mut self, heard: &Heard<'_>) {
+    /// Nothing yet, of so many scripts, at least one.
+    pub(super) fn expected(scripts: usize) -> Self {
+        let list = std::iter::repeat_with(Answer::default).take(scripts).collect();
+        Self { list, current: [0; 2], group: 0 }
+    }
+
+    pub(super) fn hear(&mut self, heard: &Heard<'_>) {
         match *heard {
             Heard::Output { stream, bytes } => {
                 let answer = &mut self.list[self.current[usize::from(stream == Stream::Err)]];
@@ -62,6 +68,24 @@ impl Answers {
             _ => {}
         }
     }
+
+    /// Says of each script how it ended, where the first one without an end ended `unfinished`.
+    pub(super) fn replies(self, unfinished: &ProbeEnd) -> Vec<ProbeReply> {
+        let mut stopped = false;
+        let reply = |answer: Answer| {
+            let end = match answer.exit {
+                Some(code) if answer.running => ProbeEnd::Exited { code },
+                Some(_) => ProbeEnd::NotRun { why: answer.stderr.text().trim().to_owned() },
+                None if stopped => ProbeEnd::NotRun { why: "the one before it came to no end".to_owned() },
+                None => {
+                    stopped = true;
+                    unfinished.clone()
+                }
+            };
+            ProbeReply { end, stdout: answer.stdout, stderr: answer.stderr, took: answer.took }
+        };
+        self.list.into_iter().map(reply).collect()
+    }
 }
 
 /// What a batch came to.
@@ -83,8 +107,7 @@ pub(super) async fn ask(
     let Some(last) = bodies.len().checked_sub(1) else { return Ok(Asked::default()) };
     let nonce = Nonce::draw()?;
     let program = script::program_of(bodies, &nonce, home, make)?;
-    let mut answers =
-        Answers { list: bodies.iter().map(|_| Answer::default()).collect(), current: [0; 2], group: 0 };
+    let mut answers = Answers::expected(bodies.len());
     let call = Call { line: line::WHOLE, program, nonce: &nonce, last, feed: None, deadline, pulse: None };
     let ended = converse(link, call, &mut |heard| answers.hear(&heard)).await?;
     let (unfinished, noise) = match ended {
@@ -98,23 +121,5 @@ pub(super) async fn ask(
         }
         Ended::Died { noise } => (ProbeEnd::Died, noise),
     };
-    Ok(Asked { replies: replies(answers.list, &unfinished), noise })
-}
-
-/// Says of each script how it ended, where the first one without an end ended `unfinished`.
-fn replies(answers: Vec<Answer>, unfinished: &ProbeEnd) -> Vec<ProbeReply> {
-    let mut stopped = false;
-    let reply = |answer: Answer| {
-        let end = match answer.exit {
-            Some(code) if answer.running => ProbeEnd::Exited { code },
-            Some(_) => ProbeEnd::NotRun { why: answer.stderr.text().trim().to_owned() },
-            None if stopped => ProbeEnd::NotRun { why: "the one before it came to no end".to_owned() },
-            None => {
-                stopped = true;
-                unfinished.clone()
-            }
-        };
-        ProbeReply { end, stdout: answer.stdout, stderr: answer.stderr, took: answer.took }
-    };
-    answers.into_iter().map(reply).collect()
+    Ok(Asked { replies: answers.replies(&unfinished), noise })
 }

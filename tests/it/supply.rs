@@ -99,8 +99,10 @@ fn given_up(version: &str, description: &str, manifest: &str) -> Option<String> 
 
 #[test]
 fn no_crate_says_that_it_is_given_up() {
-    let metadata: Value =
-        serde_json::from_str(&cargo("metadata --locked --offline --format-version 1 --filter-platform host-tuple")).unwrap();
+    let metadata: Value = serde_json::from_str(&cargo(
+        "metadata --locked --offline --format-version 1 --filter-platform host-tuple",
+    ))
+    .unwrap();
     let crates = metadata["packages"].as_array().unwrap();
     assert!(crates.len() > 100, "{}", crates.len());
     for it in crates {
