@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
 
-use super::super::mistake::{Mistake, Mistakes};
+use super::super::mistake::{Mistake, Mistakes, PRINTED};
 use super::super::path::Path;
 use super::super::source::Source;
 use super::{Aim, MOST_DEEP, locate, token, words};
@@ -28,8 +28,10 @@ pub(super) fn refuse(source: &Source) -> Result<(), Mistakes> {
         }
         .into());
     }
-    let empty = walk.empty.into_inner().into_iter().map(|path| left_out(source, &path)).collect();
-    Mistakes::collect(empty).map_or(Ok(()), Err)
+    let empty = walk.empty.into_inner();
+    let more = empty.len().saturating_sub(PRINTED);
+    let shown = empty.iter().take(PRINTED).map(|path| left_out(source, path)).collect();
+    Mistakes::collect_with(shown, more).map_or(Ok(()), Err)
 }
 
 fn left_out(source: &Source, path: &Path) -> Mistake {
