@@ -84,10 +84,8 @@ impl Files {
         let findings = lint::lint(&self.loaded.inventory, &self.loaded.procedure);
         let (errors, warnings): (Vec<_>, Vec<_>) =
             findings.iter().partition(|finding| finding.severity == Severity::Error);
-        let placed = |findings: Vec<&Finding>| -> Vec<Mistake> {
-            findings.into_iter().map(|finding| self.loaded.mistake(finding)).collect()
-        };
-        (Mistakes::of(placed(errors)), placed(warnings))
+        let placed = |finding: &Finding| self.loaded.mistake(finding);
+        (Mistakes::of(errors, placed), warnings.into_iter().map(placed).collect())
     }
 
     /// Lints them before they are used, and says how much there is to read in `check`.

@@ -177,12 +177,7 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
-    /// Collects mistakes; `None` when there are none.
-    pub(crate) fn collect(found: Vec<Mistake>) -> Option<Self> {
-        Self::collect_with(found, 0)
-    }
-
-    /// Collects mistakes of which `more` are only counted.
+    /// Collects mistakes of which `more` are only counted; `None` when there are none.
     pub(crate) fn collect_with(found: Vec<Mistake>, more: usize) -> Option<Self> {
         (!found.is_empty()).then_some(Self { found, more })
     }
@@ -196,11 +191,11 @@ impl Mistakes {
         self
     }
 
-    /// What a linter found, in its order; `None` when it found nothing.
-    pub fn of(found: Vec<Mistake>) -> Option<Self> {
+    /// What a linter found, in its order; `None` when it found nothing. Finding a place takes a pass over the file, so
+    /// that only as many are looked up as will be shown.
+    pub fn of<F>(found: Vec<F>, place: impl Fn(F) -> Mistake) -> Option<Self> {
         let more = found.len().saturating_sub(PRINTED);
-        let found: Vec<Mistake> = found.into_iter().take(PRINTED).collect();
-        Self::collect_with(found, more)
+        Self::collect_with(found.into_iter().take(PRINTED).map(place).collect(), more)
     }
 
     /// Every mistake, by itself.

@@ -1,18 +1,36 @@
 //! What a line shows before it is parsed: traces of editors, web pages and merges, which YAML would
 //! take for something else or explain badly.
 
-use super::mistake::Mistake;
+use super::mistake::{Mistake, Mistakes, PRINTED};
 use super::source::Source;
 
 /// Finds what no file of rollgate's may hold, every place of it.
-pub(crate) fn inspect(source: &Source) -> Vec<Mistake> {
+pub(crate) fn inspect(source: &Source) -> Option<Mistakes> {
     let mut found = Vec::new();
     for line in lines(source.text()).filter(|line| !line.in_block) {
-        found.extend(conflict(source, &line).or_else(|| hard_space(source, &line)));
-        found.extend(typographic_quote(source, &line));
-        found.extend(odd_value(source, &line));
+        found.extend(conflict(&line).or_else(|| hard_space(&line)));
+        found.extend(typographic_quote(&line));
+        found.extend(odd_value(&line));
     }
-    found
+    let more = found.len().saturating_sub(PRINTED);
+    let shown = found.into_iter().take(PRINTED).map(|trace| trace.mistake(source)).collect();
+    Mistakes::collect_with(shown, more)
+}
+
+/// A trace, before anybody looks at the lines around it.
+struct Trace {
+    line: usize,
+    column: usize,
+    length: usize,
+    what: String,
+    note: &'static str,
+    help: String,
+}
+
+impl Trace {
+    fn mistake(self, source: &Source) -> Mistake {
+        source.mistake((self.line, self.column), self.length, self.what, self.note, &[&self.help])
+    }
 }
 
 /// The first tab in an indentation, up to a line. YAML allows some tabs, so this only explains an error
@@ -63,49 +81,52 @@ fn opens_block(line: &str) -> bool {
         && chars.all(|c| matches!(c, '+' | '-' | '1'..='9'))
 }
 
-fn conflict(source: &Source, line: &Line<'_>) -> Option<Mistake> {
+fn conflict(line: &Line<'_>) -> Option<Trace> {
     ["<<<<<<<", ">>>>>>>", "|||||||"]
         .iter()
         .find(|mark| {
             line.text.strip_prefix(**mark).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         })
-        .map(|mark| {
-            source.mistake(
-                (line.number, 1),
-                mark.len(),
-                "a merge conflict was left in this file",
-                "marker here",
-                &["choose one side and delete the lines with <<<<<<<, ======= and >>>>>>>"],
-            )
+        .map(|mark| Trace {
+            line: line.number,
+            column: 1,
+            length: mark.len(),
+            what: "a merge conflict was left in this file".to_owned(),
+            note: "marker here",
+            help: "choose one side and delete the lines with <<<<<<<, ======= and >>>>>>>".to_owned(),
         })
 }
 
-fn hard_space(source: &Source, line: &Line<'_>) -> Option<Mistake> {
+fn hard_space(line: &Line<'_>) -> Option<Trace> {
     let at = line
         .text
         .chars()
         .take_while(|c| c.is_whitespace() || *c == '-')
         .position(|c| c.is_whitespace() && !matches!(c, ' ' | '\t'))?;
-    Some(source.mistake(
-        (line.number, at + 1),
-        1,
-        "a no-break space is used to indent",
-        "it looks like a space and is none",
-        &["replace it with a plain space; it often comes with text copied from a web page"],
-    ))
+    Some(Trace {
+        line: line.number,
+        column: at + 1,
+        length: 1,
+        what: "a no-break space is used to indent".to_owned(),
+        note: "it looks like a space and is none",
+        help: "replace it with a plain space; it often comes with text copied from a web page".to_owned(),
+    })
 }
 
-fn typographic_quote(source: &Source, line: &Line<'_>) -> Option<Mistake> {
+fn typographic_quote(line: &Line<'_>) -> Option<Trace> {
     const QUOTES: &[char] = &['“', '”', '„', '‘', '’', '‚', '«', '»'];
     let text = line.text;
     if text.trim_start().starts_with('#') {
         return None;
     }
+    // Looked up once: a line may be long, and full of quotes.
+    let indent = text.len() - text.trim_start().len();
+    let dashes = text.len() - text[indent..].trim_start_matches('-').len();
+    let bracket = text.find(['[', '{']).unwrap_or(text.len());
     let starts_value = |at: usize| {
         let before = text[..at].trim_end_matches(' ');
-        before.is_empty()
-            || before.trim_start().chars().all(|c| c == '-')
-            || before.ends_with(['[', '{', ',']) && before.contains(['[', '{'])
+        before.len() <= dashes
+            || before.ends_with(['[', '{', ',']) && bracket < before.len()
             || before.ends_with(':') && before.len() < at
     };
     let (at, quote) = text.char_indices().find(|(at, c)| QUOTES.contains(c) && starts_value(*at))?;
@@ -113,17 +134,18 @@ fn typographic_quote(source: &Source, line: &Line<'_>) -> Option<Mistake> {
     if ["\"", "'"].iter().any(|mark| before.matches(mark).count() % 2 == 1) {
         return None;
     }
-    Some(source.mistake(
-        (line.number, before.chars().count() + 1),
-        1,
-        format!("`{quote}` is a typographic quote, which YAML takes for a letter"),
-        "here",
-        &["use the plain quotes \" or '; inside a text put \" around the whole text"],
-    ))
+    Some(Trace {
+        line: line.number,
+        column: before.chars().count() + 1,
+        length: 1,
+        what: format!("`{quote}` is a typographic quote, which YAML takes for a letter"),
+        note: "here",
+        help: "use the plain quotes \" or '; inside a text put \" around the whole text".to_owned(),
+    })
 }
 
 /// Values that YAML reads and does not keep as they are written: `0x1F` would become 31, `True` true.
-fn odd_value(source: &Source, line: &Line<'_>) -> Option<Mistake> {
+fn odd_value(line: &Line<'_>) -> Option<Trace> {
     let text = line.text;
     let odd = |word: &str| {
         let digits = |rest: &str| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric());
@@ -131,18 +153,29 @@ fn odd_value(source: &Source, line: &Line<'_>) -> Option<Mistake> {
             || ["0x", "0o", "0b"].iter().any(|base| word.strip_prefix(base).is_some_and(digits))
             || word.strip_prefix('+').is_some_and(|rest| rest.parse::<f64>().is_ok())
     };
+    let stands_alone = |before: &str, after: &str| {
+        let after = after.trim_start();
+        before.trim_end().ends_with([':', '-', ',', '['])
+            && (after.is_empty() || after.starts_with([',', ']', '}', '#']))
+    };
+    // Behind one of these a word may be part of a text. Looked up once: a line may be long.
+    let plain = text.find(['"', '\'', '#']).unwrap_or(text.len());
     let mut at = 0;
     for word in text.split_inclusive([' ', ',', '[', ']', '{', '}']) {
+        if plain < at {
+            break;
+        }
         let bare = word.trim_end_matches([' ', ',', '[', ']', '{', '}']);
         let before = &text[..at];
-        let after = text[at + bare.len()..].trim_start();
-        let whole = before.trim_end().ends_with([':', '-', ',', '['])
-            && (after.is_empty() || after.starts_with([',', ']', '}', '#']));
-        if whole && odd(bare) && !["\"", "'", "#"].iter().any(|mark| before.contains(mark)) {
-            let column = before.chars().count() + 1;
-            let what = format!("YAML does not keep {bare} as it is written");
-            let help = format!("write it in quotes, \"{bare}\", or as a plain number, true or false");
-            return Some(source.mistake((line.number, column), bare.len(), what, "this value", &[&help]));
+        if odd(bare) && stands_alone(before, &text[at + bare.len()..]) {
+            return Some(Trace {
+                line: line.number,
+                column: before.chars().count() + 1,
+                length: bare.len(),
+                what: format!("YAML does not keep {bare} as it is written"),
+                note: "this value",
+                help: format!("write it in quotes, \"{bare}\", or as a plain number, true or false"),
+            });
         }
         at += word.len();
     }
@@ -157,11 +190,9 @@ mod tests {
 
     fn places(text: &str) -> Vec<(usize, usize)> {
         let source = Source::from_bytes(Path::new("f"), text.as_bytes().to_vec()).expect("plain text");
-        inspect(&source)
-            .into_iter()
-            .filter_map(|mistake| mistake.place)
-            .map(|place| (place.line, place.column))
-            .collect()
+        let found = inspect(&source);
+        let places = found.iter().flat_map(Mistakes::iter).filter_map(|mistake| mistake.place.as_ref());
+        places.map(|place| (place.line, place.column)).collect()
     }
 
     #[test]

@@ -139,6 +139,26 @@ fn hostile_files_are_refused_at_once() {
     }
 }
 
+/// Each of these once took time with the square of its length: found by tests/fuzz.
+#[test]
+fn one_thing_over_and_over_is_refused_at_once() {
+    for (what, text, says) in [
+        ("many blanks", " ".repeat(1_000_000), "this file is empty"),
+        ("many keys without values", lines(60_000, |n| format!("k{n}:\n")), "... and 59980 more"),
+        ("many odd values", "a: True\n".repeat(120_000), "... and 119980 more"),
+        ("many odd values on a line", format!("a: x # {}", ",True".repeat(190_000)), "unknown key"),
+        ("many typographic quotes", format!("a: x{}", ",\u{201e}".repeat(240_000)), "unknown key"),
+        (
+            "many dashes and quotes",
+            format!("a: x\n{}y: z", "-".repeat(400_000)) + &"\u{201e}".repeat(200_000),
+            "error: ",
+        ),
+    ] {
+        let shown = refused(what, text);
+        assert!(shown.contains(says), "{what}: {}", &shown[shown.len().saturating_sub(600)..]);
+    }
+}
+
 #[test]
 fn a_huge_file_is_not_read() {
     let directory = tempfile::tempdir().expect("a temporary directory");

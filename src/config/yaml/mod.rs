@@ -20,7 +20,7 @@ pub(crate) const MOST_DEEP: usize = 64;
 /// Reads a document. The error holds what is wrong with its form: everything that can be found in one
 /// pass, else the first that stops the parser.
 pub(crate) fn parse<T: DeserializeOwned>(source: &Source) -> Result<T, Mistakes> {
-    if let Some(found) = Mistakes::collect(surface::inspect(source)) {
+    if let Some(found) = surface::inspect(source) {
         return Err(found);
     }
     walk::refuse(source)?;

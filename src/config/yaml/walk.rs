@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
 
-use super::super::mistake::{Mistake, Mistakes};
+use super::super::mistake::{Mistake, Mistakes, PRINTED};
 use super::super::path::Path;
 use super::super::source::Source;
 use super::{Aim, MOST_DEEP, locate, nearest, token, words};
@@ -28,9 +28,11 @@ pub(super) fn refuse(source: &Source) -> Result<(), Mistakes> {
         }
         .into());
     }
-    let empty = walk.empty.into_inner().into_iter().map(|path| left_out(source, &path));
-    let nul = walk.nul.into_inner().into_iter().map(|path| with_nul(source, &path));
-    Mistakes::collect(empty.chain(nul).collect()).map_or(Ok(()), Err)
+    let (empty, nul) = (walk.empty.into_inner(), walk.nul.into_inner());
+    let more = (empty.len() + nul.len()).saturating_sub(PRINTED);
+    let empty = empty.iter().map(|path| left_out(source, path));
+    let shown = empty.chain(nul.iter().map(|path| with_nul(source, path))).take(PRINTED).collect();
+    Mistakes::collect_with(shown, more).map_or(Ok(()), Err)
 }
 
 /// The byte itself was refused already; in quotes there is an escape for it.

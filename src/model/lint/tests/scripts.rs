@@ -109,7 +109,6 @@ fn a_secret_in_the_list_of_processes() {
     }
     for body in [
         "PGPASSWORD=\"$password\" psql",
-        "[ -n \"$password\" ] && export PW=\"$password\"",
         "login <<EOF\n$password\nEOF",
         "case $password in ?*) ;; esac",
         "login < \"$(mktemp)\"",
