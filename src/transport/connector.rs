@@ -154,8 +154,9 @@ fn checked(to: &Endpoint) -> Result<Option<&str>, TransportError> {
 
 /// The first words on a new connection.
 async fn hello(link: &dyn Link, to: &Endpoint, root: Option<&str>) -> Result<Facts, TransportError> {
-    let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
+    let secrets = BTreeMap::new();
     let password = to.become_password.as_ref();
+    let env = facts::surroundings(password);
     let asked_with = match to.become_with {
         // Steps may gain rights by it, and are not to find out themselves that it is wrong.
         Become::None if password.is_some() => Become::Sudo,

@@ -116,7 +116,7 @@ fn known(with: Become) -> (&'static str, &'static [Refusal]) {
 }
 
 /// The refusal that these words are, and the line of them that tells it.
-fn told<'s>(with: Become, said: &'s str) -> Option<(&'static Refusal, &'s str)> {
+fn told(with: Become, said: &str) -> Option<(&'static Refusal, &str)> {
     let line = |phrase: &&str| said.lines().map(str::trim).find(|line| line.contains(phrase));
     known(with).1.iter().find_map(|refusal| Some((refusal, refusal.phrases.iter().find_map(line)?)))
 }
@@ -147,13 +147,12 @@ pub(super) fn no_rights(
     };
     let next = Some(target.map_or_else(|| check.clone(), |target| by_hand(target, options, &check)));
     let lines: Vec<String> = said.lines().map(|line| line.trim().to_owned()).collect();
-    let (kind, text, help) = match told(with, said) {
-        Some((refusal, line)) => (refusal.kind, format!("{}: {line}", refusal.text), refusal.help.to_owned()),
-        None => {
-            let last = lines.iter().rfind(|line| !line.is_empty()).map_or("it says nothing", String::as_str);
-            let help = format!("the login works, but `{check}` on the node does not; try it by hand");
-            (Kind::Become, format!("{name} does not work: {last}"), help)
-        }
+    let (kind, text, help) = if let Some((refusal, line)) = told(with, said) {
+        (refusal.kind, format!("{}: {line}", refusal.text), refusal.help.to_owned())
+    } else {
+        let last = lines.iter().rfind(|line| !line.is_empty()).map_or("it says nothing", String::as_str);
+        let help = format!("the login works, but `{check}` on the node does not; try it by hand");
+        (Kind::Become, format!("{name} does not work: {last}"), help)
     };
     Trouble { kind, place, text, said: lines, help, next }
 }
@@ -166,7 +165,7 @@ mod tests {
         no_rights("ops@n1".to_owned(), None, with, by_password, said)
     }
 
-    /// As sudo 1.9.13p3 and OpenDoas 6.8.2 of Debian 12 say it.
+    /// As sudo 1.9.13p3 and doas 6.8.2 of Debian 12 say it.
     #[test]
     fn each_refusal_is_told_from_the_others() {
         for (said, text, kind) in [

@@ -84,14 +84,23 @@ if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
   else
     login=org.freedesktop.login1
     case $(busctl get-property $login /org/freedesktop/login1 $login.Manager KillUserProcesses 2>/dev/null) in
-      (*true) if sudo -n systemd-run --version >/dev/null 2>&1; then way=sudo-systemd; else way=killed; fi ;;
+      (*true)
+        way=killed
+        # Where a password is given, this would be a failure in sudo's log.
+        if [ -z "${rg_by_password-}" ] && sudo -n systemd-run --version >/dev/null 2>&1; then way=sudo-systemd; fi
+        ;;
     esac
   fi
 fi
 printf 'way=%s\n' "$way"
 "#;
 
-/// The scripts to ask, given empty maps to borrow.
+/// What the scripts find in their environment.
+pub(super) fn surroundings(password: Option<&super::Secret>) -> BTreeMap<String, String> {
+    password.map(|_| ("rg_by_password".to_owned(), "yes".to_owned())).into_iter().collect()
+}
+
+/// The scripts to ask, given their environment and an empty map to borrow.
 pub(super) fn questions<'a>(
     become_with: Become,
     env: &'a BTreeMap<String, String>,

@@ -70,14 +70,14 @@ impl NodeSession {
         let mut seen = Seen::default();
         let call = call(program, &nonce, LOOK, None);
         let ended = converse(&*self.link, call, &mut |heard| seen.hear(&heard, &Nobody)).await;
-        match (ended.map_err(|broken| self.snag(broken.into()))?, seen.standing) {
-            (Ended::Whole, Some(standing)) => Ok(standing),
-            _ => {
-                let denied = self.denied(self.become_with, &seen.said()).map(|error| error.to_string());
-                let why = || "the node does not say where the step stands".to_owned();
-                Err(self.lost(denied.unwrap_or_else(why)))
-            }
+        if let (Ended::Whole, Some(standing)) =
+            (ended.map_err(|broken| self.snag(broken.into()))?, seen.standing)
+        {
+            return Ok(standing);
         }
+        let denied = self.denied(self.become_with, &seen.said()).map(|error| error.to_string());
+        let why = || "the node does not say where the step stands".to_owned();
+        Err(self.lost(denied.unwrap_or_else(why)))
     }
 
     /// Leaves lines of the journal on the node.

@@ -14,7 +14,7 @@
 //!   So there is none: `-k` neither uses one nor leaves one behind.
 //! - A proof costs as much as hashing a password, about what `sudo -n` takes five times (yescrypt). It is made once a
 //!   call; without a password nothing changes.
-//! - `doas` of OpenDoas 6.8.2 reads a password from the terminal alone: with one on its input it says
+//! - doas 6.8.2 (the portable one) reads a password from the terminal alone: with one on its input it says
 //!   `Authentication failed` and has read nothing, with and without a session of its own.
 
 use super::job::Secret;

@@ -36,7 +36,7 @@ impl Guarded {
     }
 }
 
-const WORK: &str = "precheck:\n  - check: { run: \"printf %s $BY_SUDO\", equals: \"yes\" }\n\
+const WORK: &str = "precheck:\n  - check: { run: \"printf %s ${BY_SUDO:-no}\", equals: \"yes\" }\n\
                     upgrade:\n  - run: echo \"by ${BY_SUDO:-no}\" >> \"$effects\"\n\
                     \u{20}   undo: \"true\"\n    temporary: run\n";
 
