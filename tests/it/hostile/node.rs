@@ -151,7 +151,8 @@ fn output_without_end_and_a_screen_that_stands_still_take_no_more_memory() {
     // Whoever reads does not until all of it has come.
     let line = format!(
         "{{ ulimit -d 131072; {} -i inventory.yaml start --yes --confirm test 2>&1; echo \"exit $?\"; }} |
-         {{ until test \"$(cat state/test/runs/*/out/*.log | wc -c)\" = 6000000; do sleep 0.2; done; tail -n 20; }}",
+         {{ n=0; until test \"$(cat state/test/runs/*/out/*.log | wc -c)\" = 6000000 || test $n = 900; do
+              n=$((n + 1)); sleep 0.2; done; tail -n 20; }}",
         env!("CARGO_BIN_EXE_rollgate")
     );
     let output = Command::new("sh")
