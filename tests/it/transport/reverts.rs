@@ -79,7 +79,7 @@ async fn decide(endpoint: &Endpoint, session: &Arc<dyn Session>, at: &JobRef, wo
 /// One change whose time is over just when two connections decide about it; who came first.
 async fn race(node: &Node, other: &Arc<dyn Session>, case: u64) -> Revert {
     let armed = Armed::new(node.dir.path());
-    let after = Duration::from_millis(600);
+    let after = Duration::from_secs(1);
     let (begun, mut session) = (Instant::now(), Arc::clone(&node.session));
     // Whoever loses contact arms it again, and it is the same one.
     while let Err(error) = session.arm(&armed.undo, &armed.change, after).await {
@@ -87,7 +87,7 @@ async fn race(node: &Node, other: &Arc<dyn Session>, case: u64) -> Revert {
         session = connect(&node.endpoint).await.unwrap_or(session);
     }
     // Some come before it is over, some after, the most just then.
-    tokio::time::sleep(after.mul_f64(0.3 + 0.02 * (case % 50) as f64)).await;
+    tokio::time::sleep(after.mul_f64(0.025 * (case % 50) as f64)).await;
     let (endpoint, at) = (&node.endpoint, &armed.undo.at);
     let (one, two) = tokio::join!(
         decide(endpoint, &node.session, at, RevertWord::Confirm),
@@ -176,11 +176,14 @@ async fn what_is_still_at_it_is_ended_before_it_is_undone() {
     let node = Node::local().await;
     let mut armed = Armed::new(node.dir.path());
     let log = node.dir.path().join("log");
-    let change = job(&format!("echo made >>{0}; sleep 300; echo late >>{0}", log.display()));
+    let change =
+        Job { deadline: LONG, ..job(&format!("echo made >>{0}; sleep 300; echo late >>{0}", log.display())) };
     armed.change = change.at.clone();
     armed.undo.script = format!("echo undone >>{0}; echo undone >>{1}", log.display(), armed.ran.display());
     assert_eq!(armed.arm(&*node.session, Duration::from_secs(1)).await, Standing::Running);
-    let end = node.session.start(&change, &Heard::default()).await.unwrap();
+    let heard = Heard::default();
+    let end = tokio::time::timeout(PATIENCE, node.session.start(&change, &heard)).await;
+    let end = end.expect("the node ends it").unwrap();
     assert!(matches!(end, JobEnd::TimedOut { stopped: true, .. }), "{end:?}");
     armed.ended(&node.endpoint).await;
     assert_eq!(fs::read_to_string(log).unwrap(), "made\nundone\n");
