@@ -337,7 +337,7 @@ fn a_token_in_every_place_is_nowhere_to_be_found() {
 
     let (looks, seen) = watch.end();
     println!("{looks} looks at all processes");
-    assert!(looks > 100, "only {looks} looks");
+    assert!(looks > 20, "only {looks} looks");
     assert_eq!(seen, BTreeSet::new(), "in the list of processes");
     for (name, bytes) in &streams {
         let text = String::from_utf8_lossy(bytes);

@@ -251,7 +251,7 @@ mod tests {
             unit: None,
             evidence: vec![text()],
             remedy: Some(text()),
-            at: jiff::Timestamp::UNIX_EPOCH,
+            at: "2026-11-22T02:00:00Z".parse().unwrap(),
         }
     }
 
