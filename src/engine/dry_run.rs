@@ -14,7 +14,7 @@ use super::site::Site;
 use super::survey::survey;
 use super::watching::asked_by_invariant;
 use super::worker::holds;
-use crate::model::condition::Verdict;
+use crate::model::condition::{Value, Verdict};
 use crate::model::event::{Event, Failure, FailureKind, Halt, Reading, Record, Stop, Turn};
 use crate::model::fence::Fence;
 use crate::model::forecast::{Forecast, Outlook, StepForecast, TurnForecast};
@@ -23,7 +23,7 @@ use crate::model::plan::{PhaseKind, PlannedStep, Section, Work};
 use crate::model::procedure::{Action, CheckRef};
 use crate::model::schedule::turns_to_come;
 use crate::model::state::{Illegal, RunState};
-use crate::transport::Reader as _;
+use crate::transport::{Reader as _, Secret};
 
 /// Reads everything that a run would read before it changes something. `opened` is the state of a run
 /// that exists only in memory. A node that does not answer keeps nobody from asking the others.
@@ -86,12 +86,13 @@ async fn foresee<O: Opens>(
     }
     let questions = questions(site, state, &turns).await;
     let asks: Vec<Ask<'_>> = questions.iter().flat_map(|question| question.asks(site)).collect();
-    let told = asking::ask(site, state, &asks).await;
+    let mut told = asking::ask(site, state, &asks).await;
+    learn(site, state, &turns, &questions, &told.values);
+    Reading::mask_all(&mut told.readings, &site.secrets().masking());
     let mut readings = told.readings.into_iter();
     let mut answered = questions.into_iter().map(|question| {
-        let count = question.on.iter().map(|(_, machines)| machines.len()).sum();
         let told = Told {
-            readings: readings.by_ref().take(count).collect(),
+            readings: readings.by_ref().take(question.count()).collect(),
             unreachable: told.unreachable.clone(),
             ..Told::default()
         };
@@ -109,6 +110,25 @@ async fn foresee<O: Opens>(
         forecasts.push(turn_forecast(state, turn, version, steps));
     }
     Ok(Ok(forecasts))
+}
+
+/// What a step would capture as a secret is one already, wherever it stands.
+fn learn<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    turns: &[Turn],
+    questions: &[Question],
+    values: &[Option<Value>],
+) {
+    let mut values = values.iter();
+    let steps = turns.iter().flat_map(|turn| state.steps_of(turn));
+    for (planned, question) in steps.zip(questions) {
+        let read: Vec<&Value> = values.by_ref().take(question.count()).flatten().collect();
+        let capture = planned.step().and_then(|step| step.capture.as_ref());
+        if let (Some(capture), Some(value)) = (capture.filter(|capture| capture.secret), read.first()) {
+            site.secrets().keep(&question.lane, capture.name.as_str(), Secret::new(value.to_text()));
+        }
+    }
 }
 
 /// What can be told of nodes when there would be no run: their versions, and what is staged.
@@ -192,6 +212,11 @@ struct Question {
 }
 
 impl Question {
+    /// How many readings answer it.
+    fn count(&self) -> usize {
+        self.on.iter().map(|(_, machines)| machines.len()).sum()
+    }
+
     fn asks<'a, O: Opens>(&'a self, site: &'a Site<O>) -> Vec<Ask<'a>> {
         self.on
             .iter()

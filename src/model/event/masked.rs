@@ -179,7 +179,8 @@ impl Reading {
         self.evidence.iter_mut().chain(&mut self.remedy).for_each(|text| cover(mask, text));
     }
 
-    fn mask_all(readings: &mut [Self], mask: &Mask) {
+    /// Masks several.
+    pub fn mask_all(readings: &mut [Self], mask: &Mask) {
         for reading in readings {
             reading.mask(mask);
         }
