@@ -100,8 +100,9 @@ fn a_run_by_a_password_outlives_its_connections_and_leaves_no_trace_of_it() {
     lab.procedure(PROCEDURE);
     fs::write(lab.path("conf"), "of the operator\n").unwrap();
     for node in lab.nodes() {
-        let needle = format!("cat >/root/needle <<'X'\n{PASSWORD}\nX\n{WATCH}");
-        lab.ssh(node, &needle).code(0);
+        // One after the other: what is looked for stands on the command line that says what it is.
+        lab.ssh(node, &format!("cat >/root/needle <<'X'\n{PASSWORD}\nX")).code(0);
+        lab.ssh(node, WATCH).code(0);
     }
     // What only looks changes nothing.
     lab.with_password(&["check"], PASSWORD).code(0);
@@ -172,6 +173,7 @@ fn each_way_to_refuse_rights_has_its_words() {
     }
     // One wrong try is one, for sudo's log and for that of its module.
     lab.sudoers("n1", "ops ALL=(ALL) ALL");
+    lab.ssh("n1", "rm -f /run/sudo/ts/ops").code(0);
     inventory(BY_PASSWORD);
     let failures = |said: &str| {
         let count = |words: &str| said.lines().filter(|line| line.contains(words)).count();

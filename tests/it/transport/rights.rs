@@ -122,7 +122,7 @@ async fn jobs_run_with_rights_that_take_a_password() {
 async fn files_are_copied_with_rights_that_take_a_password() {
     for mut guarded in [Guarded::new(), Guarded::new().free()] {
         let node = guarded.node().await;
-        let content: Vec<u8> = (0..700_000_u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
+        let content: Vec<u8> = (0..70_000_u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
         let from = node.dir.path().join("from");
         fs::write(&from, &content).unwrap();
         let to = node.dir.path().join("it's there").to_str().unwrap().to_owned();
