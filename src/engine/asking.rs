@@ -14,7 +14,7 @@ use crate::model::condition::{Answer, Form, Value, Verdict};
 use crate::model::duration;
 use crate::model::event::{Failure, FailureKind, Reading};
 use crate::model::host::{Become, Shell};
-use crate::model::mask::Mask;
+use crate::model::mask::{Mask, STARS};
 use crate::model::name::NodeName;
 use crate::model::procedure::{Check, CheckRef, Script};
 use crate::model::state::RunState;
@@ -58,6 +58,21 @@ impl Told {
     /// What the first check read, as it is.
     pub(super) fn value(&self) -> Option<&Value> {
         self.values.first()?.as_ref()
+    }
+
+    /// Of a value that is to be kept secret nothing is shown, whether it is as it should be or not.
+    pub(super) fn hide(&mut self) {
+        for reading in &mut self.readings {
+            reading.value = reading.value.take().map(|_| Value::Text(STARS.to_owned()));
+            reading.evidence.clear();
+            match &mut reading.verdict {
+                // It quotes what was read.
+                Verdict::Unreadable { why } if why.contains('`') => {
+                    "it is not of the form that the check says".clone_into(why);
+                }
+                Verdict::Holds | Verdict::DoesNotHold { .. } | Verdict::Unreadable { .. } => {}
+            }
+        }
     }
 
     /// The failure of a check step: of the first reading that does not hold.

@@ -102,7 +102,11 @@ async fn foresee<O: Opens>(
     for turn in &turns {
         let mut steps = Vec::new();
         for planned in state.steps_of(turn) {
-            let (question, told) = answered.next().expect("there is a question for every step of every turn");
+            let (question, mut told) =
+                answered.next().expect("there is a question for every step of every turn");
+            if planned.step().and_then(|step| step.capture.as_ref()).is_some_and(|capture| capture.secret) {
+                told.hide();
+            }
             let outlook = masked(site, outlook(site, state, turn, planned, &question, &told).await);
             steps.push(step_forecast(turn, planned, outlook, told.readings));
         }

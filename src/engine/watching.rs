@@ -24,8 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A check that fails its section when it does not hold.
 pub(super) async fn check(at: &mut Assignment, step: &Step, check: &CheckRef) -> Done {
-    let told =
+    let mut told =
         stoppable(at, asking::ask_all(&at.site, &at.state, at.lane(), std::slice::from_ref(check))).await??;
+    if step.capture.as_ref().is_some_and(|capture| capture.secret) {
+        told.hide();
+    }
     if let Some(failure) = told.failure() {
         return Err(failure.into());
     }
@@ -129,7 +132,8 @@ pub(super) async fn capture_again<O: Opens>(
     };
     let mut then = state.clone();
     then.captures.entry(lane.clone()).or_default().remove(name);
-    let told = asking::ask_all(site, &then, lane, std::slice::from_ref(reference)).await?;
+    let mut told = asking::ask_all(site, &then, lane, std::slice::from_ref(reference)).await?;
+    told.hide();
     match told.failure() {
         Some(failure) => Err(failure),
         None => captured(capture, told.value()),

@@ -415,6 +415,30 @@ fn every_node_captures_what_it_reads() {
     assert!(!cluster.journal().contains("the-same-on-both"));
 }
 
+/// What is to be captured as a secret is one before it is known, and also where it is not what it should be.
+#[test]
+fn what_is_to_be_captured_is_never_shown() {
+    for (read, what) in [
+        ("value: text, matches: '^never$'", "stored on n1: ***, needs a match of"),
+        ("value: number", "it is not of the form that the check says"),
+        ("value: exit", "capture token: *** is none of x"),
+    ] {
+        let procedure = format!(
+            "procedure: shown\nphases:\n  - name: all\n    nodes: \"*\"\n    precheck:\n      - check: {{ name: stored, \
+             run: 'cat \"$dir/stored\"', {read} }}\n        capture: {{ name: token, secret: true, one_of: [x] }}\n"
+        );
+        let cluster = Cluster::new().local(1).procedure(&procedure).build();
+        cluster.write("nodes/n1/stored", "hunter22-4f81 and the rest of a long one\n");
+        cluster.rollgate(["start", "--dry-run"]).run().lacks("hunter22");
+        cluster.rollgate(["start", "--dry-run", "-o", "json"]).run().lacks("hunter22");
+        let done = cluster.start(&[]).run();
+        done.stderr_has(what).lacks("hunter22");
+        assert!(!cluster.journal().contains("hunter22"), "{read}");
+        let kept = fs::read_to_string(cluster.path("state/test/dry-run.json")).unwrap_or_default();
+        assert!(!kept.contains("hunter22"), "{kept}");
+    }
+}
+
 /// A cluster with a secret that is in a file, and a node that does this with it.
 fn with_file(step: &str) -> Cluster {
     let procedure =

@@ -53,6 +53,7 @@ fn a_secret_that_is_exported() {
         "export PGPASSWORD=\"$password\"; psql",
         "declare -x password; psql",
         "export password=x",
+        "[ -n \"$password\" ] && export PW=\"$password\"",
     ] {
         assert_eq!(rules(body), ["secret-exported"], "{body}");
     }
