@@ -75,10 +75,9 @@ const NOTHING: &str = "[ ! -e /var/lib/rollgate ] && [ ! -e /home/ops/.local ] &
 
 /// Looks at every process of a node as often as it can, for what stands in `/root/needle`, until it is told to stop.
 const WATCH: &str = "cat >/root/watch <<'X'\n\
-    echo 0 >/var/tmp/looks\n\
     while [ ! -e /var/tmp/stop ]; do\n\
     grep -lsaF -f /root/needle /proc/[0-9]*/cmdline /proc/[0-9]*/environ >>/var/tmp/hits\n\
-    read -r looks </var/tmp/looks; echo $((looks + 1)) >/var/tmp/looks\n\
+    echo looked >>/var/tmp/looks\n\
     done\nX\n\
     setsid -f sh /root/watch </dev/null >/dev/null 2>&1";
 
@@ -124,7 +123,7 @@ fn a_run_by_a_password_outlives_its_connections_and_leaves_no_trace_of_it() {
         assert_eq!(lab.on_disk(node, EFFECTS), "root\n", "{node}");
         assert_eq!(lab.on_disk(node, "/var/tmp/work/conf"), "of the operator\n", "{node}");
         lab.ssh(node, "touch /var/tmp/stop").code(0);
-        let looks: u32 = lab.on_disk(node, "/var/tmp/looks").trim().parse().unwrap();
+        let looks = lab.on_disk(node, "/var/tmp/looks").lines().count();
         assert!(looks > 10, "{node}: {looks}");
         assert_eq!(lab.on_disk(node, "/var/tmp/hits"), "", "{node}");
         let search = "grep -rlsaF -f /root/needle /tmp /var /home /run /dev/shm /etc | grep -v '^/run/log/journal/' ; \
