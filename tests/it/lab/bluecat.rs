@@ -64,6 +64,7 @@ fn bluecat_is_upgraded_in_the_guides_order_and_no_message_is_lost() {
     // Four nodes come before it.
     let deadline = Instant::now() + 4 * PATIENCE;
     while lab.times("svc1", "isolate on") == 0 {
+        run.must_still_run();
         assert!(Instant::now() < deadline, "svc1 is not isolated");
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -183,6 +183,17 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Insists that it still runs, and shows what it said where it does not.
+    #[track_caller]
+    pub(crate) fn must_still_run(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            let [stdout, stderr] = self.streams.take().unwrap().map(|stream| stream.join().unwrap());
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (stdout, stderr) = (text(&stdout), text(&stderr));
+            panic!("{} ended with {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}", self.line);
+        }
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&mut self, signal: Signal) -> &mut Self {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
