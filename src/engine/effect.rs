@@ -1,10 +1,13 @@
 //! Steps that change something: scripts, reboots, files. The run's stop does not interrupt them.
 
+mod boot;
+mod files;
+mod judge;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, interval_at, sleep};
+use tokio::time::{Instant, interval_at};
 
 use super::artifacts::{self, STAGED};
 use super::desk::Message;
@@ -12,19 +15,20 @@ use super::output::Output;
 use super::scene::{self, failure};
 use super::watching::{captured, keep, note};
 use super::worker::{Assignment, Done};
-use super::{asking, contact, gate, lock};
+use super::{asking, contact, gate};
 use crate::model::condition::{Answer, Value};
-use crate::model::duration;
-use crate::model::event::{Decision, Failure, FailureKind, Inquiry, Notice, Outcome, Question, Report};
+use crate::model::event::{Decision, Failure, FailureKind, Inquiry, Outcome, Question, Report};
 use crate::model::host::Become;
 use crate::model::job::Standing;
 use crate::model::name::NodeName;
-use crate::model::procedure::{During, Get, Put, Run, Script, Step};
+use crate::model::procedure::{During, Run, Script, Step};
 use crate::model::recovery::{self, Ruling};
 use crate::model::template::{Template, Vars};
-use crate::transport::{
-    Facts, Job, JobEnd, JobRef, Limit, Secret, TransportError, Upload, exposed, hash_file,
-};
+use crate::transport::{Facts, Job, JobEnd, JobRef, Limit, Secret, TransportError};
+use boot::await_boot;
+pub(super) use boot::{reboot, rejoin_reboot};
+pub(super) use files::{get, put, upload_one};
+pub(super) use judge::judge;
 
 /// A script with everything around it.
 struct Wanted<'a> {
@@ -108,6 +112,7 @@ async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<J
         script: body.clone(),
         shell: wanted.script.shell,
         stdin: stdin.map(|stdin| render_secret(stdin, &vars, &secrets)).transpose()?,
+        hidden: scene::given_to(&at.site, &at.state, on),
         secrets,
         cwd: wanted.cwd.map(|cwd| render(cwd, &vars)).transpose()?,
         env: vars,
@@ -269,69 +274,6 @@ async fn start(
     ended
 }
 
-/// What a job's end means. A loss of contact is unknown; a refusal before the start is a failure.
-pub(super) async fn judge(
-    at: &Assignment,
-    ok_codes: &[i32],
-    ended: Result<JobEnd, TransportError>,
-    output: &Output,
-) -> Done {
-    let failed = |kind, message: String| {
-        Err(Outcome::Failed(Failure { kind, message, tail: output.tail(), help: None }))
-    };
-    match ended {
-        Ok(JobEnd::Exited { code }) if ok_codes.contains(&code) => Ok(()),
-        Ok(JobEnd::Exited { code }) => {
-            failed(FailureKind::Script, format!("it ended with exit status {code}"))
-        }
-        Ok(JobEnd::TimedOut { after, stopped: true }) => failed(
-            FailureKind::Timeout,
-            format!("it took longer than {} and was stopped", duration::written(after)),
-        ),
-        Ok(JobEnd::TimedOut { after, stopped: false }) => {
-            let why = format!(
-                "it took longer than {}, and something of it may still run",
-                duration::written(after)
-            );
-            Err(Outcome::Unknown { why, rebooted: false })
-        }
-        Ok(JobEnd::Unclear(Standing::Fenced)) => {
-            let who = lock::who_took_over(&at.site, at.machine()).await;
-            failed(FailureKind::Unreachable, format!("{who}; the step was not begun"))
-        }
-        Ok(JobEnd::Unclear(standing)) => unclear(standing, output),
-        Err(error @ TransportError::Lost { .. }) => {
-            Err(Outcome::Unknown { why: error.to_string(), rebooted: false })
-        }
-        Err(error) => {
-            let mut failure = asking::unreachable(&error);
-            failure.tail = output.tail();
-            Err(failure.into())
-        }
-    }
-}
-
-/// What the node says of a job that has no exit status.
-fn unclear(standing: Standing, output: &Output) -> Done {
-    let refused = |kind, message: &str| {
-        let tail = output.tail();
-        Err(Outcome::Failed(Failure { kind, message: message.to_owned(), tail, help: None }))
-    };
-    match (standing, recovery::rule(standing)) {
-        (Standing::Conflict, _) => {
-            refused(FailureKind::Input, "the node was given another script under this step's name before")
-        }
-        (_, Ruling::NeverBegan) => refused(
-            FailureKind::Unreachable,
-            "the node did not begin it, and never will: its disk may be full, or somebody ended it",
-        ),
-        (_, Ruling::Unknown { why, rebooted }) => Err(Outcome::Unknown { why, rebooted }),
-        (_, Ruling::Follow | Ruling::AwaitOrphans { .. }) => {
-            Err(Outcome::Unknown { why: "it still runs".to_owned(), rebooted: false })
-        }
-    }
-}
-
 /// Asks the operator when a check stops holding; the step itself goes on. Ends with the step.
 async fn watch(at: &Assignment, during: &During) -> std::convert::Infallible {
     let mut ticks = interval_at(Instant::now() + during.every, during.every);
@@ -403,138 +345,5 @@ pub(super) async fn undo(at: &Assignment, step: &Step, script: &Script) -> Done 
         let output = Output::new(at);
         judge(at, &[0], start(at, on, job, &output).await, &output).await?;
     }
-    Ok(())
-}
-
-/// Runs the command, then waits for a new boot and a login.
-pub(super) async fn reboot(at: &mut Assignment, step: &Step, script: &Script) -> Done {
-    let on = at.machine().clone();
-    let began = Instant::now();
-    let deadline = step.timeout.min(Duration::from_mins(5));
-    let wanted = Wanted { script, is_undo: false, env: None, stdin: None, cwd: None, deadline };
-    let job = prepare(at, &on, wanted).await?;
-    let output = Output::new(at);
-    match start(at, &on, job, &output).await {
-        Ok(JobEnd::Exited { code: 0 } | JobEnd::Unclear(Standing::Ended { .. } | Standing::Lost { .. }))
-        // The node went down under the command: its own record will tell.
-        | Err(TransportError::Lost { .. }) => {}
-        ended => judge(at, &[0], ended, &output).await?,
-    }
-    await_boot(at, &on, step.timeout.saturating_sub(began.elapsed())).await
-}
-
-/// Waits for the new boot that a command of an earlier invocation was to bring about.
-pub(super) async fn rejoin_reboot(at: &Assignment, step: &Step, script: &Script) -> Done {
-    let output = Output::new(at);
-    match follow(at, script, step.timeout.min(Duration::from_mins(5)), false, &output).await? {
-        Ok(JobEnd::Exited { code: 0 } | JobEnd::Unclear(Standing::Ended { .. } | Standing::Lost { .. }))
-        | Err(TransportError::Lost { .. }) => {}
-        ended => judge(at, &[0], ended, &output).await?,
-    }
-    let on = at.machine().clone();
-    await_boot(at, &on, step.timeout).await
-}
-
-/// Waits until a node says that it was booted since the job began there.
-async fn await_boot(at: &Assignment, on: &NodeName, patience: Duration) -> Done {
-    let began = Instant::now();
-    let job = &job_of(at, false)?;
-    let mut last;
-    loop {
-        // What was connected to the boot before says nothing of the next.
-        at.site.pool.forget(on).await;
-        last = match at.site.pool.with(on, |session| async move { session.standing(job).await }).await {
-            Ok(Standing::Ended { rebooted: true, .. } | Standing::Lost { rebooted: true, .. }) => {
-                return Ok(());
-            }
-            Ok(_) => "it answers, and has not been restarted".to_owned(),
-            // It may be another machine, and waiting makes it no better.
-            Err(error) if !contact::comes_back(&error) => {
-                return Err(Outcome::Unknown { why: error.to_string(), rebooted: false });
-            }
-            Err(error) => error.to_string(),
-        };
-        if began.elapsed() >= patience {
-            break;
-        }
-        sleep(Duration::from_secs(1)).await;
-    }
-    let why = format!("no new boot of {on} within {}: {last}", duration::written(patience));
-    Err(Outcome::Unknown { why, rebooted: false })
-}
-
-/// A file to the node.
-pub(super) async fn put(at: &mut Assignment, step: &Step, put: &Put) -> Done {
-    let on = at.machine().clone();
-    let facts = facts(at, &on).await?;
-    let mut vars = scene::vars(&at.site, &at.state, at.lane(), &on, Some(&facts));
-    for text in [&put.source, &put.to] {
-        scene::add_live_roles(&at.site, &at.state, text.as_str(), &mut vars).await?;
-    }
-    let from = at.state.base.join(render(&put.source, &vars)?);
-    // What a capture names could not be looked at before the run.
-    if at.state.request.insecure_files.is_none()
-        && let Some(found) = exposed(&from).first()
-    {
-        let message = format!("{}: {}", found.path.display(), found.why);
-        let help = Some("--allow-insecure-files uses it all the same, and the journal says so".to_owned());
-        return Err(Failure { help, ..failure(FailureKind::Local, message) }.into());
-    }
-    let sum = hash_file(&from)
-        .await
-        .map_err(|error| failure(FailureKind::Local, format!("{}: {error}", from.display())))?;
-    let upload = Upload {
-        from,
-        to: render(&put.to, &vars)?,
-        mode: put.mode,
-        become_with: asking::become_on(&at.site, &on),
-        sum,
-    };
-    upload_one(at, &on, &upload, step.timeout).await?;
-    Ok(())
-}
-
-/// One upload, with its progress on the screen.
-pub(super) async fn upload_one(
-    at: &Assignment,
-    on: &NodeName,
-    upload: &Upload,
-    deadline: Duration,
-) -> Result<(), Failure> {
-    let (desk, key, total) = (at.desk.clone(), at.key.clone(), upload.sum.size);
-    let progress = Arc::new(move |done| desk.notify(Notice::Copying { key: key.clone(), done, total }));
-    at.site
-        .pool
-        .with(on, |session| {
-            let progress = Arc::clone(&progress);
-            async move { session.put(upload, progress.as_ref(), deadline).await }
-        })
-        .await
-        .map_err(|error| asking::unreachable(&error))?;
-    Ok(())
-}
-
-/// A file from the node, into the run's directory.
-pub(super) async fn get(at: &mut Assignment, step: &Step, get: &Get) -> Done {
-    let on = at.machine().clone();
-    let facts = facts(at, &on).await?;
-    let mut vars = scene::vars(&at.site, &at.state, at.lane(), &on, Some(&facts));
-    for text in [&get.from, &get.to] {
-        scene::add_live_roles(&at.site, &at.state, text.as_str(), &mut vars).await?;
-    }
-    let from = render(&get.from, &vars)?;
-    let name = render(&get.to, &vars)?;
-    let run = at.site.run_dir.as_ref().expect("a run that changes something has a directory");
-    let to =
-        run.fetched_path(at.lane(), &name).map_err(|error| failure(FailureKind::Local, error.to_string()))?;
-    if to.exists() {
-        return Err(Outcome::Skipped { why: format!("{} is there already", to.display()) });
-    }
-    let (from, to, deadline) = (&from, &to, step.timeout);
-    at.site
-        .pool
-        .with(&on, |session| async move { session.get(from, to, deadline).await })
-        .await
-        .map_err(|error| asking::unreachable(&error))?;
     Ok(())
 }

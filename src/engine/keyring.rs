@@ -79,6 +79,8 @@ pub struct Keyring {
 #[derive(Default)]
 struct Known {
     secrets: BTreeMap<VarName, Secret>,
+    /// Where what was typed is hidden.
+    hiding: Option<Secrets>,
     person: Option<Arc<dyn Person>>,
     entries: BTreeMap<Lock, Entry>,
     nodes: BTreeMap<NodeName, Stand>,
@@ -95,13 +97,17 @@ enum Step {
 }
 
 impl Keyring {
-    /// Takes over the secrets that are passwords of logins.
+    /// Takes over the secrets that are passwords of logins. What is typed is hidden with them, once it has opened
+    /// something: what was typed by mistake may be any word.
     pub fn know(&self, secrets: &Secrets) {
         let named = secrets
             .values()
             .into_iter()
             .filter_map(|(name, value)| Some((VarName::parse(&name).ok()?, value)));
-        self.known().secrets.extend(named);
+        let mut known = self.known();
+        known.secrets.extend(named);
+        known.hiding = Some(secrets.clone());
+        known.hide_what_opened();
     }
 
     /// Says who is asked from now on; nobody, and what is known already is all there is.
@@ -325,6 +331,17 @@ impl Known {
         }
     }
 
+    fn hide_what_opened(&self) {
+        let Some(hiding) = &self.hiding else { return };
+        let shared = self.entries.values().filter(|entry| entry.proof == Proof::Accepted);
+        let own = self.nodes.values().filter(|stand| stand.has_opened());
+        for typed in
+            shared.filter_map(|entry| entry.typed.as_ref()).chain(own.filter_map(|stand| stand.own.as_ref()))
+        {
+            hiding.hide(typed);
+        }
+    }
+
     fn ended(&mut self, node: &NodeName, verdict: Verdict) -> bool {
         for (lock, entry) in &mut self.entries {
             if entry.proof != Proof::Trying(node.clone()) {
@@ -349,7 +366,11 @@ impl Known {
         }
         let stand = self.nodes.entry(node.clone()).or_default();
         stand.ended(verdict);
-        verdict == Verdict::Refused && stand.may_be_starting()
+        let is_offered_again = verdict == Verdict::Refused && stand.may_be_starting();
+        if verdict == Verdict::Accepted {
+            self.hide_what_opened();
+        }
+        is_offered_again
     }
 }
 

@@ -120,6 +120,8 @@ struct Known {
     values: BTreeMap<String, Secret>,
     /// Captured by steps: every lane has its own.
     captured: BTreeMap<NodeName, BTreeMap<String, Secret>>,
+    /// Typed for logins, and right.
+    typed: Vec<Secret>,
     mask: Arc<Mask>,
 }
 
@@ -132,7 +134,8 @@ impl Known {
 
     fn learn(&mut self) {
         let captured = self.captured.values().flat_map(BTreeMap::values);
-        self.mask = Arc::new(Mask::of(self.values.values().chain(captured).map(Secret::reveal)));
+        let all = self.values.values().chain(captured).chain(&self.typed);
+        self.mask = Arc::new(Mask::of(all.map(Secret::reveal)));
     }
 }
 
@@ -193,6 +196,15 @@ impl Secrets {
         let mut known = self.known();
         known.captured.entry(lane.clone()).or_default().insert(name.to_owned(), value);
         known.learn();
+    }
+
+    /// Hides what somebody typed for a login that was made with it.
+    pub fn hide(&self, typed: &Secret) {
+        let mut known = self.known();
+        if !known.typed.contains(typed) {
+            known.typed.push(typed.clone());
+            known.learn();
+        }
     }
 
     /// Whether a lane's capture is known in this invocation.

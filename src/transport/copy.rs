@@ -1,44 +1,29 @@
-//! Copies files to and from a node, whole or not at all, and proves with sha256 that they arrived.
+//! Copies files to a node, whole or not at all, and proves with sha256 that they arrived.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-use tokio::sync::Notify;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::converse::{self, Call, Ended, Feed, Heard, converse};
 use super::error::TransportError;
 use super::frame::{Mark, Nonce};
 use super::job::{Captured, ProbeEnd, ProbeReply, Stream};
-use super::line;
 use super::rights::Rights;
-use super::script::{self, Body, Input, quote, sent};
+use super::script::{Body, Input, quote, sent};
 use super::session::NodeSession;
+use super::sum::{FileSum, hex, sum_of};
 use crate::model::duration;
 use crate::model::host::{Become, Shell};
-use crate::model::words;
-
-/// A file's size and content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileSum {
-    /// Bytes.
-    pub size: u64,
-    /// sha256 in lower-case hexadecimal.
-    pub sha256: String,
-}
 
 /// A file to copy to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     /// The file here.
     pub from: PathBuf,
-    /// Its size and content, from [`hash_file`]: hashed once for any number of nodes.
+    /// Its size and content, from [`super::hash_file`]: hashed once for any number of nodes.
     pub sum: FileSum,
     /// Where it goes on the node, absolute. Directories are made below [`super::Facts::root`] only.
     pub to: String,
@@ -59,60 +44,8 @@ pub struct Copied {
     pub unchanged: bool,
 }
 
-/// Reads a file through for its size and sha256.
-pub async fn hash_file(path: &Path) -> io::Result<FileSum> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let mut file = File::open(path)?;
-        let mut running = Running::default();
-        let mut chunk = vec![0_u8; 1 << 18];
-        loop {
-            let read = file.read(&mut chunk)?;
-            if read == 0 {
-                return Ok(running.sum());
-            }
-            running.take(&chunk[..read]);
-        }
-    })
-    .await
-    .map_err(io::Error::other)?
-}
-
-/// The size and sha256 of bytes.
-pub fn hash_bytes(bytes: &[u8]) -> FileSum {
-    let mut running = Running::default();
-    running.take(bytes);
-    running.sum()
-}
-
-/// A sum while its bytes go by.
-#[derive(Default)]
-struct Running {
-    size: u64,
-    hasher: Sha256,
-}
-
-impl Running {
-    fn take(&mut self, bytes: &[u8]) {
-        self.size += bytes.len() as u64;
-        self.hasher.update(bytes);
-    }
-
-    fn sum(self) -> FileSum {
-        FileSum { size: self.size, sha256: hex(&self.hasher.finalize()) }
-    }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Shell functions for what copies have in common. `openssl` is several times as fast as coreutils.
-const TOOLS: &str = r#"
+pub(super) const TOOLS: &str = r#"
 rg_fail() { printf '%s\n' "$1" >&2; exit 1; }
 rg_size() { printf '%s\n' "$(($(wc -c <"$1")))"; }
 if command -v openssl >/dev/null 2>&1; then rg_with='openssl dgst -sha256 -r'
@@ -190,14 +123,6 @@ rg_flush "$dir"
 printf 'copied\n'
 "#;
 
-/// Says a file's size, sends it on its standard output and its sum on the other: `from size` are set before.
-const SEND: &str = r#"
-[ -f "$from" ] || rg_fail "there is no file $from"
-printf "$size" "$(rg_size "$from")"
-cat <"$from"
-rg_sum "$from" >&2
-"#;
-
 /// Removes a directory below `root`: `path root trash` are set before.
 const REMOVE: &str = r#"
 [ ! -h "$root" ] || rg_fail "$root is a link; rollgate's own directory must be none"
@@ -220,7 +145,7 @@ enum Sent {
 }
 
 impl NodeSession {
-    fn copy_failed(&self, what: impl Into<String>) -> TransportError {
+    pub(super) fn copy_failed(&self, what: impl Into<String>) -> TransportError {
         TransportError::Copy { node: self.name.clone(), what: what.into() }
     }
 
@@ -363,109 +288,6 @@ impl NodeSession {
         Rights::of(upload.become_with, self.password()).fed(&begin, &core, &end)
     }
 
-    pub(super) async fn fetch(
-        &self,
-        from: &str,
-        to: &Path,
-        deadline: Duration,
-    ) -> Result<Copied, TransportError> {
-        self.unless_refused(self.become_with)?;
-        self.absolute(from)?;
-        let here = |what: &str, path: &Path, source| TransportError::Here {
-            what: format!("{what} {}", path.display()),
-            source,
-        };
-        if to.symlink_metadata().is_ok() {
-            return Err(here("writing", to, io::ErrorKind::AlreadyExists.into()));
-        }
-        let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
-        let part = to.with_file_name(format!(".part-{}", nonce.hex()));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
-        let file = file.map_err(|source| here("making", &part, source))?;
-        // Removed on every way out, a dropped future included.
-        let removed = RemoveOnDrop(&part);
-        let sum = self.fetch_into(file, &part, from, &nonce, deadline).await?;
-        // Fails where something stands, as a rename would not.
-        std::fs::hard_link(&part, to).map_err(|source| here("writing", to, source))?;
-        drop(removed);
-        Ok(Copied { sent: sum.size, sum, unchanged: false })
-    }
-
-    async fn fetch_into(
-        &self,
-        mut file: File,
-        part: &Path,
-        from: &str,
-        nonce: &Nonce,
-        deadline: Duration,
-    ) -> Result<FileSum, TransportError> {
-        let size = format!("{}O 0 %s\\n", nonce.prefix());
-        let script = format!("from={}\nsize={}\n{TOOLS}{SEND}", quote(from), quote(&size));
-        let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
-        let body = self.own_body(&script, &env, &secrets);
-        let program = script::program_of(&[body], nonce, self.home.as_deref(), false, self.password())
-            .map_err(|unfit| self.snag(unfit.into()))?;
-        let call = Call { line: line::WHOLE, program, nonce, last: 0, feed: None, deadline, pulse: None };
-        let (mut running, mut written, mut said, mut exit, mut begun) =
-            (Running::default(), Ok(()), Captured::default(), None, false);
-        let free = room(part)
-            .map_err(|source| TransportError::Here { what: format!("writing {}", part.display()), source })?;
-        let (mut announced, enough, too_much) = (0, Notify::new(), OnceLock::new());
-        // A node may say anything: more than fits, or more than it said, is not waited for.
-        let stop = |why: String| {
-            let _ = too_much.set(why);
-            enough.notify_one();
-        };
-        let mut on = |heard: Heard<'_>| match heard {
-            // What comes before its own shell runs is sudo's.
-            Heard::Mark { stream: Stream::Out, mark: Mark::Running { .. } } => begun = true,
-            Heard::Output { stream: Stream::Out, bytes } if written.is_ok() && begun => {
-                running.take(bytes);
-                if running.size > announced {
-                    stop("it is longer than the node said".to_owned());
-                    written = Err(io::ErrorKind::FileTooLarge.into());
-                } else {
-                    written = file.write_all(bytes);
-                }
-            }
-            Heard::Output { stream: Stream::Err, bytes } => said.take(bytes),
-            Heard::Mark { mark: Mark::Offset { at }, .. } => {
-                announced = at;
-                if at > free {
-                    let (at, free) = (words::size(at), words::size(free));
-                    stop(format!("it has {at}, and there is room for {free} beside {}", part.display()));
-                    written = Err(io::ErrorKind::StorageFull.into());
-                }
-            }
-            Heard::Mark { mark: Mark::End { code, .. }, .. } => exit = Some(code),
-            Heard::Mark { .. } | Heard::Output { .. } => {}
-        };
-        let ended = tokio::select! {
-            ended = converse(&*self.link, call, &mut on) => Some(ended.map_err(|broken| self.snag(broken.into()))?),
-            () = enough.notified() => None,
-        };
-        let what = |what: &str| self.copy_failed(format!("copying {from}: {what}"));
-        if let Some(why) = too_much.get() {
-            return Err(what(why));
-        }
-        let ended = ended.expect("it is left early with a reason only");
-        match ended {
-            Ended::Whole if exit == Some(0) => {}
-            Ended::Whole => return Err(what(said.text().trim())),
-            Ended::Late { .. } => return Err(what(&format!("not done in {}", duration::written(deadline)))),
-            Ended::Died { .. } => return Err(what("the shell that sent the file was killed")),
-        }
-        let flushed = written.and_then(|()| file.sync_all());
-        flushed
-            .map_err(|source| TransportError::Here { what: format!("writing {}", part.display()), source })?;
-        let sum = running.sum();
-        let text = said.text();
-        if text.lines().last() != Some(sum.sha256.as_str()) {
-            return Err(what("it changed while it was read: sha256 differs"));
-        }
-        Ok(sum)
-    }
-
     pub(super) async fn hash(
         &self,
         paths: &[String],
@@ -539,27 +361,5 @@ done",
             ProbeEnd::TimedOut => Err(self.copy_failed(format!("{what}: no answer in time"))),
             _ => Err(self.copy_failed(format!("{what}: {}", reply.stderr.text().trim()))),
         }
-    }
-}
-
-/// How many bytes fit beside a file of this machine.
-fn room(file: &Path) -> io::Result<u64> {
-    let facts = rustix::fs::statvfs(file)?;
-    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
-}
-
-/// One line of an answer: `SIZE SHA256`, or `-`.
-pub(super) fn sum_of(line: &str) -> Option<FileSum> {
-    let (size, sha256) = line.split_once(' ')?;
-    let fits = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Some(FileSum { size: size.parse().ok()?, sha256: fits.then(|| sha256.to_owned())? })
-}
-
-struct RemoveOnDrop<'a>(&'a Path);
-
-impl Drop for RemoveOnDrop<'_> {
-    fn drop(&mut self) {
-        // It may have been removed by the one who made it; there is nobody left to tell otherwise.
-        let _ = std::fs::remove_file(self.0);
     }
 }

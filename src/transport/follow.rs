@@ -19,6 +19,8 @@ use crate::model::name::ClusterName;
 const PULSE: Duration = Duration::from_secs(16);
 /// How long it takes at most to end everything that a job started, and to fetch what it printed last.
 const STOP: Duration = Duration::from_secs(20);
+/// How many times as long it may take to fetch what was printed last, while more of it comes.
+const REST: u32 = 15;
 /// How long a look at a job may take.
 const LOOK: Duration = Duration::from_secs(20);
 /// How long lines of the journal may take to be kept.
@@ -151,10 +153,7 @@ impl NodeSession {
             Heeded::Late { taken } => {
                 let (standing, stopped) = self.stop(job, limit.become_with).await?;
                 if let Standing::Ended { .. } = standing {
-                    // What it printed while it was being stopped. It ended: nothing is waited for.
-                    let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
-                    let program = runner::follow(&self.caller(), job, taken, &nonce);
-                    self.hear(program, &nonce, STOP, taken, sink).await?;
+                    self.fetch_rest(job, taken, sink).await?;
                 }
                 match end_of(standing, limit) {
                     JobEnd::Unclear(standing) if standing.never_began() => Ok(JobEnd::Unclear(standing)),
@@ -163,6 +162,27 @@ impl NodeSession {
                 }
             }
         }
+    }
+
+    /// Takes what a job that has ended printed last: for as long as more of it comes, and a while at most, since what
+    /// it has left running may print for ever. What is not taken is said where it would stand.
+    async fn fetch_rest(
+        &self,
+        job: &JobRef,
+        mut taken: [u64; 2],
+        sink: &dyn OutputSink,
+    ) -> Result<(), TransportError> {
+        for _ in 0..REST {
+            let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
+            let program = runner::follow(&self.caller(), job, taken, &nonce);
+            match self.hear(program, &nonce, STOP, taken, sink).await? {
+                Heeded::Late { taken: now } if now != taken => taken = now,
+                Heeded::Late { .. } => break,
+                Heeded::Stands(_) | Heeded::Said(_) => return Ok(()),
+            }
+        }
+        sink.line(Stream::Err, b"rollgate: the node has more of this than could be fetched\n");
+        Ok(())
     }
 
     /// Ends a job; where it stands then, and whether nothing of it runs any more.

@@ -10,13 +10,13 @@ use memchr::memmem;
 use tokio::sync::oneshot;
 
 use super::converse::{Heard, Hearing};
-use super::copy::sum_of;
 use super::facts;
 use super::fence;
 use super::follow::Seen;
 use super::frame::{Mark, Nonce};
 use super::job::{OutputSink, ProbeEnd, ProbeReply, Stream};
 use super::probe::Answers;
+use super::sum::sum_of;
 use crate::model::condition::{Answer, Condition, Form, Test, Verdict};
 use crate::model::host::Become;
 use crate::model::job::Standing;

@@ -119,6 +119,9 @@ pub struct Job {
     /// Variables of the script's own shell, which it does not export. What it prints of them is masked on the node,
     /// before it comes into a file there.
     pub secrets: BTreeMap<String, Secret>,
+    /// What the script is not given and may find there all the same, since the node is given it in this run: masked
+    /// like its own.
+    pub hidden: Vec<Secret>,
     /// What the script reads; without it, nothing (`/dev/null`).
     pub stdin: Option<Secret>,
     /// The directory to run in; relative to the login's home, or to the node's own directory for

@@ -26,6 +26,7 @@ mod denied;
 mod error;
 mod facts;
 mod fence;
+mod fetch;
 mod follow;
 mod frame;
 #[cfg(any(test, fuzzing))]
@@ -46,6 +47,7 @@ mod runner;
 mod script;
 mod session;
 mod ssh;
+mod sum;
 mod trouble;
 mod trust;
 mod warden;
@@ -63,7 +65,7 @@ use crate::model::name::{ClusterName, NodeName};
 pub use answers::{Answers, Challenge, NoAnswer, Reach, Verdict, Wanted};
 pub use askpass::{ASKPASS, relay};
 pub use connector::Dialer;
-pub use copy::{Copied, FileSum, Upload, hash_bytes, hash_file};
+pub use copy::{Copied, Upload};
 pub use error::{Kind, TransportError, Trouble};
 pub use facts::{Detach, Facts};
 pub use fence::{FenceClaim, FenceRule, Taking};
@@ -73,6 +75,7 @@ pub use job::{
 };
 pub use read_only::ReadOnlyConnector;
 pub use revert::RevertWord;
+pub use sum::{FileSum, hash_bytes, hash_file};
 pub use trust::{Exposed, exposed};
 
 /// A future in a box, so that the traits below can be used as `dyn`.

@@ -18,12 +18,12 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::copy::hex;
 use super::facts::{Detach, Facts};
 use super::frame::Nonce;
 use super::job::{Job, JobRef, JournalCopy, Secret, run_dir};
 use super::rights::Rights;
 use super::script::{self, Body, Program, Unfit, push_quoted, quote, quoted_len, sent};
+use super::sum::hex;
 use crate::model::host::{Become, Shell};
 use crate::model::mask::Mask;
 use crate::model::name::ClusterName;
@@ -254,6 +254,10 @@ fn supervisor(
             run
         }
     };
+    if job.secrets.is_empty() && !needles.is_empty() {
+        // No step of such a node has been given a secret: see `needs`.
+        text.push_str("command -v awk >/dev/null && command -v mkfifo >/dev/null || rg_needles=\n");
+    }
     let waits = if hold.is_empty() { "" } else { "rg_hold || return 0; " };
     let _ = writeln!(text, "rg_run() {{ {waits}{}; }}", *run);
     text.push_str(COMMON);
@@ -269,9 +273,9 @@ fn supervisor(
     Ok(text)
 }
 
-/// What is masked in what a job prints, a line each; nothing where it is given no secret.
+/// What is masked in what a job prints, a line each; nothing where its node is given no secret.
 fn needles(job: &Job) -> Zeroizing<String> {
-    let mask = Mask::of(job.secrets.values().map(super::job::Secret::reveal));
+    let mask = Mask::of(job.secrets.values().chain(&job.hidden).map(Secret::reveal));
     let mut text = Zeroizing::new(String::with_capacity(mask.needles().map(|needle| needle.len() + 1).sum()));
     for needle in mask.needles().filter_map(|needle| std::str::from_utf8(needle).ok()) {
         if !text.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::converse::{Snag, answers};
-use super::copy::{Copied, FileSum, Upload};
+use super::copy::{Copied, Upload};
 use super::error::{TransportError, Trouble};
 use super::facts::Facts;
 use super::fence::{FenceClaim, Taking};
@@ -13,6 +13,7 @@ use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, Pro
 use super::link::Link;
 use super::probe::{Asked, ask};
 use super::script::{self, Body};
+use super::sum::FileSum;
 use super::{BoxFuture, Reader, RevertWord, Session, refused, rights, trouble};
 use crate::model::fence::{Fence, FenceEnd};
 use crate::model::host::{Become, Connection, Shell, SshTarget};

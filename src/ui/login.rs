@@ -54,11 +54,12 @@ pub fn question(face: &Face, asked: &Asked<'_>) -> String {
         Sort::Passphrase => "wants a key that has a passphrase; it is asked once for all nodes",
         Sort::Code => "asks",
     };
-    let wrong = if asked.again { "That was not right. " } else { "" };
-    let first = Line::new(face).tone(Tone::Dim, wrong).tone(Tone::Strong, asked.node);
+    let wrong = asked.again.then(|| Line::new(face).tone(Tone::Dim, "That was not right."));
+    let sense = wrap(face, Line::new(face).tone(Tone::Strong, asked.node).text(" "), Tone::Text, sense);
+    let lines: Vec<Line> = wrong.into_iter().chain(sense).collect();
     let said = escape::line(asked.said.trim().as_bytes(), face.unicode);
     let said = said.trim_end_matches(':');
-    format!("{}{said} (Enter alone: none): ", paint(face, &wrap(face, first.text(" "), Tone::Text, sense)))
+    format!("{}{said} (Enter alone: none): ", paint(face, &lines))
 }
 
 #[cfg(test)]
@@ -84,7 +85,7 @@ mod tests {
         let asked = Asked { node: "n2", said: "ops@n2's password: ", sort: Sort::OwnPassword, again: true };
         assert_eq!(
             question(&Face::PLAIN, &asked),
-            "That was not right. n2 does not take the others' password; what you type is for it alone\n\
+            "That was not right.\nn2 does not take the others' password; what you type is for it alone\n\
              ops@n2's password (Enter alone: none): "
         );
     }

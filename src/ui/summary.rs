@@ -1,5 +1,6 @@
 //! What an invocation leaves behind: one sentence, one line a node, what is still in force, what to type next.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::duration::between;
@@ -19,6 +20,9 @@ use super::words;
 /// Builds the closing summary. `exit_code` is what this invocation ends with; `program` as in [`after::next`].
 pub fn lines(face: &Face, state: &RunState, exit_code: u8, program: &[&str]) -> Vec<Line> {
     let mut lines = heading(face, state, exit_code);
+    for stray in strays(state) {
+        lines.extend(wrap(face, Line::of(face, "  "), Tone::Wait, &stray));
+    }
     for broken in &state.broke {
         let text = format!("the lock was taken from {}: {}", broken.holder, broken.reason);
         lines.extend(wrap(face, Line::of(face, "  "), Tone::Wait, &text));
@@ -47,6 +51,8 @@ fn heading(face: &Face, state: &RunState, exit_code: u8) -> Vec<Line> {
     let to = state.plan.to.as_deref();
     let (sign, text) = match &state.end {
         Some(RunEnd::Finished) => {
+            // A procedure need not verify the version; what the nodes say themselves is not passed over.
+            let to = to.filter(|_| strays(state).is_empty());
             let what = to.map_or_else(|| "is done".to_owned(), |to| format!("is on {to}"));
             (Sign::Done, format!("{cluster} {what}: {nodes}, {}", took(state)))
         }
@@ -67,6 +73,22 @@ fn heading(face: &Face, state: &RunState, exit_code: u8) -> Vec<Line> {
     };
     let first = Line::new(face).tone(sign.tone(), sign.on(face)).text(" ");
     wrap(face, first, Tone::Strong, &text)
+}
+
+/// What nodes say of a finished upgrade whose version, in their own words, has not the new one in it.
+fn strays(state: &RunState) -> Vec<String> {
+    let Some(to) = state.plan.to.as_deref().filter(|_| state.end == Some(RunEnd::Finished)) else {
+        return Vec::new();
+    };
+    let mut by_version: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (node, version) in state.versions.iter().filter(|(_, version)| !version.now.contains(to)) {
+        by_version.entry(&version.now).or_default().push(node.as_str());
+    }
+    let say = |(version, nodes): (&str, Vec<&str>)| {
+        let verb = if nodes.len() == 1 { "says" } else { "say" };
+        format!("{} {verb} {version}, not {to}", words::list_some(&nodes, 4))
+    };
+    by_version.into_iter().map(say).collect()
 }
 
 fn took(state: &RunState) -> String {

@@ -189,6 +189,10 @@ phases:
           read -r line || :
           [ "$line" = "$from_file $captured" ]
           printf 'read %s\n' "$line"
+      - name: finds
+        run: |
+          cat "$dir/stored"
+          cat "$dir/stored" >&2
       - name: here
         on: operator
         run: |

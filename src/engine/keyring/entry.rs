@@ -74,6 +74,11 @@ impl Stand {
         self.has_accepted && self.refusals < CHANCES
     }
 
+    /// Whether the latest login was made.
+    pub(super) fn has_opened(&self) -> bool {
+        self.has_accepted && self.refusals == 0
+    }
+
     /// Whether nothing more is offered.
     pub(super) fn is_barred(&self) -> bool {
         self.refusals > 0 && !self.may_be_starting()

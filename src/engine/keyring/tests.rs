@@ -77,6 +77,31 @@ fn with(typist: &Arc<Typist>) -> Keyring {
     keyring
 }
 
+#[tokio::test]
+async fn what_was_typed_is_hidden_from_when_it_has_opened_something() {
+    let secrets = Secrets::default();
+    let keyring = with(&Typist::of(&["wrong-word", "right-word", "own-of-n2"]));
+    keyring.know(&secrets);
+    let n1 = password("n1");
+    for wanted in ["wrong-word", "right-word"] {
+        let given = u32::from(wanted == "right-word");
+        let asked = Challenge { given, ..n1.clone() };
+        assert_eq!(text(&keyring, &asked).await, Ok(wanted.to_owned()));
+        assert_eq!(secrets.mask(wanted), wanted);
+    }
+    keyring.ended(&node("n1"), Verdict::Accepted);
+    assert_eq!(secrets.mask("wrong-word right-word"), "wrong-word ***");
+    let n2 = password("n2");
+    text(&keyring, &n2).await.unwrap();
+    text(&keyring, &again(&n2)).await.unwrap();
+    keyring.ended(&node("n2"), Verdict::Accepted);
+    assert_eq!(secrets.mask("own-of-n2"), "***");
+    // The same process may go on with other secrets.
+    let later = Secrets::default();
+    keyring.know(&later);
+    assert_eq!(later.mask("right-word own-of-n2"), "*** ***");
+}
+
 async fn text(keyring: &Keyring, challenge: &Challenge) -> Result<String, NoAnswer> {
     keyring.answer(challenge).await.map(|secret| secret.reveal().to_owned())
 }

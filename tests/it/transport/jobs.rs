@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rollgate::model::host::{Become, Shell};
-use rollgate::transport::{Job, JobEnd, Secret, Stream, TransportError};
+use rollgate::transport::{Job, JobEnd, OutputSink, Secret, Stream, TransportError};
 
 use super::node::{Heard, Node, command_lines, job, runs, secrets};
 
@@ -174,6 +174,31 @@ async fn a_job_that_ignores_to_be_ended_is_killed() {
         let end = node.session.start(&job, &Heard::default()).await.unwrap();
         assert_eq!(end, JobEnd::TimedOut { after, stopped: true }, "{}", node.how);
     }
+}
+
+/// Takes its time for every line, as a slow disk does.
+struct Slow(Heard);
+
+impl OutputSink for Slow {
+    fn line(&self, from: Stream, line: &[u8]) {
+        std::thread::sleep(Duration::from_millis(100));
+        self.0.line(from, line);
+    }
+}
+
+#[tokio::test]
+async fn what_was_printed_in_time_comes_whole_however_long_that_takes() {
+    let node = Node::local().await;
+    let slow = Slow(Heard::default());
+    // Longer than what is fetched behind the end of the time may take at once.
+    let script =
+        "line=$(printf '%060000d' 0); n=0; while [ $n -lt 240 ]; do echo \"$line$n\"; n=$((n + 1)); done";
+    let job = Job { deadline: Duration::from_millis(700), ..job(script) };
+    let end = node.session.start(&job, &slow).await.unwrap();
+    assert_eq!(end, JobEnd::Exited { code: 0 });
+    let lines: Vec<String> = slow.0.out().lines().map(|line| line[60_000..].to_owned()).collect();
+    let wanted: Vec<String> = (0..240).map(|n| n.to_string()).collect();
+    assert_eq!(lines, wanted);
 }
 
 #[tokio::test]

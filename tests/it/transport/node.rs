@@ -245,6 +245,7 @@ pub(crate) fn job(script: &str) -> Job {
         shell: Shell::Sh,
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        hidden: Vec::new(),
         stdin: None,
         cwd: None,
         become_with: Become::None,

@@ -100,6 +100,20 @@ async fn what_a_job_prints_of_a_secret_comes_into_no_file() {
 }
 
 #[tokio::test]
+async fn what_a_job_finds_of_a_secret_that_it_is_not_given_comes_into_no_file_either() {
+    for node in nodes().await {
+        let heard = Heard::default();
+        let found = node.dir.path().join("found");
+        fs::write(&found, format!("is {TOKEN}\n")).unwrap();
+        let script = format!("echo \"[${{token-not given}}]\"; cat {}", found.display());
+        let job = Job { hidden: vec![Secret::new(TOKEN.to_owned())], ..job(&script) };
+        let end = node.session.start(&job, &heard).await.unwrap();
+        assert_eq!((end, heard.out()), (JobEnd::Exited { code: 0 }, "[not given]\nis ***\n".to_owned()));
+        assert!(holding(&node, PART).is_empty(), "{}: {:?}", node.how, holding(&node, PART));
+    }
+}
+
+#[tokio::test]
 async fn lines_are_followed_as_they_come() {
     for node in nodes().await {
         let go = node.dir.path().join("go");
