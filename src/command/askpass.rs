@@ -1,6 +1,5 @@
 //! Plays askpass for an ssh that this program has started, and for nobody else.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::exit::Exit;
@@ -16,7 +15,7 @@ pub fn when_asked() -> Option<Exit> {
     let hint = std::env::var_os("SSH_ASKPASS_PROMPT").unwrap_or_default().into_vec();
     let Some(mut answer) = relay(&socket, &prompt, &hint) else { return Some(Exit::Broken) };
     answer.push(b'\n');
-    let mut stdout = std::io::stdout().lock();
-    let printed = stdout.write_all(&answer).and_then(|()| stdout.flush());
-    Some(if printed.is_ok() { Exit::Done } else { Exit::Broken })
+    // Not by way of the library's buffer, which would keep a copy.
+    let printed = rustix::io::write(rustix::stdio::stdout(), &answer);
+    Some(if printed == Ok(answer.len()) { Exit::Done } else { Exit::Broken })
 }

@@ -116,8 +116,10 @@ impl Context {
     }
 
     /// How this program is called from anywhere on this machine, for that plan's cluster.
-    pub(super) fn program_anywhere(plan: &Plan) -> Vec<String> {
-        vec!["rollgate".to_owned(), "-i".to_owned(), plan.sources.inventory.display().to_string()]
+    pub(super) fn program_anywhere(&self, plan: &Plan) -> Vec<String> {
+        let inventory = plan.sources.inventory.display().to_string();
+        let insecure = self.allow_insecure_files.then(|| "--allow-insecure-files".to_owned());
+        ["rollgate".to_owned(), "-i".to_owned(), inventory].into_iter().chain(insecure).collect()
     }
 
     /// The inventory: `-i`, else the first of the usual places.

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::refusal::Refusal;
 use crate::config::Loaded;
 use crate::model::host::Connection;
-use crate::model::inventory::Inventory;
+use crate::model::inventory::{Inventory, SecretSource};
 use crate::model::planner;
 use crate::model::procedure::{Action, Procedure};
 use crate::model::template::Vars;
@@ -84,7 +84,7 @@ pub(super) fn sentence(one: &Exposed) -> String {
 }
 
 /// The files that inventory and procedure name and that decide what happens: how nodes are reached, what is copied
-/// to them. ssh looks at keys itself; an artifact whose sum is written down may lie anywhere.
+/// to them, which secret they are given: a link to another file of the operator's would send them that. ssh looks at keys itself; an artifact whose sum is written down may lie anywhere.
 pub(super) fn named(loaded: &Loaded) -> Vec<PathBuf> {
     let Loaded { inventory, procedure, procedure_source, .. } = loaded;
     let mut files = BTreeSet::from([procedure_source.path().to_owned()]);
@@ -93,6 +93,10 @@ pub(super) fn named(loaded: &Loaded) -> Vec<PathBuf> {
             files.extend(target.config_file.iter().chain(&target.known_hosts).cloned());
         }
     }
+    files.extend(inventory.secrets.values().filter_map(|source| match source {
+        SecretSource::File(file) => Some(file.clone()),
+        _ => None,
+    }));
     for artifact in procedure.artifacts.iter().filter(|artifact| artifact.sha256.is_none()) {
         // One whose name cannot be known yet is the planner's to refuse.
         files.extend(planner::artifact_source(artifact, inventory));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::detach::Leaving;
@@ -15,7 +14,7 @@ use super::runs::{exit_of, reopen};
 use super::unrecorded;
 use crate::engine::ledger::Ledger;
 use crate::engine::pool::{Changing, Pool};
-use crate::engine::secrets::{Ask, Secrets};
+use crate::engine::secrets::{Ask, Prompt, Secrets};
 use crate::engine::{Call, Callers, EngineError, Screen, Signals, Site, drive};
 use crate::exit::Exit;
 use crate::journal::{ClusterDir, ClusterLock, FileJournal, RunDir, new_token};
@@ -27,9 +26,8 @@ use crate::model::name::VarName;
 use crate::model::plan::{Plan, PlannedNode};
 use crate::model::state::RunState;
 use crate::ui::desk::{Desk, Place};
-use crate::ui::ink::{Line, paint};
+use crate::ui::ink::paint;
 use crate::ui::next::Next;
-use crate::ui::prompt;
 use crate::ui::summary;
 use crate::ui::write;
 
@@ -89,10 +87,15 @@ pub(super) async fn execute(
     let (control, controls) = mpsc::unbounded_channel();
     let (desk, screen) = desk(context, &opened, given.detached, control)?;
     let dir = opened.dir.clone();
-    let notifier = plan
-        .notify
-        .clone()
-        .map(|notify| Arc::new(Notifier::new(&plan, notify, dir, opened.state.clone(), Arc::clone(&screen))));
+    let notifier = plan.notify.clone().map(|notify| {
+        Arc::new(Notifier::new(
+            (&plan, context.program_anywhere(&plan)),
+            notify,
+            dir,
+            opened.state.clone(),
+            Arc::clone(&screen),
+        ))
+    });
     let screen = secrets.before(notifier.as_ref().map_or(screen, Notifier::listening));
     let progress = show_progress(Arc::clone(&screen))?;
     let dialer = Changing(Arc::new(context.dialer(&secrets)));
@@ -157,7 +160,7 @@ fn desk(
     control: mpsc::UnboundedSender<Control>,
 ) -> Result<(Desk, Screen), Refusal> {
     let mut place = Place::of(&context.style, context.loudness);
-    place.approved_by = detached.then(|| Context::program_anywhere(&opened.plan()));
+    place.approved_by = detached.then(|| context.program_anywhere(&opened.plan()));
     let (desk, reports) = Desk::open(place, opened.state.clone(), move |told| {
         // The loop has ended: nobody is there to be told.
         let _ = control.send(told);
@@ -245,8 +248,7 @@ pub(super) fn secrets(context: &Context, plan: &Plan) -> Result<Secrets, Refusal
 }
 
 fn fetched(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Result<Secrets, Refusal> {
-    let ask = Ask { env: &|name| std::env::var(name).ok(), prompt: &|text| ask_secret(context, text) };
-    Secrets::fetch(sources, &ask).map_err(|error| {
+    asking(context, |ask| Secrets::fetch(sources, ask)).map_err(|error| {
         let refusal = Refusal::input(error.to_string()).help(error.help());
         let next = error.next().map(|words| {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -282,18 +284,14 @@ pub(super) fn passwords_at_hand(context: &Context, plan: &Plan) -> Secrets {
 }
 
 fn at_hand(context: &Context, sources: &BTreeMap<VarName, SecretSource>) -> Secrets {
-    fetched(context, sources)
-        .unwrap_or_else(|_| Secrets::fetch_some(sources, |name| std::env::var(name).ok()).0)
+    asking(context, |ask| Secrets::fetch_some(sources, ask).0)
 }
 
-/// Asks at the terminal, without showing what is typed.
-fn ask_secret(context: &Context, text: &str) -> Option<Zeroizing<String>> {
-    if !context.style.interactive {
-        return None;
-    }
-    let face = &context.style.err;
-    let question = format!("{}: ", Line::of(face, text.trim_end_matches(':')).paint(face));
-    prompt::secret(&question).filter(|typed| !typed.is_empty())
+/// Where secrets come from here.
+fn asking<T>(context: &Context, fetch: impl FnOnce(&Ask<'_>) -> T) -> T {
+    let prompt = |text: &str| context.ask_secret(text);
+    let prompt = context.style.interactive.then_some(&prompt as &Prompt<'_>);
+    fetch(&Ask { env: &|name| std::env::var(name).ok(), prompt })
 }
 
 fn conclude(

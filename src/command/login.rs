@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::context::Context;
 use crate::engine::keyring::{Person, Query, Typed};
@@ -12,7 +13,8 @@ use crate::model::name::NodeName;
 use crate::transport::{BoxFuture, Dialer, Secret, Wanted};
 use crate::ui::desk::Lender;
 use crate::ui::escape;
-use crate::ui::login::{Asked, Sort, ask};
+use crate::ui::ink::Line;
+use crate::ui::login::{Asked, PATIENCE, Sort, ask};
 use crate::ui::prompt::{self, Call, Hidden};
 use crate::ui::terminal::Face;
 use crate::ui::write;
@@ -46,6 +48,29 @@ impl Context {
     }
 }
 
+impl Context {
+    /// Asks for a secret, without showing what is typed.
+    pub(super) fn ask_secret(&self, text: &str) -> Option<Zeroizing<String>> {
+        let face = &self.style.err;
+        let question = format!("{}: ", Line::of(face, text.trim_end_matches(':')).paint(face));
+        let (_call, called) = Call::pair().ok()?;
+        match prompt::hidden(prompt::stdin().ok()?, &question, &called, PATIENCE).ok()? {
+            Hidden::Line(typed) => Some(typed),
+            Hidden::Stop => {
+                interrupt();
+                None
+            }
+            Hidden::Nothing | Hidden::Nobody | Hidden::TakenBack => None,
+        }
+    }
+}
+
+/// To whoever works a Ctrl-C at a question is one like any other.
+fn interrupt() {
+    // There is this process.
+    let _ = kill_process(getpid(), Signal::INT);
+}
+
 /// The operator's seat.
 struct Seat {
     face: Face,
@@ -72,8 +97,7 @@ impl Person for Seat {
                 };
                 drop(lent);
                 if typed == Hidden::Stop && is_run {
-                    // To a run a Ctrl-C here is one like any other.
-                    let _ = kill_process(getpid(), Signal::INT);
+                    interrupt();
                 }
                 // The login may have ended meanwhile.
                 let _ = tell.send(typed);

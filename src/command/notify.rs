@@ -11,7 +11,6 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::context::Context;
 use crate::engine::Screen;
 use crate::journal::RunDir;
 use crate::model::duration;
@@ -45,7 +44,7 @@ struct Followed {
 
 impl Notifier {
     pub(super) fn new(
-        plan: &Plan,
+        (plan, program): (&Plan, Vec<String>),
         notify: Notify,
         dir: RunDir,
         state: Option<RunState>,
@@ -55,7 +54,7 @@ impl Notifier {
             notify,
             dir,
             place: plan.sources.inventory.parent().map(Path::to_path_buf).unwrap_or_default(),
-            program: Context::program_anywhere(plan),
+            program,
             screen,
             runtime: tokio::runtime::Handle::current(),
             followed: Mutex::new(Followed { state, under_way: JoinSet::new() }),

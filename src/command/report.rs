@@ -12,7 +12,7 @@ use super::files::Files;
 use super::refusal::Refusal;
 use super::runs::{exit_of, recorded};
 use crate::cli::{Report as Flags, ReportFormat};
-use crate::engine::secrets::Secrets;
+use crate::engine::secrets::{Ask, Secrets};
 use crate::exit::Exit;
 use crate::report::{Facts, Report};
 use crate::ui::document;
@@ -41,7 +41,10 @@ pub(super) fn run(context: &Context, flags: &Flags) -> Result<Exit, Refusal> {
     let is_ours =
         |holder: &crate::journal::Holder| holder.run.as_ref().is_none_or(|held| *held == run.state.run);
     let at_work = run.state.end.is_none() && holder.as_ref().is_some_and(is_ours);
-    let (secrets, unknown) = Secrets::fetch_some(&run.state.plan.secrets, |name| std::env::var(name).ok());
+    let (secrets, unknown) = Secrets::fetch_some(
+        &run.state.plan.secrets,
+        &Ask { env: &|name| std::env::var(name).ok(), prompt: None },
+    );
     let mask = |text: &str| secrets.mask(text);
     let moment = Moment::current();
     let (bytes, journal) = evidence::journal(&run, at_work)?;

@@ -10,7 +10,7 @@ use super::artifacts::{self, STAGED};
 use super::pool::Opens;
 use super::scene;
 use super::site::Site;
-use crate::model::condition::{Answer, Form, Value, Verdict};
+use crate::model::condition::{Answer, ENDED_BADLY, Form, Value, Verdict};
 use crate::model::duration;
 use crate::model::event::{Failure, FailureKind, Reading};
 use crate::model::host::{Become, Shell};
@@ -65,12 +65,15 @@ impl Told {
         for reading in &mut self.readings {
             reading.value = reading.value.take().map(|_| Value::Text(STARS.to_owned()));
             reading.evidence.clear();
-            match &mut reading.verdict {
-                // It quotes what was read.
-                Verdict::Unreadable { why } if why.contains('`') => {
+            // An exit status is followed by what was said last, and a wrong form by what was read.
+            if let Verdict::Unreadable { why } = &mut reading.verdict {
+                if why.contains('`') {
                     "it is not of the form that the check says".clone_into(why);
+                } else if why.starts_with(ENDED_BADLY)
+                    && let Some(said) = why.find(':')
+                {
+                    why.truncate(said);
                 }
-                Verdict::Holds | Verdict::DoesNotHold { .. } | Verdict::Unreadable { .. } => {}
             }
         }
     }

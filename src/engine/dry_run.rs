@@ -12,7 +12,7 @@ use super::pool::Opens;
 use super::scene;
 use super::site::Site;
 use super::survey::survey;
-use super::watching::asked_by_invariant;
+use super::watching::{asked_by_invariant, captured};
 use super::worker::holds;
 use crate::model::condition::{Value, Verdict};
 use crate::model::event::{Event, Failure, FailureKind, Halt, Reading, Record, Stop, Turn};
@@ -128,9 +128,11 @@ fn learn<O: Opens>(
     let steps = turns.iter().flat_map(|turn| state.steps_of(turn));
     for (planned, question) in steps.zip(questions) {
         let read: Vec<&Value> = values.by_ref().take(question.count()).flatten().collect();
-        let capture = planned.step().and_then(|step| step.capture.as_ref());
-        if let (Some(capture), Some(value)) = (capture.filter(|capture| capture.secret), read.first()) {
-            site.secrets().keep(&question.lane, capture.name.as_str(), Secret::new(value.to_text()));
+        // With a `skip_if` it was that which was asked.
+        let Some(step) = planned.step().filter(|step| step.skip_if.is_none()) else { continue };
+        let Some(capture) = step.capture.as_ref().filter(|capture| capture.secret) else { continue };
+        if let Ok(value) = captured(capture, read.first().copied()) {
+            site.secrets().keep(&question.lane, capture.name.as_str(), Secret::new(value));
         }
     }
 }

@@ -72,6 +72,12 @@ pub enum SecretError {
         /// The secret.
         name: VarName,
     },
+    /// Nobody typed it.
+    #[error("secret `{name}` was asked at the terminal, and not typed")]
+    NotTyped {
+        /// The secret.
+        name: VarName,
+    },
     /// Empty, or with a character that no environment variable can have.
     #[error("secret `{name}` is empty or has a NUL character")]
     Unusable {
@@ -91,6 +97,7 @@ impl SecretError {
                 "run it by hand to see what it says; here it has no terminal, and its error output is not shown, for \
                  the secret may stand in it"
             }
+            Self::NotTyped { .. } => "Enter alone, Ctrl-C and two minutes without a line leave it untyped",
             Self::NoTerminal { .. } => "take it from env, file or command instead, or start at a terminal",
             Self::Unusable { .. } => "the inventory says under `secrets:` where it comes from",
         }
@@ -103,12 +110,15 @@ impl SecretError {
     }
 }
 
+/// Asks a question whose answer is not shown.
+pub type Prompt<'a> = dyn Fn(&str) -> Option<Zeroizing<String>> + 'a;
+
 /// Where secrets come from that are in no file.
 pub struct Ask<'a> {
     /// A variable of this process's environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// Asks at the terminal; `None` where there is none.
-    pub prompt: &'a dyn Fn(&str) -> Option<Zeroizing<String>>,
+    /// Asks at the terminal; `None` where there is none. What it gives is `None` where nothing was typed.
+    pub prompt: Option<&'a Prompt<'a>>,
 }
 
 /// The secrets of a run. All clones are one: whatever is captured is known to all of them.
@@ -150,17 +160,12 @@ impl Secrets {
         Ok(Self::holding(Known::of(values)))
     }
 
-    /// Fetches those that can be had without asking anybody, and names the others: what masks a report must not
-    /// stop one.
-    pub fn fetch_some(
-        sources: &BTreeMap<VarName, SecretSource>,
-        env: impl Fn(&str) -> Option<String>,
-    ) -> (Self, Vec<VarName>) {
+    /// Fetches those that can be had, and names the others: what masks a report must not stop one.
+    pub fn fetch_some(sources: &BTreeMap<VarName, SecretSource>, ask: &Ask<'_>) -> (Self, Vec<VarName>) {
         hide(sources);
-        let ask = Ask { env: &env, prompt: &|_| None };
         let (mut values, mut unknown) = (BTreeMap::new(), Vec::new());
         for (name, source) in sources {
-            match fetch::one(name, source, &ask) {
+            match fetch::one(name, source, ask) {
                 Ok(value) => drop(values.insert(name.to_string(), value)),
                 Err(_) => unknown.push(name.clone()),
             }

@@ -3,9 +3,9 @@
 //!
 //! Neither the question's answer nor anything it is made of is ever an argument, a variable of an environment or
 //! a file. The socket stands in the warden's directory, which only this user can enter and whose name nobody can
-//! guess, and the other side's user is asked of the kernel. What belongs to the node itself is told by the kernel
-//! too: the question's process was made by the very ssh that this process started. A jump host's question comes
-//! from another ssh, which that one has started, and never gets what is the node's.
+//! guess, and the other side's user is asked of the kernel. What belongs to the node itself is told by who made the
+//! question's process: the very ssh that this process started. A jump host's question comes from another ssh, which
+//! that one has started, and never gets what is the node's.
 
 mod question;
 
@@ -13,6 +13,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +21,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::answers::{Answers, Challenge, NoAnswer, Reach, Verdict, Wanted};
+use super::child;
 use super::warden::Warden;
 use crate::model::host::SshTarget;
 use crate::model::name::{NodeName, VarName};
@@ -39,14 +42,20 @@ const NO_ANSWER: u8 = b'-';
 
 /// Asks the rollgate that listens at a socket; `None` where it has no answer. `hint` is what ssh says in
 /// `SSH_ASKPASS_PROMPT`.
-pub fn relay(socket: &Path, prompt: &[u8], hint: &[u8]) -> Option<Vec<u8>> {
+pub fn relay(socket: &Path, prompt: &[u8], hint: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
-    let question = [hint, b"\0", prompt].concat();
+    // Only this process itself can tell: it lets nobody read its `/proc`, and on some machines there is none.
+    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    let question = [parent.to_string().as_bytes(), b"\0", hint, b"\0", prompt].concat();
     stream.write_all(&u32::try_from(question.len()).ok()?.to_be_bytes()).ok()?;
     stream.write_all(&question).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    (answer.first() == Some(&ANSWER)).then(|| answer.split_off(1))
+    // One that had to grow would leave the answer where it was before.
+    let mut answer = Zeroizing::new(Vec::with_capacity(LONGEST));
+    stream.take(LONGEST as u64).read_to_end(&mut answer).ok()?;
+    (answer.first() == Some(&ANSWER)).then(|| {
+        answer.remove(0);
+        answer
+    })
 }
 
 /// A question without an answer.
@@ -117,6 +126,13 @@ struct State {
     since: Option<Instant>,
 }
 
+impl State {
+    /// The question that stood is over.
+    fn waited_until_now(&mut self) {
+        self.waited += self.since.take().map(|since| since.elapsed()).unwrap_or_default();
+    }
+}
+
 impl Askpass {
     /// Listens for a login; `None` where nothing that it asks could be answered. `program` plays askpass; without
     /// one it is this program.
@@ -131,7 +147,7 @@ impl Askpass {
         if reach == Reach::Nothing {
             return Ok(None);
         }
-        let program = program.map_or_else(own_program, |program| Ok(program.to_owned()))?;
+        let program = program.map_or_else(|| own_program(warden), |program| Ok(program.to_owned()))?;
         let socket = warden.socket();
         let listener = StdListener::bind(&socket)?;
         listener.set_nonblocking(true)?;
@@ -216,16 +232,19 @@ impl Shared {
         if peer.uid() != rustix::process::geteuid().as_raw() {
             return;
         }
-        let asker = peer.pid().and_then(|pid| u32::try_from(pid).ok());
-        let Some((hint, prompt)) = receive(&mut stream).await else { return };
-        let is_the_nodes =
-            asker.and_then(parent).zip(self.ssh.get()).is_some_and(|(parent, ssh)| parent == *ssh);
+        let Some(Received { asker, hint, prompt }) = receive(&mut stream).await else { return };
+        let is_the_nodes = self.ssh.get().is_some_and(|ssh| asker == *ssh);
         let reply = match Question::of(&prompt, &hint, is_the_nodes) {
-            Question::Never => vec![NO_ANSWER],
+            Question::Wanted { wanted: Wanted::Passphrase { .. }, .. } if !marks_what_servers_ask() => {
+                no_answer()
+            }
+            Question::Never => no_answer(),
             Question::Notice => {
                 self.answers.tell(&self.node, prompt.trim());
+                self.state().since = Some(Instant::now());
                 // ssh ends its askpass when it is no longer true.
                 gone(&mut stream).await;
+                self.state().waited_until_now();
                 return;
             }
             Question::NewPassword => return self.stop(None, prompt, NoAnswer::Declined, stream).await,
@@ -235,7 +254,7 @@ impl Shared {
                 Some(Err(why)) if is_local => {
                     let unanswered = Unanswered { wanted: Some(wanted), said: prompt, why };
                     self.state().asked.unanswered.push(unanswered);
-                    vec![NO_ANSWER]
+                    no_answer()
                 }
                 Some(Err(why)) => return self.stop(Some(wanted), prompt, why, stream).await,
             },
@@ -250,7 +269,7 @@ impl Shared {
         wanted: &Wanted,
         prompt: &str,
         stream: &mut UnixStream,
-    ) -> Option<Result<Vec<u8>, NoAnswer>> {
+    ) -> Option<Result<Zeroizing<Vec<u8>>, NoAnswer>> {
         let given = self.state().asked.given.iter().filter(|given| *given == wanted).count();
         let challenge = Challenge {
             node: self.node.clone(),
@@ -266,14 +285,14 @@ impl Shared {
             () = gone(stream) => None,
         };
         let mut state = self.state();
-        let stood = state.since.take().map(|since| since.elapsed()).unwrap_or_default();
-        state.waited += stood;
+        state.waited_until_now();
         let secret = match answer? {
             Ok(secret) => secret,
             Err(why) => return Some(Err(why)),
         };
         state.asked.given.push(wanted.clone());
-        let mut reply = vec![ANSWER];
+        let mut reply = Zeroizing::new(Vec::with_capacity(1 + secret.reveal().len()));
+        reply.push(ANSWER);
         reply.extend_from_slice(secret.reveal().as_bytes());
         Some(Ok(reply))
     }
@@ -285,17 +304,50 @@ impl Shared {
     }
 }
 
-/// The hint and the prompt.
-async fn receive(stream: &mut UnixStream) -> Option<(String, String)> {
+/// Whether ssh says of a question that it is a server's, as OpenSSH does from 8.5 on. Before, a server can ask as if it
+/// were ssh itself that wants the passphrase of a key.
+fn marks_what_servers_ask() -> bool {
+    static MARKS: OnceLock<bool> = OnceLock::new();
+    *MARKS.get_or_init(|| {
+        let said = child::command("ssh").arg("-V").stdin(Stdio::null()).output();
+        said.is_ok_and(|said| is_from_8_5_on(&String::from_utf8_lossy(&said.stderr)))
+    })
+}
+
+/// Whether `ssh -V` says so: `OpenSSH_9.2p1 Debian-2+deb12u3, OpenSSL 3.0.14`.
+fn is_from_8_5_on(version: &str) -> bool {
+    let number = version
+        .strip_prefix("OpenSSH_")
+        .and_then(|rest| rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next());
+    let parts = number.and_then(|number| number.split_once('.'));
+    let parts =
+        parts.and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)));
+    parts.is_some_and(|version| version >= (8, 5))
+}
+
+fn no_answer() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(vec![NO_ANSWER])
+}
+
+/// A question as it arrives.
+struct Received {
+    /// The process that has made the one that asks.
+    asker: u32,
+    hint: String,
+    prompt: String,
+}
+
+async fn receive(stream: &mut UnixStream) -> Option<Received> {
     let length = usize::try_from(stream.read_u32().await.ok()?).ok()?;
     if length > LONGEST {
         return None;
     }
     let mut question = vec![0; length];
     stream.read_exact(&mut question).await.ok()?;
-    let end = question.iter().position(|byte| *byte == 0)?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Some((text(&question[..end]), text(&question[end + 1..])))
+    let mut parts =
+        question.splitn(3, |byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
+    let asker = parts.next()?.parse().ok()?;
+    Some(Received { asker, hint: parts.next()?, prompt: parts.next()? })
 }
 
 /// Waits until the other side has ended.
@@ -304,19 +356,33 @@ async fn gone(stream: &mut UnixStream) {
     while let Ok(1..) = stream.read(&mut more).await {}
 }
 
-/// The process that made a process.
-fn parent(of: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{of}/stat")).ok()?;
-    // The name in parentheses may hold anything, a parenthesis too.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+/// This program's file. One that was replaced since is copied from what this process runs: nobody else may read
+/// that in `/proc`.
+fn own_program(warden: &Warden) -> io::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    let facts = std::fs::metadata(running)?;
+    let named = std::env::current_exe()?;
+    let is_same =
+        std::fs::metadata(&named).is_ok_and(|file| (file.dev(), file.ino()) == (facts.dev(), facts.ino()));
+    if is_same { Ok(named) } else { warden.copy_of(running) }
 }
 
-/// This program's file. One that was replaced since is still there as what this process runs.
-fn own_program() -> io::Result<PathBuf> {
-    let running = std::fs::metadata("/proc/self/exe")?;
-    let named = std::env::current_exe()?;
-    let is_same = std::fs::metadata(&named)
-        .is_ok_and(|file| (file.dev(), file.ino()) == (running.dev(), running.ino()));
-    Ok(if is_same { named } else { format!("/proc/{}/exe", std::process::id()).into() })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_ssh_is_told_from_a_newer_one() {
+        for (version, marks) in [
+            ("OpenSSH_9.2p1 Debian-2+deb12u3, OpenSSL 3.0.14 4 Jun 2024", true),
+            ("OpenSSH_8.5p1", true),
+            ("OpenSSH_10.0p2", true),
+            ("OpenSSH_8.4p1 Debian-5", false),
+            ("OpenSSH_7.9", false),
+            ("PKIX-SSH 15.1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_from_8_5_on(version), marks, "{version}");
+        }
+    }
 }

@@ -30,17 +30,20 @@ pub struct Exposed {
 }
 
 /// What of a file and of the way to it somebody else could have changed. A pipe, and whatever else this process was
-/// handed open, has nobody else to look at; a file that is not there is for its reader to miss.
+/// handed open, has nobody else to look at. A file that is not there is for its reader to miss, and the way to where it
+/// would be is looked at all the same: who can write there can take it away for a moment.
 pub fn exposed(file: &Path) -> Vec<Exposed> {
     let trusted = Trusted::here();
-    let Ok(places) = way_to(file) else { return Vec::new() };
+    let mut places = Vec::new();
+    // What cannot be looked at cannot be read either.
+    let _ = follow(file, &mut places);
     places.into_iter().filter_map(|(path, facts)| trusted.doubt(path, &facts)).collect()
 }
 
-/// Every directory, link and file that decides what a path means, each once.
-fn way_to(path: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
+/// Finds every directory, link and file that decides what a path means, each once, as far as it leads.
+fn follow(path: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> io::Result<()> {
     let mut at = PathBuf::from("/");
-    let mut found = vec![(at.clone(), at.symlink_metadata()?)];
+    found.push((at.clone(), at.symlink_metadata()?));
     let mut words = words_of(&std::path::absolute(path)?);
     let mut links = 0;
     while let Some(word) = words.pop() {
@@ -49,7 +52,7 @@ fn way_to(path: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
             continue;
         }
         if holds_descriptors(&at) {
-            return Ok(found);
+            return Ok(());
         }
         let next = at.join(&word);
         let facts = next.symlink_metadata()?;
@@ -70,7 +73,7 @@ fn way_to(path: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
             found.push((next, facts));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The words of a path, the last one first.
@@ -218,6 +221,8 @@ mod tests {
                 );
                 assert_eq!(why(path), [said]);
             }
+            let missing = dir.join("missing");
+            assert_eq!(why(&missing).len(), 1, "it may be taken away for a moment");
             chmod(&dir, 0o1777);
             assert_eq!(why(&link), [""; 0], "a sticky directory may be everybody's");
             chmod(&dir, 0o755);

@@ -4,9 +4,9 @@
 //! connections is told their process groups on its standard input; when that ends, for whatever reason,
 //! it ends what is left and removes the sockets' directory.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
@@ -70,6 +70,16 @@ impl Warden {
     /// A path for a socket that no other connection has.
     pub(super) fn socket(&self) -> PathBuf {
         self.directory.join(self.sockets.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// A copy of a program that only this user can run, in the directory of the sockets.
+    pub(super) fn copy_of(&self, program: &Path) -> io::Result<PathBuf> {
+        let copy = self.directory.join("askpass");
+        if !copy.exists() {
+            std::fs::copy(program, &copy)?;
+            std::fs::set_permissions(&copy, Permissions::from_mode(0o700))?;
+        }
+        Ok(copy)
     }
 
     /// Takes a process group into care.

@@ -14,10 +14,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
-use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, tcflush};
-use zeroize::Zeroizing;
+use rustix::termios::{QueueSelector, tcflush};
 
-use super::{menu, write};
+use super::menu;
 
 pub use hidden::{Hidden, hidden};
 
@@ -102,45 +101,6 @@ pub fn forget_type_ahead(terminal: impl AsFd) -> Unanswered {
     // Not a terminal, or one that is gone: then nothing was typed either.
     let _ = tcflush(terminal, QueueSelector::IFlush);
     Unanswered(())
-}
-
-/// Asks for a line that is not shown while it is typed; `None` where none comes. The terminal stops showing before
-/// the question stands there, so that not even the quickest answer is seen, or thrown away with what was typed
-/// before.
-pub fn secret(question: &str) -> Option<Zeroizing<String>> {
-    let terminal = io::stdin();
-    let shown = termios::tcgetattr(&terminal).ok()?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    // Enter is seen all the same.
-    hidden.local_modes.insert(LocalModes::ECHONL);
-    termios::tcsetattr(&terminal, OptionalActions::Flush, &hidden).ok()?;
-    write::to_stderr(question);
-    let typed = hidden_line(&terminal);
-    // A terminal that is gone has nothing to be put back.
-    let _ = termios::tcsetattr(&terminal, OptionalActions::Now, &shown);
-    typed
-}
-
-/// A line as the terminal has it, with no copy in a buffer of the library's own.
-fn hidden_line(terminal: impl AsFd) -> Option<Zeroizing<String>> {
-    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
-    let mut byte = Zeroizing::new([0_u8]);
-    loop {
-        match read(&terminal, &mut *byte) {
-            Ok(0) if line.is_empty() => return None,
-            Ok(0) => break,
-            Ok(_) if byte[0] == b'\n' => break,
-            Ok(_) if line.len() == LONGEST => return None,
-            Ok(_) => line.push(byte[0]),
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(_) => return None,
-        }
-    }
-    if line.last() == Some(&b'\r') {
-        line.pop();
-    }
-    String::from_utf8(std::mem::take(&mut *line)).ok().map(Zeroizing::new)
 }
 
 /// Reads one line from a terminal in its usual line mode, until the question is taken back or `patience` is

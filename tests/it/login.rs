@@ -134,19 +134,38 @@ fn a_wrong_passphrase_is_asked_for_again_and_enter_is_no_answer() {
 #[test]
 fn ctrl_c_at_a_question_ends_it_like_any_other_and_leaves_the_terminal_as_it_was() {
     let (cluster, _) = locked(2, WORK);
+    let mut terminal = looked_at_afterwards(&cluster);
+    terminal.expect(QUESTION).expect("none): ").ctrl_c().expect("ended with 13");
+    is_as_it_was(&mut terminal);
+    assert_eq!(times(&terminal, QUESTION), 1, "one Ctrl-C is for all questions");
+}
+
+#[test]
+fn ctrl_c_at_a_question_for_a_secret_ends_all_and_leaves_the_terminal_as_it_was() {
+    let (cluster, _) = locked(1, WORK);
+    let inventory = fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
+    cluster.write("inventory.yaml", &format!("secrets: {{ first: {{ prompt: First }} }}\n{inventory}"));
+    let mut terminal = looked_at_afterwards(&cluster);
+    terminal.expect("First: ").ctrl_c().expect("ended with 130");
+    is_as_it_was(&mut terminal);
+    assert_eq!(times(&terminal, QUESTION), 0);
+}
+
+/// `check` in a shell that looks at its terminal afterwards.
+fn looked_at_afterwards(cluster: &Cluster) -> Pty {
     let inner = cluster.rollgate(["check"]).into_parts().0;
     let program = inner.get_program().to_owned();
     let line: Vec<String> = inner.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-    // A shell that looks at the terminal afterwards.
     let script = format!("{} {}; echo \"ended with $?\"; stty -a", program.display(), line.join(" "));
     let shell = Invocation::new("sh", cluster.root())
         .env("ROLLGATE_STATE_DIR", cluster.path("state"))
         .env("XDG_RUNTIME_DIR", cluster.path("run"))
         .args(["-c", &script]);
-    let mut terminal = Pty::start(shell, Size::default());
-    terminal.expect(QUESTION).expect("none): ").ctrl_c().expect("ended with 13").expect("-flusho");
-    terminal.ends_with(0);
-    assert_eq!(times(&terminal, QUESTION), 1, "one Ctrl-C is for all questions");
+    Pty::start(shell, Size::default())
+}
+
+fn is_as_it_was(terminal: &mut Pty) {
+    terminal.expect("-flusho").ends_with(0);
     let screen = terminal.screen();
     let settings: Vec<&str> = screen.split_whitespace().collect();
     for setting in ["isig", "echo", "icanon"] {

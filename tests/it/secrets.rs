@@ -426,10 +426,12 @@ fn what_is_to_be_captured_is_never_shown() {
         ("value: text, matches: '^never$'", "stored on n1: ***, needs a match of"),
         ("value: number", "it is not of the form that the check says"),
         ("value: exit", "capture token: *** is none of x"),
+        ("value: text, matches: 'x'", "exit status 3"),
     ] {
+        let fails = if what == "exit status 3" { "; cat \"$dir/stored\" >&2; exit 3" } else { "" };
         let procedure = format!(
             "procedure: shown\nphases:\n  - name: all\n    nodes: \"*\"\n    precheck:\n      - check: {{ name: stored, \
-             run: 'cat \"$dir/stored\"', {read} }}\n        capture: {{ name: token, secret: true, one_of: [x] }}\n"
+             run: 'cat \"$dir/stored\"{fails}', {read} }}\n        capture: {{ name: token, secret: true, one_of: [x] }}\n"
         );
         let cluster = Cluster::new().local(1).procedure(&procedure).build();
         cluster.write("nodes/n1/stored", "hunter22-4f81 and the rest of a long one\n");

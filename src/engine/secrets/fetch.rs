@@ -34,7 +34,8 @@ pub(super) fn one(name: &VarName, source: &SecretSource, ask: &Ask<'_>) -> Resul
         SecretSource::File(file) => private(name, file)?,
         SecretSource::Command(command) => printed(name, command)?,
         SecretSource::Prompt(text) => {
-            (ask.prompt)(text).ok_or_else(|| SecretError::NoTerminal { name: name.clone() })?
+            let prompt = ask.prompt.ok_or_else(|| SecretError::NoTerminal { name: name.clone() })?;
+            prompt(text).ok_or_else(|| SecretError::NotTyped { name: name.clone() })?
         }
     };
     if matches!(source, SecretSource::File(_) | SecretSource::Command(_)) && value.ends_with('\n') {

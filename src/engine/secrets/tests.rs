@@ -17,7 +17,7 @@ fn keep(secrets: &Secrets, lane: &NodeName, name: &str, value: &str) {
 
 fn fetch(source: SecretSource) -> Result<Secrets, SecretError> {
     let sources = BTreeMap::from([(VarName::parse("password").unwrap(), source)]);
-    Secrets::fetch(&sources, &Ask { env: &|_| None, prompt: &|_| None })
+    Secrets::fetch(&sources, &Ask { env: &|_| None, prompt: None })
 }
 
 fn command(command: &str) -> Result<Secrets, SecretError> {
@@ -67,7 +67,8 @@ fn what_cannot_be_had_is_named_and_stops_nothing() {
         (name("asked"), SecretSource::Prompt("password".to_owned())),
         (name("here"), SecretSource::Env("HERE".to_owned())),
     ]);
-    let (known, unknown) = Secrets::fetch_some(&sources, |_| Some("hunter22".to_owned()));
+    let (known, unknown) =
+        Secrets::fetch_some(&sources, &Ask { env: &|_| Some("hunter22".to_owned()), prompt: None });
     assert_eq!((known.mask("is hunter22"), unknown), ("is ***".to_owned(), vec![name("asked")]));
 }
 

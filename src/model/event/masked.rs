@@ -6,7 +6,7 @@ use super::{
     Reverting, RunEnd, Stop, TurnEnd,
 };
 use crate::model::condition::{Value, Verdict};
-use crate::model::mask::Mask;
+use crate::model::mask::{Mask, STARS};
 
 impl Event {
     /// The event as the journal may have it. The plan stays as it is: it names secrets and has none. A captured
@@ -208,9 +208,11 @@ impl Value {
                     *self = Self::Text(mask.text(&text));
                 }
             }
-            Self::Number(_) => {
-                if mask.finds(&self.to_text()) {
-                    *self = Self::Text(mask.text(&self.to_text()));
+            Self::Number(number) => {
+                // What begins with zeros has lost them, and of a long one the end is rounded.
+                let is_secret = mask.finds_number(*number);
+                if is_secret || mask.finds(&self.to_text()) {
+                    *self = Self::Text(STARS.to_owned());
                 }
             }
             Self::Exit(_) => {}
@@ -308,6 +310,12 @@ mod tests {
         let mut other = Reading { value: Some(Value::Number(7.0)), ..reading() };
         other.mask(&mask);
         assert_eq!(other.value, Some(Value::Number(7.0)));
+        // As a number it has lost its zeros, and the end of a long one.
+        for (secret, number) in [("004711", 4711.0), ("12345678901234567890", 12_345_678_901_234_567_890.0)] {
+            let mut read = Reading { value: Some(Value::Number(number)), ..reading() };
+            read.mask(&Mask::of([secret]));
+            assert_eq!(read.value, Some(Value::Text("***".to_owned())), "{secret}");
+        }
     }
 
     #[test]

@@ -61,6 +61,14 @@ impl Mask {
         !self.spans(text.as_bytes()).is_empty()
     }
 
+    /// Whether a number is a secret of digits: as one it has lost the zeros before it, and the end of a long one.
+    pub fn finds_number(&self, number: f64) -> bool {
+        let is_digits = |needle: &&[u8]| needle.iter().all(u8::is_ascii_digit);
+        let mut digits =
+            self.needles().filter(is_digits).filter_map(|needle| std::str::from_utf8(needle).ok());
+        digits.any(|digits| digits.parse().is_ok_and(|secret: f64| secret.total_cmp(&number).is_eq()))
+    }
+
     /// The text without them.
     pub fn text(&self, text: &str) -> String {
         // Whatever is found begins and ends with whole characters, for it is made of them.

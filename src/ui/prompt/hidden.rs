@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, read};
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use zeroize::Zeroizing;
 
 use super::super::write;
 use super::{Called, LONGEST, has_input};
+
+/// How much is read at once.
+const CHUNK: usize = 512;
 
 /// What Ctrl-C sends.
 const CTRL_C: u8 = 0x03;
@@ -17,8 +21,8 @@ const CTRL_C: u8 = 0x03;
 #[derive(Clone, PartialEq, Eq)]
 pub enum Hidden {
     /// A line, byte for byte; never empty.
-    Line(String),
-    /// Enter alone.
+    Line(Zeroizing<String>),
+    /// Enter alone, or what is no text.
     Nothing,
     /// Ctrl-C.
     Stop,
@@ -80,7 +84,9 @@ pub fn hidden(
 
 fn await_line(terminal: BorrowedFd<'_>, called: &Called, patience: Duration) -> io::Result<Hidden> {
     let until = Instant::now() + patience;
-    let mut line = Vec::new();
+    // One that had to grow would leave what was typed where it was before.
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST + CHUNK));
+    let mut chunk = Zeroizing::new([0; CHUNK]);
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -92,8 +98,7 @@ fn await_line(terminal: BorrowedFd<'_>, called: &Called, patience: Duration) -> 
             }
             continue;
         }
-        let mut chunk = [0; 512];
-        let count = match read(terminal, &mut chunk) {
+        let count = match read(terminal, &mut *chunk) {
             Ok(count) => count,
             Err(Errno::INTR | Errno::AGAIN) => continue,
             // The terminal hung up, or this process is no longer in its foreground.
@@ -108,8 +113,11 @@ fn await_line(terminal: BorrowedFd<'_>, called: &Called, patience: Duration) -> 
             return Ok(Hidden::Stop);
         }
         if line.ends_with(b"\n") || line.len() > LONGEST {
-            let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
-            return Ok(if text.is_empty() { Hidden::Nothing } else { Hidden::Line(text) });
+            while line.ends_with(b"\n") || line.ends_with(b"\r") {
+                line.pop();
+            }
+            let text = String::from_utf8(std::mem::take(&mut *line)).map(Zeroizing::new);
+            return Ok(text.ok().filter(|text| !text.is_empty()).map_or(Hidden::Nothing, Hidden::Line));
         }
     }
 }
@@ -163,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_taken_as_it_is_and_not_shown() {
-        assert!(typed(b" hunter22 \n") == Hidden::Line(" hunter22 ".to_owned()));
+        assert!(typed(b" hunter22 \n") == Hidden::Line(" hunter22 ".to_owned().into()));
         assert!(typed(b"\n") == Hidden::Nothing);
     }
 

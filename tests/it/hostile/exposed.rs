@@ -137,6 +137,38 @@ fn a_group_of_others_is_refused_and_a_group_of_ones_own_is_not() {
     }
 }
 
+/// A link there could lead to any file of the operator's, and the nodes would be sent that.
+#[test]
+fn a_secret_does_not_come_from_a_directory_of_everybodys() {
+    let cluster = cluster();
+    let inventory = fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
+    cluster.write("inventory.yaml", &format!("secrets: {{ token: {{ file: ./open/token }} }}\n{inventory}"));
+    cluster.write("open/token", "hunter22\n");
+    chmod(&cluster.path("open/token"), 0o600);
+    cluster.rollgate(["check", "--syntax-only"]).run().code(0);
+    chmod(&cluster.path("open"), 0o777);
+    let why = "everybody can write to it, and exchange what is in it (mode 0777)";
+    refused(&cluster.rollgate(["check", "--syntax-only"]).run(), &cluster.path("open"), why);
+}
+
+#[test]
+fn whoever_is_told_of_a_question_is_told_to_allow_it_as_well() {
+    let procedure = r#"
+        procedure: asks
+        phases:
+          - name: all
+            nodes: "*"
+            upgrade:
+              - { gate: agreed }
+        "#;
+    let cluster = Cluster::new().local(1).inventory("\nnotify: cat >> told\n").procedure(procedure).build();
+    chmod(&cluster.path("procedure.yaml"), 0o666);
+    let mut terminal = cluster.terminal(["start", "--confirm", "test", "--allow-insecure-files"]);
+    terminal.expect("[yes/no] ").send("yes\n").ends_with(0);
+    let told = fs::read_to_string(cluster.path("told")).unwrap();
+    assert!(told.contains("\"--allow-insecure-files\",\"approve\""), "{told}");
+}
+
 #[test]
 fn what_is_allowed_all_the_same_is_in_the_journal_and_the_report() {
     let cluster = cluster();
