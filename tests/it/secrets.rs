@@ -612,7 +612,8 @@ fn assert_was_printed(cluster: &Cluster) {
             assert!(on_node(job, "err").contains(&line), "{job} has no {line:?} among its errors");
         }
     }
-    was_masked("its undo", &here("n1.all.drain.1.1"), &["undo-file"]);
+    was_masked("the step", &here("n1.all.drain.1.1"), &CHANGE);
+    was_masked("its undo", &here("n1.all.drain.1.undo.1"), &["undo-file"]);
     was_masked("what runs here", &here("n1.all.drain.4.1"), &["here-prompt"]);
     was_masked("what was followed again", &here("n1.all.upgrade.1.1"), &["held-command", "held-captured"]);
     let whole = on_node("n1.all.drain.1.1", "out");
