@@ -260,7 +260,7 @@ fn an_agent_lets_in_for_as_long_as_it_has_the_key() {
     check().code(13).stdout_has("the agent has no key");
 }
 
-/// What an operator's ssh_config wishes for a login of their own is not for rollgate's.
+/// What an operator's `ssh_config` wishes for a login of their own is not for rollgate's.
 #[test]
 fn nothing_is_forwarded_and_nothing_runs_here_whatever_the_ssh_config_wishes() {
     const LOOK: &str = "echo \"agent ${SSH_AUTH_SOCK:-none} $(cd \"$dir/../..\" && ls -d forwarded.* canary.* \

@@ -1,22 +1,23 @@
 //! The hunt: a token in every place where a secret can stand, printed by nodes in every form, and nowhere to be found
 //! while the run is at work nor after it.
 
+mod watch;
+
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 use super::support::{Cluster, Invocation, NodeSpec, PATIENCE, Pty, Size, descendants, end};
+use watch::{Decoy, Watch};
 
 /// A token that nothing else on this machine has, with characters that JSON, URLs and shells write otherwise.
 struct Token {
@@ -59,144 +60,6 @@ fn piped(script: &str, input: &str) -> String {
 
 fn finds(traces: &[Vec<u8>], bytes: &[u8]) -> bool {
     traces.iter().any(|trace| memchr::memmem::find(bytes, trace).is_some())
-}
-
-/// A process in whose command line or environment a trace was.
-struct Sighting {
-    pid: u32,
-    words: Vec<u8>,
-    place: &'static str,
-    first: Instant,
-    last: Instant,
-}
-
-/// What a watch has seen.
-struct Seen {
-    /// When each look began.
-    looks: Vec<Instant>,
-    sightings: Vec<Sighting>,
-}
-
-impl Seen {
-    /// The median of the times from one look to the next.
-    fn median_gap(&self) -> Duration {
-        let mut gaps: Vec<Duration> = self.looks.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        gaps.sort();
-        gaps[gaps.len() / 2]
-    }
-
-    /// How long it was looked.
-    fn elapsed(&self) -> Duration {
-        *self.looks.last().unwrap() - self.looks[0]
-    }
-
-    /// Where a process had a trace, but for those that the test itself gave it.
-    fn beside(&self, own: &BTreeSet<u32>) -> Vec<String> {
-        let by_test = |words: &[u8]| {
-            self.sightings.iter().any(|sighting| own.contains(&sighting.pid) && sighting.words == words)
-        };
-        // A child has the words and the environment of its parent until it becomes another program.
-        let is_becoming = |sighting: &Sighting| {
-            by_test(&sighting.words) && sighting.last - sighting.first < Duration::from_millis(500)
-        };
-        let others = self.sightings.iter().filter(|sighting| !own.contains(&sighting.pid));
-        others.filter(|sighting| !is_becoming(sighting)).map(Sighting::to_string).collect()
-    }
-}
-
-impl std::fmt::Display for Sighting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words = String::from_utf8_lossy(&self.words).replace('\0', " ");
-        write!(f, "{} of {}: {words}", self.place, self.pid)
-    }
-}
-
-/// Looks at the command lines and environments of all processes, over and over. Both sides are this machine.
-struct Watch {
-    stop: Arc<AtomicBool>,
-    watching: std::thread::JoinHandle<Seen>,
-}
-
-impl Watch {
-    fn over(traces: Vec<Vec<u8>>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&stop);
-        let watching = std::thread::spawn(move || {
-            let own = std::process::id();
-            let mut seen = Seen { looks: Vec::new(), sightings: Vec::new() };
-            // What a process was called with stays what it is until it becomes another program.
-            let mut harmless: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
-            while !until.load(Ordering::Relaxed) {
-                seen.looks.push(Instant::now());
-                for entry in fs::read_dir("/proc").unwrap().flatten() {
-                    let Ok(pid) = entry.file_name().to_string_lossy().parse() else { continue };
-                    if pid == own {
-                        continue;
-                    }
-                    // It may have ended in this moment.
-                    let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
-                    let words = read("cmdline");
-                    if harmless.get(&pid) == Some(&words) {
-                        continue;
-                    }
-                    let environment = read("environ");
-                    // Between its two lives it has the environment of one and the words of the other.
-                    if read("cmdline") != words {
-                        continue;
-                    }
-                    let places = [("the command line", &words), ("the environment", &environment)];
-                    let held: Vec<_> =
-                        places.into_iter().filter(|(_, bytes)| finds(&traces, bytes)).collect();
-                    if held.is_empty() {
-                        harmless.insert(pid, words);
-                        continue;
-                    }
-                    for (place, _) in held {
-                        seen.saw(pid, &words, place);
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            seen
-        });
-        Self { stop, watching }
-    }
-
-    fn end(self) -> Seen {
-        self.stop.store(true, Ordering::Relaxed);
-        self.watching.join().unwrap()
-    }
-}
-
-impl Seen {
-    fn saw(&mut self, pid: u32, words: &[u8], place: &'static str) {
-        let now = Instant::now();
-        let same = |known: &&mut Sighting| known.pid == pid && known.place == place && known.words == words;
-        match self.sightings.iter_mut().find(same) {
-            Some(known) => known.last = now,
-            None => {
-                self.sightings.push(Sighting { pid, words: words.to_vec(), place, first: now, last: now });
-            }
-        }
-    }
-}
-
-/// A process that has the token in its command line and its environment: a watch that does not see it is blind.
-struct Decoy(std::process::Child);
-
-impl Decoy {
-    fn with(token: &Token) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", "read -r _", &token.of("decoy")]).env("RG_DECOY", token.of("decoy"));
-        Self(command.stdin(std::process::Stdio::piped()).spawn().unwrap())
-    }
-}
-
-impl Drop for Decoy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Files below a directory that have a trace in them, compressed ones unpacked, but for those where the test put it.
@@ -407,6 +270,8 @@ impl Drop for Ended<'_> {
 struct Hunt<'c> {
     cluster: &'c Cluster,
     token: &'c Token,
+    /// Where the test itself put the token.
+    known: &'c [PathBuf],
     /// The processes that the test itself gave the token.
     own: RefCell<BTreeSet<u32>>,
     /// What each of them wrote, and where.
@@ -451,6 +316,98 @@ impl Hunt<'_> {
     fn keep(&self, name: &'static str, bytes: Vec<u8>) {
         self.streams.borrow_mut().push((name, bytes));
     }
+
+    /// No file has the token, but for those where the test put it.
+    #[track_caller]
+    fn nowhere(&self, when: &str) {
+        let traces = self.token.traces();
+        assert_eq!(holding(self.cluster.root(), &traces, self.known), Vec::<PathBuf>::new(), "{when}");
+        assert_eq!(held_in_memory(&traces), Vec::<PathBuf>::new(), "{when}");
+    }
+
+    fn dry_run(&self) {
+        let mut dry = self.at_a_terminal(&["start", "--dry-run"]);
+        self.unlocks(&mut dry);
+        dry.ends_with(0);
+        self.keep("the dry run", dry.raw());
+    }
+
+    /// A run that has the terminal for a step, holds another and is killed in its middle.
+    fn first_run(&self) {
+        let mut first = self.at_a_terminal(&["start", "--confirm", "test", "--yes"]);
+        self.unlocks(&mut first);
+        first.expect("asks for the password of").send(&format!("{}\n", self.token.of("rights")));
+        let sum = piped("sha256sum", &self.token.of("env"));
+        self.cluster.await_effect(&format!("typed {}", sum.trim_end()));
+        self.nowhere("while a step has the terminal");
+        self.cluster.write("nodes/n1/typed", "");
+        until(self.cluster, "it is not held", || self.cluster.effects().contains(&"n1 held".to_owned()));
+        self.nowhere("while a step is held");
+        let pid = holder(self.cluster).unwrap();
+        assert_eq!(pid, first.pid());
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(
+            core.split_whitespace().collect::<Vec<_>>()[4..6],
+            ["0", "0"],
+            "a crash would write it to a disk"
+        );
+        // Killed in the middle of a step; what it knew is gone with it.
+        let children = descendants(pid);
+        assert!(!children.is_empty(), "it has no child that could have its environment");
+        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+        assert_eq!(first.ends().signal(), Some(9));
+        self.keep("the first run", first.raw());
+        self.cluster.write("nodes/n1/go", "");
+    }
+
+    /// Goes on with it in the background, where it fails, until it is told to stop.
+    fn second_run(&self) {
+        // In the background nobody types.
+        let mut unlocked = passphrase(self.cluster, &self.token.of("passphrase"), "");
+        self.own.borrow_mut().insert(unlocked.id());
+        assert!(unlocked.wait().unwrap().success());
+        // Goes on in the background: the captured secret is read again. The wait fails, and what is temporary is undone.
+        let mut second = self.at_a_terminal(&["start", "--resume", "--detach", "--confirm", "test", "--yes"]);
+        second.ends_with(0);
+        self.keep("the second run", second.raw());
+        until(self.cluster, "it asks nobody", || {
+            self.cluster.records(&["trouble"]).iter().any(|line| line.contains("asked"))
+        });
+        let asked = || self.cluster.records(&[r#""asked""#]).len();
+        let before = asked();
+        self.run("the answer to try again", &["approve", "--retry"], 0);
+        until(self.cluster, "it does not ask again", || asked() > before);
+        self.run("the answer to stop", &["approve", "--deny"], 11);
+        until(self.cluster, "it does not end", || {
+            !self.cluster.records(&["run_closed"]).is_empty() && holder(self.cluster).is_none()
+        });
+        let journal = self.cluster.journal();
+        assert!(journal.contains(r#""verdict":{"stopped""#), "{journal}");
+        assert!(
+            self.cluster.effects().contains(&"undone".to_owned()),
+            "{:?}\n{journal}",
+            self.cluster.effects()
+        );
+    }
+
+    /// Everything that tells of it afterwards.
+    fn reports(&self) {
+        self.run("status", &["status", "--offline"], 0);
+        self.run("status as JSON", &["status", "--offline", "-o", "json"], 0);
+        self.run("the report", &["report"], 0);
+        self.run("the page", &["report", "-f", "report.html"], 0);
+        self.run("the bundle", &["report", "--bundle", "run.tar.gz"], 0);
+        let unpacked = self.cluster.path("unpacked");
+        fs::create_dir(&unpacked).unwrap();
+        let tar = Command::new("tar")
+            .arg("-xzf")
+            .arg(self.cluster.path("run.tar.gz"))
+            .arg("-C")
+            .arg(&unpacked)
+            .status();
+        assert!(tar.unwrap().success());
+    }
 }
 
 #[test]
@@ -461,87 +418,26 @@ fn a_token_in_every_place_is_nowhere_to_be_found() {
     let _ended = Ended(&cluster);
     let decoy = Decoy::with(&token);
     let watch = Watch::over(traces.clone());
-    let hunt =
-        Hunt { cluster: &cluster, token: &token, own: RefCell::default(), streams: RefCell::default() };
-    let nowhere = |when: &str| {
-        assert_eq!(holding(cluster.root(), &traces, &known), Vec::<PathBuf>::new(), "{when}");
-        assert_eq!(held_in_memory(&traces), Vec::<PathBuf>::new(), "{when}");
+    let hunt = Hunt {
+        cluster: &cluster,
+        token: &token,
+        known: &known,
+        own: RefCell::default(),
+        streams: RefCell::default(),
     };
-
-    let mut dry = hunt.at_a_terminal(&["start", "--dry-run"]);
-    hunt.unlocks(&mut dry);
-    dry.ends_with(0);
-    hunt.keep("the dry run", dry.raw());
-
-    let mut first = hunt.at_a_terminal(&["start", "--confirm", "test", "--yes"]);
-    hunt.unlocks(&mut first);
-    first.expect("asks for the password of").send(&format!("{}\n", token.of("rights")));
-    let sum = piped("sha256sum", &token.of("env"));
-    cluster.await_effect(&format!("typed {}", sum.trim_end()));
-    nowhere("while a step has the terminal");
-    cluster.write("nodes/n1/typed", "");
-    until(&cluster, "it is not held", || cluster.effects().contains(&"n1 held".to_owned()));
-    nowhere("while a step is held");
-    let pid = holder(&cluster).unwrap();
-    assert_eq!(pid, first.pid());
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(
-        core.split_whitespace().collect::<Vec<_>>()[4..6],
-        ["0", "0"],
-        "a crash would write it to a disk"
-    );
-    // Killed in the middle of a step; what it knew is gone with it.
-    let children = descendants(pid);
-    assert!(!children.is_empty(), "it has no child that could have its environment");
-    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
-    assert_eq!(first.ends().signal(), Some(9));
-    hunt.keep("the first run", first.raw());
-    cluster.write("nodes/n1/go", "");
-
-    // In the background nobody types.
-    let mut unlocked = passphrase(&cluster, &token.of("passphrase"), "");
-    hunt.own.borrow_mut().insert(unlocked.id());
-    assert!(unlocked.wait().unwrap().success());
-    // Goes on in the background: the captured secret is read again. The wait fails, and what is temporary is undone.
-    let mut second = hunt.at_a_terminal(&["start", "--resume", "--detach", "--confirm", "test", "--yes"]);
-    second.ends_with(0);
-    hunt.keep("the second run", second.raw());
-    until(&cluster, "it asks nobody", || {
-        cluster.records(&["trouble"]).iter().any(|line| line.contains("asked"))
-    });
-    let asked = || cluster.records(&[r#""asked""#]).len();
-    let before = asked();
-    hunt.run("the answer to try again", &["approve", "--retry"], 0);
-    until(&cluster, "it does not ask again", || asked() > before);
-    hunt.run("the answer to stop", &["approve", "--deny"], 11);
-    until(&cluster, "it does not end", || {
-        !cluster.records(&["run_closed"]).is_empty() && holder(&cluster).is_none()
-    });
-    let journal = cluster.journal();
-    assert!(journal.contains(r#""verdict":{"stopped""#), "{journal}");
-    assert!(cluster.effects().contains(&"undone".to_owned()), "{:?}\n{journal}", cluster.effects());
-
-    hunt.run("status", &["status", "--offline"], 0);
-    hunt.run("status as JSON", &["status", "--offline", "-o", "json"], 0);
-    hunt.run("the report", &["report"], 0);
-    hunt.run("the page", &["report", "-f", "report.html"], 0);
-    hunt.run("the bundle", &["report", "--bundle", "run.tar.gz"], 0);
-    let unpacked = cluster.path("unpacked");
-    fs::create_dir(&unpacked).unwrap();
-    let tar =
-        Command::new("tar").arg("-xzf").arg(cluster.path("run.tar.gz")).arg("-C").arg(&unpacked).status();
-    assert!(tar.unwrap().success());
+    hunt.dry_run();
+    hunt.first_run();
+    hunt.second_run();
+    hunt.reports();
 
     let seen = watch.end();
     let (looks, elapsed, gap) = (seen.looks.len(), seen.elapsed(), seen.median_gap());
     println!("{looks} looks at all processes in {elapsed:.1?}, one every {gap:.1?} (median)");
     // Every 5 ms, and what a look takes on a machine that has other work.
     assert!(looks as u128 >= elapsed.as_millis() / 100, "only {looks} looks in {elapsed:?}");
-    let places: BTreeSet<_> =
-        seen.sightings.iter().filter(|at| at.pid == decoy.0.id()).map(|at| at.place).collect();
+    let places = seen.places_of(decoy.pid());
     assert_eq!(places.len(), 2, "the watch is blind: it saw {places:?}");
-    hunt.own.borrow_mut().insert(decoy.0.id());
+    hunt.own.borrow_mut().insert(decoy.pid());
     assert_eq!(seen.beside(&hunt.own.borrow()), [""; 0], "in the list of processes");
     for (name, bytes) in &*hunt.streams.borrow() {
         let text = String::from_utf8_lossy(bytes);
@@ -557,7 +453,7 @@ fn a_token_in_every_place_is_nowhere_to_be_found() {
         ];
         assert_eq!(text.contains("***"), shows.contains(name), "{name}:\n{text}");
     }
-    nowhere("in the end");
+    hunt.nowhere("in the end");
     assert_was_printed(&cluster);
 }
 
