@@ -213,7 +213,7 @@ pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run) -> Done {
 
 /// The same for an undo.
 pub(super) async fn rejoin_undo(at: &Assignment, step: &Step, script: &Script) -> Done {
-    let output = Output::new(at);
+    let output = Output::of_undo(at);
     let ended = follow(at, script, step.timeout, true, &output).await?;
     judge(at, &[0], ended, &output).await
 }
@@ -342,7 +342,7 @@ pub(super) async fn undo(at: &Assignment, step: &Step, script: &Script) -> Done 
         let wanted =
             Wanted { script, is_undo: true, env: None, stdin: None, cwd: None, deadline: step.timeout };
         let job = prepare(at, on, wanted).await?;
-        let output = Output::new(at);
+        let output = Output::of_undo(at);
         judge(at, &[0], start(at, on, job, &output).await, &output).await?;
     }
     Ok(())

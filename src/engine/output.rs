@@ -47,10 +47,19 @@ impl Output {
     /// Begins with nothing. A job that is followed again from its first byte has its transcript written anew:
     /// the node has all of it.
     pub(super) fn new(at: &Assignment) -> Self {
+        Self::begun(at, false)
+    }
+
+    /// The same for the step's undo, which leaves the transcript of what it undoes as it is.
+    pub(super) fn of_undo(at: &Assignment) -> Self {
+        Self::begun(at, true)
+    }
+
+    fn begun(at: &Assignment, is_undo: bool) -> Self {
         let output = Self::aside(at);
         if let Some(run) = &at.site.run_dir {
-            let path = run.transcript_path(&at.key, at.attempt);
-            match run.begin_transcript(&at.key, at.attempt) {
+            let path = run.transcript_path(&at.key, is_undo, at.attempt);
+            match run.begin_transcript(&at.key, is_undo, at.attempt) {
                 Ok(file) => {
                     at.desk.notify(Notice::Transcript { key: at.key.clone(), path: path.clone() });
                     output.kept().transcript = Some((file, path));

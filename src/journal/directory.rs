@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! STATE/CLUSTER/{lock, seat, dry-run.json}
-//! STATE/CLUSTER/runs/2026-11-21.1/{journal.ndjson, debug.log, detached.log, notify.log, door, out/NODE.STEP.ATTEMPT.log, files/NODE/}
+//! STATE/CLUSTER/runs/2026-11-21.1/{journal.ndjson, debug.log, detached.log, notify.log, door, out/NODE.STEP[.undo].ATTEMPT.log, files/NODE/}
 //! ```
 
 use std::ffi::OsString;

@@ -92,11 +92,12 @@ impl RunDir {
         self.path.join("debug.log")
     }
 
-    /// Where an attempt's output stands. Steps may have any name: whatever does not belong in a file
-    /// name is written as `%XX`.
-    pub fn transcript_path(&self, key: &StepKey, attempt: u32) -> PathBuf {
+    /// Where the output of an attempt, or of its undo, stands. Steps may have any name: whatever does not belong in a
+    /// file name is written as `%XX`.
+    pub fn transcript_path(&self, key: &StepKey, is_undo: bool, attempt: u32) -> PathBuf {
         let (node, step) = (file_word(key.node.as_str()), file_word(key.step.as_str()));
-        self.path.join("out").join(format!("{node}.{step}.{attempt}.log"))
+        let undo = if is_undo { ".undo" } else { "" };
+        self.path.join("out").join(format!("{node}.{step}{undo}.{attempt}.log"))
     }
 
     /// Begins the journal of a new run. Fails if there is one.
@@ -175,10 +176,10 @@ impl RunDir {
         private::file(&self.path.join("notify.log"))
     }
 
-    /// Begins the transcript of an attempt, empty: a job that is followed again is followed from its
+    /// Begins the transcript of an attempt or of its undo, empty: a job that is followed again is followed from its
     /// first byte, for the node has all of them.
-    pub fn begin_transcript(&self, key: &StepKey, attempt: u32) -> Result<File, JournalError> {
-        let path = self.transcript_path(key, attempt);
+    pub fn begin_transcript(&self, key: &StepKey, is_undo: bool, attempt: u32) -> Result<File, JournalError> {
+        let path = self.transcript_path(key, is_undo, attempt);
         let file = private::file(&path)?;
         file.set_len(0).map_err(|source| JournalError::io("empty", &path, source))?;
         Ok(file)

@@ -351,7 +351,7 @@ fn everything_is_private_whatever_the_umask() {
         let (run, _) = recorded(&state, 1);
         run.open_debug_log().unwrap();
         let key = "mq-01/brokers.upgrade.1".to_owned().try_into().unwrap();
-        run.begin_transcript(&key, 1).unwrap();
+        run.begin_transcript(&key, false, 1).unwrap();
         run.fetched_path(&key.node, "core dump").unwrap();
         return;
     }
@@ -494,10 +494,10 @@ fn a_fetched_file_is_never_overwritten_and_a_transcript_begins_anew() {
     let key = "mq-01/brokers.upgrade.1".to_owned().try_into().unwrap();
     // Followed again, a job is followed from its first byte.
     for text in ["one\n", "one\ntwo\n"] {
-        run.begin_transcript(&key, 2).unwrap().write_all(text.as_bytes()).unwrap();
+        run.begin_transcript(&key, false, 2).unwrap().write_all(text.as_bytes()).unwrap();
     }
     let mut transcript = String::new();
-    fs::File::open(run.transcript_path(&key, 2)).unwrap().read_to_string(&mut transcript).unwrap();
+    fs::File::open(run.transcript_path(&key, false, 2)).unwrap().read_to_string(&mut transcript).unwrap();
     assert_eq!(transcript, "one\ntwo\n");
 
     let fetched = run.fetched_path(&key.node, "../dump").unwrap();

@@ -21,12 +21,16 @@ fn passphrase() -> String {
 
 const QUESTION: &str = "Enter passphrase for key";
 
+/// A procedure of one step.
+fn procedure(run: &str) -> String {
+    format!(
+        "procedure: login\nphases:\n  - name: service\n    nodes: 'n*'\n    upgrade:\n      - name: work\n        {run}\n"
+    )
+}
+
 /// A cluster whose one key has a passphrase.
 fn locked(nodes: usize, run: &str) -> (Cluster, String) {
-    let procedure = format!(
-        "procedure: login\nphases:\n  - name: service\n    nodes: 'n*'\n    upgrade:\n      - name: work\n        {run}\n"
-    );
-    let cluster = Cluster::new().nodes(nodes).procedure(&procedure).build();
+    let cluster = Cluster::new().nodes(nodes).procedure(&procedure(run)).build();
     let passphrase = passphrase();
     let locked = Command::new("ssh-keygen")
         .args(["-q", "-p", "-P", "", "-N", &passphrase, "-f"])
@@ -194,13 +198,7 @@ fn without_a_terminal_nobody_is_asked_and_the_words_say_what_to_do() {
 #[test]
 fn an_agent_that_is_gone_is_said_to_be() {
     let (cluster, _) = locked(1, WORK);
-    let inventory = fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
-    let without_key: String = inventory
-        .lines()
-        .filter(|line| !line.contains("identity_file"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    cluster.write("inventory.yaml", &without_key);
+    set_ssh(&cluster, "identity_file", None);
     let gone = cluster.path("agent.gone");
     cluster
         .rollgate(["check"])
@@ -209,6 +207,202 @@ fn an_agent_that_is_gone_is_said_to_be() {
         .code(13)
         .stdout_has("the agent is gone: SSH_AUTH_SOCK is ROOT");
     cluster.rollgate(["check"]).run().code(13).stdout_has("there is no agent (SSH_AUTH_SOCK is not set");
+}
+
+/// An agent of the test's own, ended with the value.
+struct Agent {
+    process: std::process::Child,
+    socket: std::path::PathBuf,
+}
+
+impl Agent {
+    fn start(cluster: &Cluster) -> Self {
+        let socket = cluster.path("agent");
+        let process = Command::new("ssh-agent")
+            .args(["-D", "-a"])
+            .arg(&socket)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let agent = Self { process, socket };
+        let deadline = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(&agent.socket).is_err() {
+            assert!(Instant::now() < deadline, "there is no agent");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        agent
+    }
+
+    fn add(&self, words: &[&std::ffi::OsStr]) {
+        let done = Command::new("ssh-add")
+            .arg("-q")
+            .args(words)
+            .env("SSH_AUTH_SOCK", &self.socket)
+            .status()
+            .unwrap();
+        assert!(done.success(), "{words:?}");
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Takes a key of `ssh:` out of the inventory, or sets it.
+fn set_ssh(cluster: &Cluster, key: &str, value: Option<&Path>) {
+    let inventory = fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
+    let mut lines: Vec<String> =
+        inventory.lines().filter(|line| !line.starts_with(&format!("  {key}:"))).map(str::to_owned).collect();
+    let section = lines.iter().position(|line| line == "ssh:").unwrap();
+    if let Some(value) = value {
+        lines.insert(section + 1, format!("  {key}: {}", value.display()));
+    }
+    cluster.write("inventory.yaml", &format!("{}\n", lines.join("\n")));
+}
+
+#[test]
+fn an_agent_lets_in_for_as_long_as_it_has_the_key() {
+    let cluster = Cluster::new().nodes(1).procedure(&procedure(WORK)).build();
+    set_ssh(&cluster, "identity_file", None);
+    let agent = Agent::start(&cluster);
+    let check = || cluster.rollgate(["check"]).env("SSH_AUTH_SOCK", &agent.socket).run();
+    check().code(13).stdout_has("tried: ").stdout_has("the agent has no key");
+    agent.add(&[cluster.keys().identity.as_os_str()]);
+    check().code(0);
+    let run = cluster.start(&[]).env("SSH_AUTH_SOCK", &agent.socket).run();
+    run.code(0);
+    assert_eq!(cluster.effects(), ["n1"]);
+    agent.add(&["-D".as_ref()]);
+    check().code(13).stdout_has("the agent has no key");
+}
+
+/// What an operator's `ssh_config` wishes for a login of their own is not for rollgate's.
+#[test]
+fn nothing_is_forwarded_and_nothing_runs_here_whatever_the_ssh_config_wishes() {
+    const LOOK: &str = "echo \"agent ${SSH_AUTH_SOCK:-none} $(cd \"$dir/../..\" && ls -d forwarded.* canary.* \
+                        2>/dev/null || :)\" >> \"$effects\"";
+    let run = format!("run: '{LOOK}'\n      - name: typed\n        interactive: true\n        run: '{LOOK}'");
+    let cluster = Cluster::new().nodes(1).procedure(&procedure(&run)).build();
+    let at = cluster.root().display();
+    let config = cluster.path("ssh_config");
+    // LocalCommand comes when the login has succeeded, and each login has a file of its own.
+    cluster.write(
+        "ssh_config",
+        &format!(
+            "ForwardAgent yes\nForwardX11 yes\nExitOnForwardFailure no\nStreamLocalBindUnlink yes\n\
+             RemoteForward {at}/forwarded.there 127.0.0.1:9\nLocalForward {at}/forwarded.here 127.0.0.1:9\n\
+             PermitLocalCommand yes\nLocalCommand touch {at}/canary.login\n"
+        ),
+    );
+    set_ssh(&cluster, "config_file", Some(&config));
+    let agent = Agent::start(&cluster);
+    agent.add(&[cluster.keys().identity.as_os_str()]);
+    let made = || {
+        let names = fs::read_dir(cluster.root()).unwrap().flatten().map(|entry| entry.file_name());
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        let mut names: Vec<_> =
+            names.filter(|name| name.starts_with("forwarded.") || name.starts_with("canary.")).collect();
+        names.sort();
+        names
+    };
+
+    // ssh itself does all of it.
+    let mut by_hand = Command::new("ssh");
+    by_hand.arg("-F").arg(&config).arg("-i").arg(&cluster.keys().identity);
+    by_hand.arg("-o").arg(format!("UserKnownHostsFile={}", cluster.keys().known_hosts.display()));
+    by_hand.args(["-p", &cluster.sshd("n1").port().to_string(), "127.0.0.1"]);
+    by_hand.arg(format!("printf %s \"${{SSH_AUTH_SOCK:-none}}\"; ls -d {at}/forwarded.*"));
+    let by_hand = by_hand.env("SSH_AUTH_SOCK", &agent.socket).output().unwrap();
+    let said = String::from_utf8_lossy(&by_hand.stdout).into_owned();
+    assert!(!said.starts_with("none") && said.contains("/forwarded.there"), "{by_hand:?}");
+    assert_eq!(made(), ["canary.login", "forwarded.here", "forwarded.there"]);
+    for name in made() {
+        fs::remove_file(cluster.path(&name)).unwrap();
+    }
+
+    let start = cluster.rollgate(["start", "--confirm", "test"]).env("SSH_AUTH_SOCK", &agent.socket);
+    Pty::start(start, Size::default()).ends_with(0);
+    assert_eq!(cluster.effects(), ["agent none ", "agent none "]);
+    assert_eq!(made(), [""; 0]);
+}
+
+#[test]
+fn a_host_key_that_is_not_the_known_one_is_refused_with_the_line_to_type() {
+    let cluster = Cluster::new().nodes(2).procedure(&procedure(WORK)).build();
+    let file = &cluster.keys().known_hosts;
+    let known = fs::read_to_string(file).unwrap();
+    let before = cluster.nodes_tree();
+    let ports = ["n1", "n2"].map(|node| (node, cluster.sshd(node).port()));
+    let check = |says: &dyn Fn(&str, u16) -> Vec<String>| {
+        let checked = cluster.rollgate(["check"]).run();
+        checked
+            .code(13)
+            .stderr("next: rollgate -i inventory.yaml check  # look again, once that is put right\n");
+        for line in ports.iter().flat_map(|(node, port)| says(node, *port)) {
+            assert!(checked.raw_stdout().contains(&line), "{line:?} is missing in\n{}", checked.raw_stdout());
+        }
+        let start = cluster.start(&[]).run();
+        start
+            .code(13)
+            .stderr_has("nothing was done (exit 13)")
+            .stderr_has("next: rollgate -i inventory.yaml check");
+    };
+
+    fs::write(file, "").unwrap();
+    check(&|node, port| {
+        let scan = format!("ssh-keyscan -p {port} 127.0.0.1");
+        vec![
+            format!(
+                "[!!] {node}  cannot log in to {node} (127.0.0.1 port {port}): No ED25519 host key is known for \
+                 [127.0.0.1]:{port} and you have requested strict checking\n"
+            ),
+            format!(
+                "Compare its fingerprint with the one on the node's console, then keep it: {scan} >> {}; \
+                 try: {scan} | ssh-keygen -lf -\n",
+                file.display()
+            ),
+        ]
+    });
+    assert_eq!(fs::read_to_string(file).unwrap(), "", "none is kept");
+
+    // Each port is said to have the other's key.
+    let keys: Vec<(&str, &str)> = known.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    let swapped = format!("{} {}\n{} {}\n", keys[0].0, keys[1].1, keys[1].0, keys[0].1);
+    fs::write(file, &swapped).unwrap();
+    let print = |node: &str| {
+        let public = cluster.path("sshd").join(node).join("host_key.pub");
+        let said = Command::new("ssh-keygen").arg("-lf").arg(public).output().unwrap().stdout;
+        String::from_utf8(said).unwrap().split(' ').nth(1).unwrap().to_owned()
+    };
+    check(&|node, port| {
+        vec![
+            format!(
+                "[!!] {node}  cannot log in to {node} (127.0.0.1 port {port}): the host key has CHANGED, now {}\n",
+                print(node)
+            ),
+            "rollgate goes on with neither. When the new key is the one on the node's console".to_owned(),
+            format!("forget the old one; try: ssh-keygen -R '[127.0.0.1]:{port}' -f {}\n", file.display()),
+        ]
+    });
+    assert_eq!(fs::read_to_string(file).unwrap(), swapped, "none is forgotten");
+    before.assert_unchanged(&cluster.nodes_tree());
+    assert_eq!(cluster.effects(), [""; 0]);
+
+    // What was typed is right: the known key goes, and the one that is there comes.
+    for (node, port) in ports {
+        let public = fs::read_to_string(cluster.path("sshd").join(node).join("host_key.pub")).unwrap();
+        let host = format!("[127.0.0.1]:{port}");
+        let forgotten =
+            Command::new("ssh-keygen").args(["-q", "-R", &host, "-f"]).arg(file).output().unwrap();
+        assert!(forgotten.status.success(), "{forgotten:?}");
+        let left = fs::read_to_string(file).unwrap();
+        assert!(!left.contains(&host), "{left}");
+        fs::write(file, format!("{left}{host} {public}")).unwrap();
+    }
+    cluster.rollgate(["check"]).run().code(0);
 }
 
 #[test]
@@ -255,17 +449,49 @@ fn masters(port: &str) -> Vec<i32> {
 
 #[test]
 fn a_run_asks_in_its_own_screen_and_ctrl_c_there_stops_it() {
-    let (cluster, _) = locked(1, WORK);
+    let (cluster, passphrase) = locked(1, WORK);
     cluster.set_procedure(
-        "procedure: login\nphases:\n  - name: service\n    nodes: 'n*'\n    upgrade:\n      - name: work\n        \
-         run: echo work >> \"$effects\"\n",
+        r#"
+        procedure: login
+        stage:
+          - name: copy
+            run: echo staged >> "$effects"
+        phases:
+          - name: service
+            nodes: "n*"
+            upgrade:
+              - name: work
+                run: echo work >> "$effects"
+        "#,
     );
-    // The plan is not shown to somebody who goes on with it, so the run itself logs in first.
+    // No plan is shown before it, so the run itself logs in first.
     let mut terminal = cluster.terminal(["stage"]);
+    terminal.expect("run ").expect(" begins").expect(QUESTION).expect("none): ").ctrl_c();
+    terminal.expect("stopped with 0 of 1 node done: Ctrl-C (exit 16)");
+    terminal.expect("next: rollgate -i inventory.yaml stage").ends_with(16);
+    assert_eq!(times(&terminal, QUESTION), 1, "{:#?}", terminal.lines());
+    assert_eq!(cluster.effects(), [""; 0]);
+    // Answered, the same words do the work.
+    let answer = format!("{passphrase}\n");
+    let mut terminal = cluster.terminal(["stage"]);
+    terminal.expect(QUESTION).expect("none): ").send(&answer).ends_with(0);
+    assert_eq!(cluster.effects(), ["staged"]);
+}
+
+#[test]
+fn ctrl_c_at_the_question_before_the_plan_leaves_everything_as_it_is() {
+    let (cluster, _) = locked(1, WORK);
+    let before = cluster.nodes_tree();
+    let mut terminal = cluster.terminal(["start", "--yes", "--confirm", "test"]);
     terminal.expect(QUESTION).expect("none): ").ctrl_c();
-    let status = terminal.ends();
-    assert!(!status.success(), "{}", terminal.screen());
-    assert!(cluster.effects().is_empty());
+    terminal.expect("error: cannot log in to n1").expect("Permission denied (publickey)");
+    terminal
+        .expect("nothing was done (exit 13)")
+        .expect("next: rollgate -i inventory.yaml check")
+        .ends_with(13);
+    assert_eq!(times(&terminal, QUESTION), 1, "{:#?}", terminal.lines());
+    assert_eq!(cluster.effects(), [""; 0]);
+    before.assert_unchanged(&cluster.nodes_tree());
 }
 
 #[test]

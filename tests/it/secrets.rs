@@ -1,20 +1,23 @@
 //! The hunt: a token in every place where a secret can stand, printed by nodes in every form, and nowhere to be found
 //! while the run is at work nor after it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod watch;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
-use super::support::{Cluster, NodeSpec, PATIENCE, descendants, end};
+use super::support::{Cluster, Invocation, NodeSpec, PATIENCE, Pty, Size, descendants, end};
+use watch::{Decoy, Watch};
 
 /// A token that nothing else on this machine has, with characters that JSON, URLs and shells write otherwise.
 struct Token {
@@ -59,66 +62,11 @@ fn finds(traces: &[Vec<u8>], bytes: &[u8]) -> bool {
     traces.iter().any(|trace| memchr::memmem::find(bytes, trace).is_some())
 }
 
-/// Looks at the command lines and environments of all processes, over and over. Both sides are this machine.
-struct Watch {
-    stop: Arc<AtomicBool>,
-    watching: std::thread::JoinHandle<(usize, BTreeSet<String>)>,
-}
-
-impl Watch {
-    /// Rollgate's own environment is what the test has put there.
-    fn over(traces: Vec<Vec<u8>>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&stop);
-        let watching = std::thread::spawn(move || {
-            let own = std::process::id().to_string();
-            let (mut looks, mut found, mut known) = (0, BTreeSet::new(), BTreeMap::new());
-            while !until.load(Ordering::Relaxed) {
-                looks += 1;
-                for entry in fs::read_dir("/proc").unwrap().flatten() {
-                    let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
-                    if name == own || !name.starts_with(|c: char| c.is_ascii_digit()) {
-                        continue;
-                    }
-                    // It may have ended in this moment.
-                    let words = || fs::read(path.join("cmdline")).unwrap_or_default();
-                    let before = words();
-                    // What a process was called with stays what it is until it becomes another program.
-                    if known.get(&name) == Some(&before) {
-                        continue;
-                    }
-                    let shown = String::from_utf8_lossy(&before).replace('\0', " ");
-                    if finds(&traces, &before) {
-                        found.insert(format!("command line: {shown}"));
-                    }
-                    let program = before.split(|byte| *byte == 0).next();
-                    let is_rollgate = program == Some(env!("CARGO_BIN_EXE_rollgate").as_bytes());
-                    let environment = fs::read(path.join("environ")).unwrap_or_default();
-                    // Between its two lives it has the environment of one and the words of the other.
-                    if words() == before {
-                        if !is_rollgate && finds(&traces, &environment) {
-                            found.insert(format!("environment of {name}: {shown}"));
-                        }
-                        known.insert(name, before);
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            (looks, found)
-        });
-        Self { stop, watching }
-    }
-
-    fn end(self) -> (usize, BTreeSet<String>) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.watching.join().unwrap()
-    }
-}
-
 /// Files below a directory that have a trace in them, compressed ones unpacked, but for those where the test put it.
 fn holding(root: &Path, traces: &[Vec<u8>], known: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(root).unwrap().flatten() {
+    // While something is at work here, a directory may go at any time.
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         let (path, kind) = (entry.path(), entry.file_type().unwrap());
         if kind.is_dir() {
             found.extend(holding(&path, traces, known));
@@ -134,15 +82,23 @@ fn holding(root: &Path, traces: &[Vec<u8>], known: &[PathBuf]) -> Vec<PathBuf> {
     found
 }
 
-/// Prints a value in every form, on both streams.
+/// What this program puts into memory or beside it on this machine, which is the node's side as well.
+fn held_in_memory(traces: &[Vec<u8>]) -> Vec<PathBuf> {
+    let places = ["/dev/shm", "/run", "/run/user/0", "/tmp"];
+    let entries = places.iter().flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
+    let ours = entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("/rollgate."));
+    ours.flat_map(|path| holding(&path, traces, &[])).collect()
+}
+
+/// `show PLACE` prints `$value` in every form, on both streams.
 const SHOW: &str = r#"show() {
-  printf 'raw %s\n' "$value"
-  printf 'raw %s\n' "$value" >&2
-  printf 'json {"a":"%s"}\n' "$(printf %s "$value" | sed 's/["\]/\\&/g; s,/,\\/,g')"
+  printf 'raw %s %s\n' "$1" "$value"
+  printf 'raw %s %s\n' "$1" "$value" >&2
+  printf 'json %s {"a":"%s"}\n' "$1" "$(printf %s "$value" | sed 's/["\]/\\&/g; s,/,\\/,g')"
   encoded=$(printf %s "$value" | sed "s/ /%20/g; s/\"/%22/g; s,/,%2F,g; s/'/%27/g; s/&/%26/g; s/</%3C/g; s/>/%3E/g; s/é/%C3%A9/g")
-  printf 'url ?a=%s&b\n' "$encoded"
-  printf 'base64 %s\n' "$(printf %s "$value" | base64 -w0)"
-  printf 'basic %s\n' "$(printf 'user:%s' "$value" | base64 -w0)"
+  printf 'url %s ?a=%s&b\n' "$1" "$encoded"
+  printf 'base64 %s %s\n' "$1" "$(printf %s "$value" | base64 -w0)"
+  printf 'basic %s %s\n' "$1" "$(printf 'user:%s' "$value" | base64 -w0)"
 }
 "#;
 
@@ -153,19 +109,27 @@ checks:
   waited:
     run: |
       . "$dir/../show"
-      value=$from_prompt; show; value=$from_command; show
+      value=$from_prompt; show waited-prompt; value=$from_command; show waited-command
     value: text
     matches: nothing
     evidence: |
       . "$dir/../show"
-      value=$from_env; show
+      value=$from_env; show evidence-env
   seen:
     run: |
       . "$dir/../show"
-      value=$from_file; show; value=$captured; show
+      value=$from_file; show seen-file; value=$captured; show seen-captured
     value: exit
     evidence: printf '%s\n' "$from_file"
 phases:
+  - name: typed
+    nodes: n1
+    upgrade:
+      - name: wizard
+        interactive: true
+        run: |
+          echo "typed $(printf %s "$from_env" | sha256sum)" >> "$effects"
+          while [ ! -e "$dir/typed" ]; do sleep 0.05; done
   - name: all
     nodes: "*"
     precheck:
@@ -176,11 +140,17 @@ phases:
       - name: change
         run: |
           . "$dir/../show"
-          value=$from_env; show; value=$from_file; show; value=$from_command; show; value=$from_prompt; show; value=$captured; show
+          value=$from_env; show change-env
+          value=$from_file; show change-file
+          value=$from_command; show change-command
+          value=$from_prompt; show change-prompt
+          value=$from_rights; show change-rights
+          value=$from_login; show change-login
+          value=$captured; show change-captured
           printf 'no newline %s' "$captured"
         undo: |
           . "$dir/../show"
-          value=$from_file; show
+          value=$from_file; show undo-file
           echo undone >> "$effects"
         temporary: node
       - name: reads
@@ -191,22 +161,22 @@ phases:
           printf 'read %s\n' "$line"
       - name: finds
         run: |
-          cat "$dir/stored"
-          cat "$dir/stored" >&2
+          printf 'finds %s\n' "$(cat "$dir/stored")"
+          printf 'finds too %s\n' "$(cat "$dir/stored")" >&2
       - name: here
         on: operator
         run: |
           . "$ROLLGATE_RUN_DIR/../../../../nodes/show"
-          value=$from_prompt; show
+          value=$from_prompt; show here-prompt
     upgrade:
       - name: held
         shell: bash
         run: |
           . "$dir/../show"
-          value=$from_command; show
+          value=$from_command; show held-command
           echo "$ROLLGATE_NODE held" >> "$effects"
-          while [ ! -e "$dir/../go" ]; do sleep 0.05; done
-          value=$captured; show
+          while [ ! -e "$dir/go" ]; do sleep 0.05; done
+          value=$captured; show held-captured
       - check: seen
       - wait: waited
         every: 100ms
@@ -216,15 +186,19 @@ phases:
 "#;
 
 const INVENTORY: &str = "
+become: { with: sudo, password: from_rights }
 secrets:
   from_env: { env: RG_HUNTED }
   from_file: { file: ./secret }
   from_command: { command: cat ./source }
   from_prompt: { prompt: Password }
+  from_rights: { env: RG_RIGHTS }
+  from_login: { env: RG_LOGIN }
 notify: cat >> told
 ";
 
-/// A cluster of one node behind sshd and one here, and the files where the test itself puts the token.
+/// A cluster of one node behind sshd and one here, with a sudo of the tests' own before all others, and the files where
+/// the test itself puts the token.
 fn cluster(token: &Token) -> (Cluster, Vec<PathBuf>) {
     let cluster =
         Cluster::new().nodes(1).node(NodeSpec::local("n2")).inventory(INVENTORY).procedure(PROCEDURE).build();
@@ -237,7 +211,32 @@ fn cluster(token: &Token) -> (Cluster, Vec<PathBuf>) {
         fs::set_permissions(cluster.path(file), fs::Permissions::from_mode(0o600)).unwrap();
         known.push(cluster.path(file));
     }
+    cluster.write("bin/sudo", include_str!("support/sudo.sh"));
+    fs::set_permissions(cluster.path("bin/sudo"), fs::Permissions::from_mode(0o755)).unwrap();
+    cluster.write("bin/password", &token.of("rights"));
+    // It keeps what it took for a password.
+    known.extend(["bin/password", "bin/tried"].map(|file| cluster.path(file)));
+    // The login's password is known to every login, though the key is enough.
+    let inventory = fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
+    cluster.write("inventory.yaml", &inventory.replacen("ssh:\n", "ssh:\n  password: from_login\n", 1));
+    let keys = cluster.path("sshd/n1/authorized_keys");
+    let key = fs::read_to_string(&keys).unwrap();
+    let bin = cluster.path("bin");
+    let forced =
+        format!(r#"command="export PATH={}:$PATH; eval \"$SSH_ORIGINAL_COMMAND\"" {key}"#, bin.display());
+    fs::write(keys, forced).unwrap();
+    assert!(passphrase(&cluster, "", &token.of("passphrase")).wait().unwrap().success());
     (cluster, known)
+}
+
+/// Changes the passphrase of the cluster's key. Both are on its command line.
+fn passphrase(cluster: &Cluster, from: &str, to: &str) -> std::process::Child {
+    Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", from, "-N", to, "-f"])
+        .arg(&cluster.keys().identity)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// The process that holds the cluster now.
@@ -267,125 +266,290 @@ impl Drop for Ended<'_> {
     }
 }
 
+/// A hunt that is on.
+struct Hunt<'c> {
+    cluster: &'c Cluster,
+    token: &'c Token,
+    /// Where the test itself put the token.
+    known: &'c [PathBuf],
+    /// The processes that the test itself gave the token.
+    own: RefCell<BTreeSet<u32>>,
+    /// What each of them wrote, and where.
+    streams: RefCell<Vec<(&'static str, Vec<u8>)>>,
+}
+
+impl Hunt<'_> {
+    fn rollgate(&self, words: &[&str]) -> Invocation {
+        let path = format!("{}:{}", self.cluster.path("bin").display(), std::env::var("PATH").unwrap());
+        let rollgate = self.cluster.rollgate(words).env("PATH", path);
+        [("RG_HUNTED", "env"), ("RG_RIGHTS", "rights"), ("RG_LOGIN", "login")]
+            .into_iter()
+            .fold(rollgate, |rollgate, (name, source)| rollgate.env(name, self.token.of(source)))
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    fn run(&self, name: &'static str, words: &[&str], code: i32) {
+        let running = self.rollgate(words).spawn();
+        self.own.borrow_mut().insert(running.pid());
+        let done = running.wait();
+        done.code(code);
+        self.keep(name, [done.raw_stdout(), done.raw_stderr()].concat().into_bytes());
+    }
+
+    /// Starts it and types what it asks for.
+    #[track_caller]
+    fn at_a_terminal(&self, words: &[&str]) -> Pty {
+        let mut terminal = Pty::start(self.rollgate(words), Size::default());
+        self.own.borrow_mut().insert(terminal.pid());
+        terminal.expect("Password: ").send(&format!("{}\n", self.token.of("prompt")));
+        terminal
+    }
+
+    /// Types the passphrase of the key.
+    #[track_caller]
+    fn unlocks(&self, terminal: &mut Pty) {
+        terminal.expect("Enter passphrase for key").expect("none): ");
+        terminal.send(&format!("{}\n", self.token.of("passphrase")));
+    }
+
+    fn keep(&self, name: &'static str, bytes: Vec<u8>) {
+        self.streams.borrow_mut().push((name, bytes));
+    }
+
+    /// No file has the token, but for those where the test put it.
+    #[track_caller]
+    fn nowhere(&self, when: &str) {
+        let traces = self.token.traces();
+        assert_eq!(holding(self.cluster.root(), &traces, self.known), Vec::<PathBuf>::new(), "{when}");
+        assert_eq!(held_in_memory(&traces), Vec::<PathBuf>::new(), "{when}");
+    }
+
+    fn dry_run(&self) {
+        let mut dry = self.at_a_terminal(&["start", "--dry-run"]);
+        self.unlocks(&mut dry);
+        dry.ends_with(0);
+        self.keep("the dry run", dry.raw());
+    }
+
+    /// A run that has the terminal for a step, holds another and is killed in its middle.
+    fn first_run(&self) {
+        let mut first = self.at_a_terminal(&["start", "--confirm", "test", "--yes"]);
+        self.unlocks(&mut first);
+        first.expect("asks for the password of").send(&format!("{}\n", self.token.of("rights")));
+        let sum = piped("sha256sum", &self.token.of("env"));
+        self.cluster.await_effect(&format!("typed {}", sum.trim_end()));
+        self.nowhere("while a step has the terminal");
+        self.cluster.write("nodes/n1/typed", "");
+        until(self.cluster, "it is not held", || self.cluster.effects().contains(&"n1 held".to_owned()));
+        self.nowhere("while a step is held");
+        let pid = holder(self.cluster).unwrap();
+        assert_eq!(pid, first.pid());
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(
+            core.split_whitespace().collect::<Vec<_>>()[4..6],
+            ["0", "0"],
+            "a crash would write it to a disk"
+        );
+        // Killed in the middle of a step; what it knew is gone with it.
+        let children = descendants(pid);
+        assert!(!children.is_empty(), "it has no child that could have its environment");
+        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+        assert_eq!(first.ends().signal(), Some(9));
+        self.keep("the first run", first.raw());
+        self.cluster.write("nodes/n1/go", "");
+    }
+
+    /// Goes on with it in the background, where it fails, until it is told to stop.
+    fn second_run(&self) {
+        // In the background nobody types.
+        let mut unlocked = passphrase(self.cluster, &self.token.of("passphrase"), "");
+        self.own.borrow_mut().insert(unlocked.id());
+        assert!(unlocked.wait().unwrap().success());
+        // Goes on in the background: the captured secret is read again. The wait fails, and what is temporary is undone.
+        let mut second = self.at_a_terminal(&["start", "--resume", "--detach", "--confirm", "test", "--yes"]);
+        second.ends_with(0);
+        self.keep("the second run", second.raw());
+        until(self.cluster, "it asks nobody", || {
+            self.cluster.records(&["trouble"]).iter().any(|line| line.contains("asked"))
+        });
+        let asked = || self.cluster.records(&[r#""asked""#]).len();
+        let before = asked();
+        self.run("the answer to try again", &["approve", "--retry"], 0);
+        until(self.cluster, "it does not ask again", || asked() > before);
+        self.run("the answer to stop", &["approve", "--deny"], 11);
+        until(self.cluster, "it does not end", || {
+            !self.cluster.records(&["run_closed"]).is_empty() && holder(self.cluster).is_none()
+        });
+        let journal = self.cluster.journal();
+        assert!(journal.contains(r#""verdict":{"stopped""#), "{journal}");
+        assert!(
+            self.cluster.effects().contains(&"undone".to_owned()),
+            "{:?}\n{journal}",
+            self.cluster.effects()
+        );
+    }
+
+    /// Everything that tells of it afterwards.
+    fn reports(&self) {
+        self.run("status", &["status", "--offline"], 0);
+        self.run("status as JSON", &["status", "--offline", "-o", "json"], 0);
+        self.run("the report", &["report"], 0);
+        self.run("the page", &["report", "-f", "report.html"], 0);
+        self.run("the bundle", &["report", "--bundle", "run.tar.gz"], 0);
+        let unpacked = self.cluster.path("unpacked");
+        fs::create_dir(&unpacked).unwrap();
+        let tar = Command::new("tar")
+            .arg("-xzf")
+            .arg(self.cluster.path("run.tar.gz"))
+            .arg("-C")
+            .arg(&unpacked)
+            .status();
+        assert!(tar.unwrap().success());
+    }
+}
+
 #[test]
 fn a_token_in_every_place_is_nowhere_to_be_found() {
     let token = Token::draw();
     let traces = token.traces();
     let (cluster, known) = cluster(&token);
     let _ended = Ended(&cluster);
+    let decoy = Decoy::with(&token);
     let watch = Watch::over(traces.clone());
-    let mut streams: Vec<(&str, Vec<u8>)> = Vec::new();
-    let rollgate = |words: &[&str]| cluster.rollgate(words).env("RG_HUNTED", token.of("env"));
-    let at_a_terminal = |words: &[&str]| {
-        let mut terminal = super::support::Pty::start(rollgate(words), super::support::Size::default());
-        terminal.expect("Password: ").send(&format!("{}\n", token.of("prompt")));
-        terminal
+    let hunt = Hunt {
+        cluster: &cluster,
+        token: &token,
+        known: &known,
+        own: RefCell::default(),
+        streams: RefCell::default(),
     };
+    hunt.dry_run();
+    hunt.first_run();
+    hunt.second_run();
+    hunt.reports();
 
-    let mut dry = at_a_terminal(&["start", "--dry-run"]);
-    let _ = dry.ends();
-    streams.push(("the dry run", dry.raw()));
-
-    // Killed in the middle of a step; what it knew is gone with it.
-    let mut first = at_a_terminal(&["start", "--confirm", "test", "--yes"]);
-    until(&cluster, "it is not held", || cluster.effects().contains(&"n1 held".to_owned()));
-    let pid = holder(&cluster).unwrap();
-    let children = descendants(pid);
-    assert!(!children.is_empty(), "it has no child that could have its environment");
-    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
-    let _ = first.ends();
-    streams.push(("the first run", first.raw()));
-    cluster.write("nodes/go", "");
-
-    // Goes on in the background: the captured secret is read again. The wait fails, and what is temporary is undone.
-    let resume = ["start", "--resume", "--detach", "--confirm", "test", "--yes"];
-    let mut second = at_a_terminal(&resume);
-    second.ends_with(0);
-    streams.push(("the second run", second.raw()));
-    until(&cluster, "it asks nobody", || {
-        cluster.records(&["trouble"]).iter().any(|line| line.contains("asked"))
-    });
-    for answer in ["--retry", "--deny"] {
-        let asked = || cluster.records(&[r#""asked""#]).len();
-        let before = asked();
-        let done = rollgate(&["approve", answer]).run();
-        done.code(if answer == "--deny" { 11 } else { 0 });
-        streams.push((answer, [done.raw_stdout(), done.raw_stderr()].concat().into_bytes()));
-        if answer == "--retry" {
-            until(&cluster, "it does not ask again", || asked() > before);
-        }
-    }
-    until(&cluster, "it does not end", || {
-        !cluster.records(&["run_closed"]).is_empty() && holder(&cluster).is_none()
-    });
-    let journal = cluster.journal();
-    assert!(journal.contains(r#""verdict":{"stopped""#), "{journal}");
-    assert!(cluster.effects().contains(&"undone".to_owned()), "{:?}\n{journal}", cluster.effects());
-
-    for (name, words) in [
-        ("status", &["status", "--offline"][..]),
-        ("status as JSON", &["status", "--offline", "-o", "json"]),
-        ("the report", &["report"]),
-        ("the page", &["report", "-f", "report.html"]),
-        ("the bundle", &["report", "--bundle", "run.tar.gz"]),
-    ] {
-        let done = rollgate(words).run();
-        done.code(0);
-        streams.push((name, [done.raw_stdout(), done.raw_stderr()].concat().into_bytes()));
-    }
-    let unpacked = cluster.path("unpacked");
-    fs::create_dir(&unpacked).unwrap();
-    let tar =
-        Command::new("tar").arg("-xzf").arg(cluster.path("run.tar.gz")).arg("-C").arg(&unpacked).status();
-    assert!(tar.unwrap().success());
-
-    let (looks, seen) = watch.end();
-    println!("{looks} looks at all processes");
-    assert!(looks > 20, "only {looks} looks");
-    assert_eq!(seen, BTreeSet::new(), "in the list of processes");
-    for (name, bytes) in &streams {
+    let seen = watch.end();
+    let (looks, elapsed, gap) = (seen.looks.len(), seen.elapsed(), seen.median_gap());
+    println!("{looks} looks at all processes in {elapsed:.1?}, one every {gap:.1?} (median)");
+    // Every 5 ms, and what a look takes on a machine that has other work.
+    assert!(looks as u128 >= elapsed.as_millis() / 100, "only {looks} looks in {elapsed:?}");
+    let places = seen.places_of(decoy.pid());
+    assert_eq!(places.len(), 2, "the watch is blind: it saw {places:?}");
+    hunt.own.borrow_mut().insert(decoy.pid());
+    assert_eq!(seen.beside(&hunt.own.borrow()), [""; 0], "in the list of processes");
+    for (name, bytes) in &*hunt.streams.borrow() {
         let text = String::from_utf8_lossy(bytes);
         assert!(!finds(&traces, bytes), "{name} shows it:\n{text}");
+        // These show the version, which a secret is in, or what was read.
+        let shows = [
+            "the dry run",
+            "the first run",
+            "the answer to try again",
+            "status",
+            "status as JSON",
+            "the report",
+        ];
+        assert_eq!(text.contains("***"), shows.contains(name), "{name}:\n{text}");
     }
-    let found = holding(cluster.root(), &traces, &known);
-    assert_eq!(found, Vec::<PathBuf>::new());
-    for place in ["/dev/shm", "/run"] {
-        let left = fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
-        let ours: Vec<_> = left.filter(|path| path.to_string_lossy().contains("/rollgate.")).collect();
-        assert!(ours.iter().all(|path| holding(path, &traces, &[]).is_empty()), "{ours:?}");
-    }
+    hunt.nowhere("in the end");
     assert_was_printed(&cluster);
 }
 
-/// That there was something to be found: every form was printed, and masked, where it is kept.
-fn assert_was_printed(cluster: &Cluster) {
-    let mut files = Vec::new();
-    for place in ["nodes/n1/rollgate/test/runs", "state/test/runs"] {
-        files.extend(texts(&cluster.path(place)));
-    }
-    let all = files.concat();
-    for text in [
-        "raw ***\n",
-        "json {\"a\":\"***\"}\n",
-        "url ?a=***&b\n",
-        "base64 ***",
-        "basic dXNlcj",
-        "read *** ***\n",
-    ] {
-        assert!(all.contains(text), "{text:?} was never printed");
-    }
-    assert!(cluster.journal().contains("raw ***"), "no failure has what was read");
-    assert!(fs::read_to_string(cluster.path("told")).unwrap().contains("***"), "nobody was told");
+/// The lines of `show PLACE` as they are where a secret is masked, whatever padding base64 has left.
+fn masked(place: &str) -> [String; 5] {
+    [
+        format!("raw {place} ***\n"),
+        format!("json {place} {{\"a\":\"***\"}}\n"),
+        format!("url {place} ?a=***&b\n"),
+        format!("base64 {place} ***"),
+        format!("basic {place} dXNlcjp***"),
+    ]
 }
 
-fn texts(root: &Path) -> Vec<String> {
+/// Insists that every place in turn printed all forms, and that they are kept masked.
+#[track_caller]
+fn was_masked(kept: &str, text: &str, places: &[&str]) {
+    for place in places {
+        for line in masked(place) {
+            assert!(text.contains(&line), "{kept} has no {line:?}:\n{text}");
+        }
+    }
+}
+
+/// That there was something to be found: every place printed every form, and each is masked where it is kept.
+fn assert_was_printed(cluster: &Cluster) {
+    const CHANGE: [&str; 7] = [
+        "change-env",
+        "change-file",
+        "change-command",
+        "change-prompt",
+        "change-rights",
+        "change-login",
+        "change-captured",
+    ];
+    let below = |place: &str, name: &str| {
+        let files = texts(&cluster.path(place)).into_iter().filter(|(path, _)| path.ends_with(name));
+        files.map(|(_, text)| text).collect::<String>()
+    };
+    let run = cluster.path("state/test/runs");
+    let run = fs::read_dir(run).unwrap().flatten().next().unwrap().path();
+    let on_node = |job: &str, stream: &str| below("nodes/n1/rollgate/test/runs", &format!("{job}/{stream}"));
+    let here = |job: &str| fs::read_to_string(run.join("out").join(format!("{job}.log"))).unwrap();
+    for (job, places) in [
+        ("n1.all.drain.1.1", &CHANGE[..]),
+        ("n1.all.drain.1.undo.1", &["undo-file"]),
+        ("n1.all.upgrade.1.1", &["held-command", "held-captured"]),
+    ] {
+        was_masked(job, &on_node(job, "out"), places);
+        for place in places {
+            let line = format!("raw {place} ***\n");
+            assert!(on_node(job, "err").contains(&line), "{job} has no {line:?} among its errors");
+        }
+    }
+    was_masked("the step", &here("n1.all.drain.1.1"), &CHANGE);
+    was_masked("its undo", &here("n1.all.drain.1.undo.1"), &["undo-file"]);
+    was_masked("what runs here", &here("n1.all.drain.4.1"), &["here-prompt"]);
+    was_masked("what was followed again", &here("n1.all.upgrade.1.1"), &["held-command", "held-captured"]);
+    let whole = on_node("n1.all.drain.1.1", "out");
+    assert!(whole.trim_end().ends_with("\nno newline ***"), "{whole:?}");
+    assert_eq!(on_node("n1.all.drain.2.1", "out"), "read *** ***\n");
+    assert_eq!(here("n1.all.drain.2.1"), "read *** ***\n");
+    let found = [on_node("n1.all.drain.3.1", "out"), on_node("n1.all.drain.3.1", "err")];
+    assert_eq!(found, ["finds ***\n", "finds too ***\n"]);
+    assert_eq!(
+        here("n1.all.drain.3.1").lines().collect::<BTreeSet<_>>(),
+        ["finds ***", "finds too ***"].into()
+    );
+
+    let readings = cluster.records(&["reading_taken", r#""waited""#]);
+    let reading: Json = serde_json::from_str(&readings[0]).unwrap();
+    let reading = &reading["event"]["reading_taken"]["readings"][0];
+    let value = reading["value"]["text"].as_str().unwrap();
+    was_masked("the reading", &format!("{value}\n"), &["waited-prompt", "waited-command"]);
+    let evidence = reading["evidence"].as_array().unwrap();
+    let evidence: String = evidence.iter().map(|line| format!("{}\n", line.as_str().unwrap())).collect();
+    was_masked("the evidence", &evidence, &["evidence-env"]);
+    assert!(!cluster.records(&["reading_taken", r#""seen""#]).is_empty(), "nothing was seen");
+    let told = fs::read_to_string(cluster.path("told")).unwrap();
+    assert!(told.contains("raw waited-prompt ***"), "nobody was told: {told}");
+    let page = fs::read_to_string(cluster.path("report.html")).unwrap();
+    assert!(page.contains("raw waited-prompt ***"), "the page shows no reading");
+    let unpacked: String = texts(&cluster.path("unpacked")).into_iter().map(|(_, text)| text).collect();
+    assert!(unpacked.contains("raw held-command ***"), "the bundle has no output");
+}
+
+/// Every file below a directory.
+fn texts(root: &Path) -> Vec<(PathBuf, String)> {
     let paths = fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
     paths
         .flat_map(|path| {
             if path.is_dir() {
                 texts(&path)
             } else {
-                vec![String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()]
+                let bytes = fs::read(&path).unwrap_or_default();
+                vec![(path, String::from_utf8_lossy(&bytes).into_owned())]
             }
         })
         .collect()

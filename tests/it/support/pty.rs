@@ -97,6 +97,11 @@ impl Pty {
         Self { child, master, seen, used: 0 }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the program has written a text since the last thing that was expected. Control
     /// sequences do not count.
     #[track_caller]

@@ -20,7 +20,10 @@ done
 ask() {
   case $by in
     (input) IFS= read -r line ;;
-    (terminal) printf '%s' "$prompt" >/dev/tty; IFS= read -r line </dev/tty ;;
+    (terminal)
+      stty -echo </dev/tty
+      printf '%s' "$prompt" >/dev/tty; IFS= read -r line </dev/tty
+      stty echo </dev/tty ;;
   esac
 }
 if [ ! -e "$dir/free" ]; then

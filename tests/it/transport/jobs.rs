@@ -314,3 +314,23 @@ async fn a_job_at_the_terminal_says_how_it_ended() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// Its program waits in a file, secrets and all, and no longer than its shell needs to read it.
+#[tokio::test]
+async fn a_job_at_the_terminal_finds_nothing_left_of_its_program() {
+    for (node, token) in Node::both().await.into_iter().zip(["terminal-5ecret-a", "terminal-5ecret-b"]) {
+        let mark = node.dir.path().join("mark");
+        // Others may have theirs at this moment: what is looked for is the secret, which the program sets.
+        let script = "for place in /dev/shm /run /run/user/* /tmp; do
+              find \"$place\" -maxdepth 1 -name 'rollgate.*' -exec ls -d {} + 2>/dev/null | sed 's/^/at /'
+              grep -rlsF -e \"$token\" \"$place\"/rollgate.* 2>/dev/null | sed 's/^/in /'
+            done";
+        let job =
+            Job { secrets: secrets("token", token), ..job(&format!("{{ {script}; }} >{}", mark.display())) };
+        let end = node.session.interact(&job).await.unwrap();
+        assert_eq!(end, JobEnd::Exited { code: 0 }, "{}", node.how);
+        let seen = fs::read_to_string(&mark).unwrap();
+        assert!(seen.contains("at /"), "{}: its directory was not seen: {seen}", node.how);
+        assert!(!seen.contains("in /"), "{}: it is still there when the script begins: {seen}", node.how);
+    }
+}

@@ -142,6 +142,38 @@ async fn rights_that_are_not_to_be_had_are_found_out_at_login() {
     assert_eq!(trouble(error).kind, Kind::Become);
 }
 
+/// Signs the key of a login, for a time that ssh-keygen's `-V` says.
+fn sign(sshd: &Sshd, authority: &std::path::Path, validity: &str) {
+    let login = rustix::process::geteuid().as_raw().to_string();
+    let login = std::process::Command::new("id").args(["-un", &login]).output().unwrap();
+    let login = String::from_utf8(login.stdout).unwrap();
+    let signed = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-I", "tests", "-n", login.trim(), "-V", validity, "-s"])
+        .arg(authority)
+        .arg(sshd.path("id.pub"))
+        .status()
+        .unwrap();
+    assert!(signed.success());
+}
+
+#[tokio::test]
+async fn a_certificate_lets_in_while_it_is_valid() {
+    let authority = tempfile::tempdir().unwrap();
+    let key = authority.path().join("ca");
+    super::node::keygen(&key);
+    let sshd = Sshd::with(&format!("TrustedUserCAKeys {}.pub", key.display()));
+    // The key alone is nobody's there.
+    fs::rename(sshd.path("authorized"), sshd.path("id.pub")).unwrap();
+    let why = trouble(refusal(&sshd.endpoint()).await);
+    assert_eq!(why.kind, Kind::PermissionDenied);
+    sign(&sshd, &key, "-1h:+1h");
+    connect(&sshd.endpoint()).await.unwrap().close().await;
+    assert!(sshd.log().contains("ED25519-CERT"), "{}", sshd.log());
+    sign(&sshd, &key, "-2h:-1h");
+    let why = trouble(refusal(&sshd.endpoint()).await);
+    assert_eq!(why.kind, Kind::PermissionDenied);
+}
+
 #[tokio::test]
 async fn a_login_without_a_shell_is_said_to_be() {
     let sshd = Sshd::with("ForceCommand echo This account is currently not available.; exit 1");

@@ -114,7 +114,8 @@ impl Drop for Sshd {
     }
 }
 
-fn keygen(path: &Path) {
+/// Makes a key pair without a passphrase.
+pub(crate) fn keygen(path: &Path) {
     let made =
         Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status().unwrap();
     assert!(made.success());

@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt as _};
 use rollgate::model::host::Become;
 use rollgate::model::job::Standing;
 use rollgate::transport::{
-    Connector as _, Dialer, Endpoint, Job, JobEnd, JobRef, Limit, Session, Stream, TransportError,
+    Connector as _, Dialer, Endpoint, Job, JobEnd, JobRef, Limit, Secret, Session, Stream, TransportError,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -310,6 +310,39 @@ async fn a_job_that_was_given_up_before_it_began_never_begins() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let ran = (0..RACES).filter(|race| node.dir.path().join(format!("ran.{race}")).exists()).count();
     assert!(ran <= began);
+}
+
+/// A sum of a secret would stay on the node, where it can be guessed at: neither a secret nor the input that it may
+/// stand in has a part in what tells two scripts apart. Other input has.
+#[tokio::test]
+async fn another_value_of_a_secret_makes_no_other_job() {
+    for node in Node::both().await {
+        let ran = node.dir.path().join("ran");
+        let at = job(":").at;
+        let of = |value: &str| Job {
+            at: at.clone(),
+            secrets: super::node::secrets("token", value),
+            stdin: Some(Secret::new(format!("{value} as input"))),
+            ..job(&format!("echo run >>{}; cat >/dev/null; echo said", ran.display()))
+        };
+        for value in ["first-5ecret", "second-5ecret"] {
+            let heard = Heard::default();
+            let end = node.session.start(&of(value), &heard).await.unwrap();
+            assert_eq!(end, JobEnd::Exited { code: 0 }, "{}: {value}", node.how);
+            assert_eq!(heard.out(), "said\n");
+        }
+        assert_eq!(lines(&ran), 1, "{}", node.how);
+        let at = job(":").at;
+        let of = |input: &str| Job {
+            at: at.clone(),
+            stdin: Some(Secret::new(input.to_owned())),
+            ..job("cat >/dev/null")
+        };
+        let first = node.session.start(&of("one"), &Heard::default()).await.unwrap();
+        let second = node.session.start(&of("two"), &Heard::default()).await.unwrap();
+        assert_eq!(first, JobEnd::Exited { code: 0 });
+        assert_eq!(second, JobEnd::Unclear(Standing::Conflict), "{}", node.how);
+    }
 }
 
 #[tokio::test]
