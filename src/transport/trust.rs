@@ -29,8 +29,8 @@ pub struct Exposed {
     pub by_mode: bool,
 }
 
-/// What of a file and of the way to it somebody else could have changed. A pipe, and whatever else this process was
-/// handed open, has nobody else to look at; a file that is not there is for its reader to miss.
+/// What of a file and of the way to it somebody else could have changed. A pipe has nobody else to look at, and a file
+/// that this process was handed open is looked at where it lies; one that is not there is for its reader to miss.
 pub fn exposed(file: &Path) -> Vec<Exposed> {
     let trusted = Trusted::here();
     let Ok(places) = way_to(file) else { return Vec::new() };
@@ -48,10 +48,17 @@ fn way_to(path: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
             at.pop();
             continue;
         }
-        if holds_descriptors(&at) {
-            return Ok(found);
-        }
         let next = at.join(&word);
+        if holds_descriptors(&at) {
+            let open = next.metadata()?;
+            if !open.is_file() {
+                return Ok(found);
+            }
+            if !still_lies_there(&next, &open) {
+                found.push((next, open));
+                return Ok(found);
+            }
+        }
         let facts = next.symlink_metadata()?;
         if facts.is_symlink() {
             links += 1;
@@ -82,6 +89,12 @@ fn words_of(path: &Path) -> Vec<OsString> {
 /// `/proc/PID/fd`: what it lists was opened by whoever started this process.
 fn holds_descriptors(directory: &Path) -> bool {
     directory.starts_with("/proc") && directory.ends_with("fd")
+}
+
+/// Whether a descriptor's link leads to the file that was opened: its name may be gone, or another's by now.
+fn still_lies_there(link: &Path, open: &Metadata) -> bool {
+    let found = fs::read_link(link).and_then(|path| path.symlink_metadata());
+    found.is_ok_and(|found| (found.dev(), found.ino()) == (open.dev(), open.ino()))
 }
 
 /// Whose changes are no surprise.
