@@ -10,7 +10,7 @@ use super::context::Context;
 use super::refusal::Refusal;
 use crate::config::Loaded;
 use crate::model::host::Connection;
-use crate::model::inventory::{Inventory, SecretSource};
+use crate::model::inventory::{Inventory, Node, SecretSource};
 use crate::model::planner;
 use crate::model::procedure::{Action, Procedure};
 use crate::model::template::Vars;
@@ -118,6 +118,12 @@ fn put(inventory: &Inventory, procedure: &Procedure) -> BTreeSet<String> {
     if sources.is_empty() {
         return BTreeSet::new();
     }
-    let all: BTreeSet<Vars> = inventory.nodes.iter().map(|node| inventory.vars_of(node)).collect();
+    let vars = |node: &Node| {
+        let mut vars = inventory.vars_of(node);
+        vars.insert("ROLLGATE_CLUSTER".to_owned(), inventory.cluster.to_string());
+        vars.insert("ROLLGATE_NODE".to_owned(), node.name.to_string());
+        vars
+    };
+    let all: BTreeSet<Vars> = inventory.nodes.iter().map(vars).collect();
     sources.iter().flat_map(|source| all.iter().filter_map(|vars| source.render(vars).ok())).collect()
 }

@@ -39,7 +39,7 @@ pub struct Place {
     pub length: usize,
     /// The short note beside the mark.
     pub note: String,
-    /// The source lines around it with their numbers.
+    /// The source lines around it with their numbers; none where the file as a whole is wrong.
     pub lines: Vec<(usize, String)>,
 }
 
@@ -84,6 +84,12 @@ impl Mistake {
         let mut out = String::new();
         self.render(&mut out, "warning", ascii).expect("writing to a String never fails");
         out
+    }
+
+    /// A mistake of a file as a whole: it stands at its beginning, and no line of it would explain it.
+    pub(crate) fn whole(file: &Path, what: impl Into<String>, help: &[&str]) -> Self {
+        let place = Place { line: 1, column: 1, length: 1, note: String::new(), lines: Vec::new() };
+        Self { place: Some(place), ..Self::unplaced(file, what, help) }
     }
 
     fn render(&self, out: &mut String, head: &str, ascii: bool) -> fmt::Result {
@@ -221,8 +227,10 @@ impl Mistakes {
 
     /// What is to be done, in a few words: `fix lines 3 and 9`.
     pub fn to_do(&self) -> String {
+        let places = self.found.iter().filter_map(|mistake| mistake.place.as_ref());
+        // Where no line is shown it is the whole file that is to be mended.
         let mut lines: Vec<usize> =
-            self.found.iter().filter_map(|mistake| mistake.place.as_ref()).map(|place| place.line).collect();
+            places.filter(|place| !place.lines.is_empty()).map(|place| place.line).collect();
         lines.dedup();
         let one_file = self.found.iter().all(|mistake| mistake.file == self.found[0].file);
         match lines.as_slice() {

@@ -48,7 +48,7 @@ impl Source {
     /// Takes what was read elsewhere, such as the output of an executable inventory, under the name
     /// that messages shall use.
     pub fn from_bytes(path: &Path, mut bytes: Vec<u8>) -> Result<Self, Mistakes> {
-        let refuse = |what: &str, help: &str| Err(Mistake::unplaced(path, what, &[help]).into());
+        let refuse = |what: &str, help: &str| Err(Mistake::whole(path, what, &[help]).into());
         if bytes.len() > MOST_BYTES {
             return refuse(
                 "this file is larger than 1 MiB",

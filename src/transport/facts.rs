@@ -137,8 +137,15 @@ pub(super) enum Unusable {
 pub(super) fn read(replies: &[ProbeReply], session: Become, root: Option<&str>) -> Result<Facts, Unusable> {
     let login = replies.first().ok_or_else(|| Unusable::Shell("it answered nothing".to_owned()))?;
     if login.end != (ProbeEnd::Exited { code: 0 }) {
-        let said = format!("{:?}: {}", login.end, login.stderr.text().trim());
-        return Err(Unusable::Shell(said));
+        let how = match &login.end {
+            ProbeEnd::Exited { code } => format!("its sh ends with {code} when asked who logs in"),
+            ProbeEnd::TimedOut => "it does not say in time who logs in".to_owned(),
+            ProbeEnd::Died => "it ended before the first question was answered".to_owned(),
+            ProbeEnd::NotRun { why } => why.clone(),
+        };
+        let said = login.stderr.text();
+        let said = said.trim();
+        return Err(Unusable::Shell(if said.is_empty() { how } else { format!("{how}: {said}") }));
     }
     let known = pairs(login);
     let field = |name: &str| known.get(name).filter(|value| !value.is_empty()).cloned();

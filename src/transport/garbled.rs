@@ -28,6 +28,8 @@ const SCRIPTS: usize = 2;
 const LONGEST_LINE: usize = 1 << 16;
 /// What is kept of a reply that is none.
 const MOST_NOISE: usize = 1024;
+/// What is kept of what a script says on one stream.
+const MOST_CAPTURED: usize = 1 << 20;
 /// What is kept of what stands before a job's output.
 const MOST_BEFORE: usize = 4096;
 
@@ -129,8 +131,9 @@ impl Understood {
     /// Nothing is made up, and what is kept has a limit.
     fn is_within_bounds(&self, said: usize) {
         assert!(self.noise.len() <= MOST_NOISE && self.before.len() <= MOST_BEFORE);
-        let kept: usize =
-            self.replies.iter().map(|reply| reply.stdout.bytes.len() + reply.stderr.bytes.len()).sum();
+        let captured = || self.replies.iter().flat_map(|reply| [&reply.stdout, &reply.stderr]);
+        assert!(captured().all(|one| one.bytes.len() <= MOST_CAPTURED));
+        let kept: usize = captured().map(|one| one.bytes.len()).sum();
         assert!(kept <= said, "{kept} bytes of {said}");
         for (handed_on, taken) in self.handed_on.iter().zip(self.taken) {
             assert_eq!(handed_on.len() as u64, taken, "where to go on from is where it was left");
@@ -234,6 +237,24 @@ mod tests {
         for home in ["", "root", "../../etc", "~"] {
             hears(format!("\0uid=7\nhome={home}\nstate=x\n").as_bytes());
         }
+    }
+
+    /// Each limit is reached, so that each counts: noise, a capture, what stands before a job's output, a line.
+    #[test]
+    fn of_what_has_no_end_no_more_is_kept_than_its_limit() {
+        let p = Nonce::known();
+        let p = p.prefix();
+        let flood = "x".repeat(MOST_CAPTURED + 2 * LONGEST_LINE);
+        let out = format!("{flood}\n{p}B 0 4711\n{flood}\n{p}R 0 0\n{flood}\n{p}E 0 0\n");
+        let err = format!("{flood}\n{p}B 0 4711\n{flood}\n{p}R 0 0\n{flood}\n{p}E 0 0\n");
+        let understood = Understood::of(&[out.as_bytes()], &[err.as_bytes()]);
+        understood.is_within_bounds(out.len() + err.len());
+        assert_eq!((understood.noise.len(), understood.before.len()), (MOST_NOISE, MOST_BEFORE));
+        let [first, ..] = &understood.replies[..] else { panic!("no reply") };
+        for captured in [&first.stdout, &first.stderr] {
+            assert_eq!((captured.bytes.len(), captured.truncated), (MOST_CAPTURED, true));
+        }
+        assert!(understood.handed_on.iter().all(|lines| lines.len() > MOST_CAPTURED));
     }
 
     proptest! {

@@ -29,9 +29,9 @@ pub struct Exposed {
     pub by_mode: bool,
 }
 
-/// What of a file and of the way to it somebody else could have changed. A pipe, and whatever else this process was
-/// handed open, has nobody else to look at. A file that is not there is for its reader to miss, and the way to where it
-/// would be is looked at all the same: who can write there can take it away for a moment.
+/// What of a file and of the way to it somebody else could have changed. A pipe has nobody else to look at, and a file
+/// that this process was handed open is looked at where it lies. One that is not there is for its reader to miss, and
+/// the way to where it would be is looked at all the same: who can write there can take it away for a moment.
 pub fn exposed(file: &Path) -> Vec<Exposed> {
     let trusted = Trusted::here();
     let mut places = Vec::new();
@@ -51,10 +51,17 @@ fn follow(path: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> io::Result<()> {
             at.pop();
             continue;
         }
-        if holds_descriptors(&at) {
-            return Ok(());
-        }
         let next = at.join(&word);
+        if holds_descriptors(&at) {
+            let open = next.metadata()?;
+            if !open.is_file() {
+                return Ok(());
+            }
+            if !still_lies_there(&next, &open) {
+                found.push((next, open));
+                return Ok(());
+            }
+        }
         let facts = next.symlink_metadata()?;
         if facts.is_symlink() {
             links += 1;
@@ -85,6 +92,12 @@ fn words_of(path: &Path) -> Vec<OsString> {
 /// `/proc/PID/fd`: what it lists was opened by whoever started this process.
 fn holds_descriptors(directory: &Path) -> bool {
     directory.starts_with("/proc") && directory.ends_with("fd")
+}
+
+/// Whether a descriptor's link leads to the file that was opened: its name may be gone, or another's by now.
+fn still_lies_there(link: &Path, open: &Metadata) -> bool {
+    let found = fs::read_link(link).and_then(|path| path.symlink_metadata());
+    found.is_ok_and(|found| (found.dev(), found.ino()) == (open.dev(), open.ino()))
 }
 
 /// Whose changes are no surprise.

@@ -75,7 +75,7 @@ impl Problem {
         let length = token(source.line(place.0), place.1);
         let tell = |what: &str, note: &str, help: &str| source.mistake(place, length, what, note, &[help]);
         match self {
-            Self::Empty => Mistake::unplaced(
+            Self::Empty => Mistake::whole(
                 source.path(),
                 "this file is empty",
                 &["rollgate init prints an inventory to begin with; rollgate man inventory explains it"],

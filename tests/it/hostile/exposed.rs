@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
-use super::super::support::{Cluster, Output};
+use super::super::support::{Cluster, NodeSpec, Output};
 
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -12,8 +12,12 @@ fn chmod(path: &Path, mode: u32) {
 
 /// A cluster with one of every file that a run can rest on.
 fn cluster() -> Cluster {
+    cluster_with(NodeSpec::local("n1"))
+}
+
+fn cluster_with(node: NodeSpec) -> Cluster {
     let cluster = Cluster::new()
-        .local(1)
+        .node(node)
         .procedure(
             r#"
             procedure: files
@@ -68,6 +72,31 @@ fn a_file_that_others_can_write_to_is_refused_by_every_verb_that_rests_on_it() {
             let output = cluster.rollgate(words).run();
             refused(&output, &path, "everybody can write to it");
             output.stderr_has("next: chmod go-w -- ");
+        }
+        chmod(&path, 0o644);
+    }
+    assert!(cluster.effects().is_empty());
+    assert_eq!(cluster.journal(), "");
+}
+
+/// Who can write to them decides what is copied to a node, and which machine is taken for it.
+#[test]
+fn what_is_put_and_how_ssh_finds_its_way_is_looked_at_as_well() {
+    let cluster = cluster_with(NodeSpec::ssh("n1"));
+    cluster.write("ssh_config", "");
+    let inventory = fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
+    let known = cluster.keys().known_hosts.display().to_string();
+    fs::copy(&known, cluster.path("known_hosts.own")).unwrap();
+    let own = inventory
+        .replace(&format!("known_hosts: {known}"), "known_hosts: known_hosts.own\n  config_file: ssh_config");
+    assert_ne!(own, inventory);
+    cluster.write("inventory.yaml", &own);
+    cluster.rollgate(["check", "--syntax-only"]).run().code(0);
+    for file in ["test.conf", "ssh_config", "known_hosts.own"] {
+        let path = cluster.path(file);
+        chmod(&path, 0o666);
+        for words in [&["check", "--syntax-only"][..], &["check"], &["start", "--yes", "--confirm", "test"]] {
+            refused(&cluster.rollgate(words).run(), &path, "everybody can write to it (mode 0666)");
         }
         chmod(&path, 0o644);
     }
@@ -240,4 +269,19 @@ fn a_pipe_has_nobody_to_doubt() {
         .run();
     // A relative path in it starts at the directory of what it is read from, where there is no procedure.
     assert_eq!(output.raw_stderr().matches("there is no procedure /").count(), 2, "{output:?}");
+}
+
+#[test]
+fn a_file_that_is_handed_open_is_looked_at_where_it_lies() {
+    let cluster = cluster();
+    let file = cluster.path("inventory.yaml");
+    let given = || {
+        super::super::support::Invocation::new("sh", cluster.root())
+            .env("ROLLGATE", env!("CARGO_BIN_EXE_rollgate"))
+            .args(["-c", "exec \"$ROLLGATE\" -i /dev/stdin check --syntax-only < inventory.yaml"])
+            .run()
+    };
+    given().stderr_has("there is no procedure /");
+    chmod(&file, 0o666);
+    refused(&given(), &file, "everybody can write to it (mode 0666)");
 }

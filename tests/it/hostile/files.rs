@@ -89,8 +89,8 @@ struct Case {
     what: String,
     inventory: Vec<u8>,
     procedure: String,
-    /// It is the file as a whole that is wrong: too large, in another code, empty.
-    whole: bool,
+    /// The file and the line where the harm stands; none in what is sound.
+    at: (&'static str, usize),
 }
 
 const INVENTORY: &str = "\
@@ -290,7 +290,16 @@ fn case(place: &str, value: &str) -> Case {
     let [inventory, procedure] = [INVENTORY, PROCEDURE].map(|text| filled(text, place, value));
     let mut shown = format!("{place}: {value}");
     shown.truncate(shown.char_indices().nth(80).map_or(shown.len(), |(at, _)| at));
-    Case { what: shown, inventory: inventory.into_bytes(), procedure, whole: false }
+    Case { what: shown, inventory: inventory.into_bytes(), procedure, at: stands(place) }
+}
+
+/// Where a place stands in the two templates: a value never breaks a line.
+fn stands(place: &str) -> (&'static str, usize) {
+    let is_there = |line: &str| line.split(|c: char| !c.is_ascii_uppercase()).any(|word| word == place);
+    [("inventory", INVENTORY), ("procedure", PROCEDURE)]
+        .into_iter()
+        .find_map(|(file, text)| text.lines().position(is_there).map(|at| (file, at + 1)))
+        .unwrap_or_default()
 }
 
 /// Files that are no files of ours at all, or too much of one.
@@ -308,68 +317,66 @@ fn bombs() -> Vec<Case> {
     let utf16 =
         [&b"\xff\xfe"[..], &"cluster: a\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()]
             .concat();
-    let whole = [
-        ("utf-16", utf16),
-        ("100 MB", vec![b'#'; 100 << 20]),
-        ("empty", Vec::new()),
-        ("a comment", b"# nothing\n".to_vec()),
-        ("a mark", b"---\n".to_vec()),
-    ];
-    let placed: Vec<(&str, Vec<u8>)> = vec![
-        ("laughs", laughs.into_bytes()),
-        ("an anchor in itself", b"a: &a [*a]\n".to_vec()),
-        ("an alias to nothing", b"a: *b\n".to_vec()),
-        ("merge", b"cluster: a\nx: &x { a: 1 }\nnodes:\n  - { <<: *x, name: a }\n".to_vec()),
-        ("a python object", b"cluster: !!python/object/apply:os.system [\"touch canary\"]\n".to_vec()),
-        ("a ruby object", b"cluster: !ruby/object:Gem::Installer\n  i: x\n".to_vec()),
-        ("binary", b"cluster: !!binary aGk=\n".to_vec()),
-        ("a verbatim tag", b"cluster: !<tag:yaml.org,2002:js/function> 'x'\n".to_vec()),
-        ("keys twice", b"cluster: a\ncluster: b\n".to_vec()),
-        ("a nested key twice", b"cluster: a\nnodes:\n  - { name: a, name: b }\n".to_vec()),
-        ("two documents", b"cluster: a\n---\ncluster: b\n".to_vec()),
-        ("a directive", b"%YAML 99.9\n---\ncluster: a\n".to_vec()),
-        ("a list", b"- a\n- b\n".to_vec()),
-        ("a word", b"cluster\n".to_vec()),
-        ("a list as key", b"? [a, b]\n: c\n".to_vec()),
-        ("a mapping as key", b"? { a: b }\n: c\n".to_vec()),
-        ("nothing as key", b"~: c\n".to_vec()),
-        ("a huge key", format!("{}: x\n", "k".repeat(900_000)).into_bytes()),
-        ("a huge value", format!("cluster: {}\n", "x".repeat(1_000_000)).into_bytes()),
-        ("many keys", lines(60_000, &|n| format!("k{n}: 1\n")).into_bytes()),
-        ("many anchors", lines(50_000, &|n| format!("k{n}: &a{n} x\n")).into_bytes()),
-        ("brackets", format!("a: {}", "[".repeat(500_000)).into_bytes()),
-        ("braces", format!("a: {}", "{a: ".repeat(200_000)).into_bytes()),
-        ("entries", format!("a:\n  {}x", "- ".repeat(300_000)).into_bytes()),
-        ("questions", "? ".repeat(300_000).into_bytes()),
-        ("quotes", "\"".repeat(1_000_000).into_bytes()),
-        ("colons", ": ".repeat(500_000).into_bytes()),
-        ("stars", "*".repeat(1_000_000).into_bytes()),
-        ("bangs", "!".repeat(1_000_000).into_bytes()),
-        ("a raw NUL", b"cluster: a\0\n".to_vec()),
-        ("a raw escape", b"cluster: \x1b[2J\n".to_vec()),
-        ("a raw C1", "cluster: \u{9b}2J\n".as_bytes().to_vec()),
-        ("a raw return", b"cluster: a\rb\n".to_vec()),
-        ("a mark inside", "cluster: a\n\u{feff}nodes: []\n".as_bytes().to_vec()),
-        ("latin 1", b"cluster: caf\xe9\n".to_vec()),
-        ("surrogates", b"cluster: \xed\xa0\x80\n".to_vec()),
-        ("long zeros", format!("cluster: a\nssh: {{ port: {} }}\n", "0".repeat(500_000)).into_bytes()),
-        ("long digits", format!("cluster: a\nssh: {{ port: {} }}\n", "9".repeat(500_000)).into_bytes()),
-        ("tabs", b"cluster: a\n\tnodes: []\n".to_vec()),
-        ("an open quote", b"cluster: \"a\nnodes: []\n".to_vec()),
+    // With the line where each stands; what is wrong as a whole is so from its first.
+    let bombs: Vec<(&str, Vec<u8>, usize)> = vec![
+        ("utf-16", utf16, 1),
+        ("100 MB", vec![b'#'; 100 << 20], 1),
+        ("empty", Vec::new(), 1),
+        ("a comment", b"# nothing\n".to_vec(), 1),
+        ("a mark", b"---\n".to_vec(), 1),
+        ("laughs", laughs.into_bytes(), 2),
+        ("an anchor in itself", b"a: &a [*a]\n".to_vec(), 1),
+        ("an alias to nothing", b"a: *b\n".to_vec(), 1),
+        ("merge", b"cluster: a\nx: &x { a: 1 }\nnodes:\n  - { <<: *x, name: a }\n".to_vec(), 4),
+        ("a python object", b"cluster: !!python/object/apply:os.system [\"touch canary\"]\n".to_vec(), 1),
+        ("a ruby object", b"cluster: !ruby/object:Gem::Installer\n  i: x\n".to_vec(), 1),
+        ("binary", b"cluster: !!binary aGk=\n".to_vec(), 1),
+        ("a verbatim tag", b"cluster: !<tag:yaml.org,2002:js/function> 'x'\n".to_vec(), 1),
+        ("keys twice", b"cluster: a\ncluster: b\n".to_vec(), 2),
+        ("a nested key twice", b"cluster: a\nnodes:\n  - { name: a, name: b }\n".to_vec(), 3),
+        ("two documents", b"cluster: a\n---\ncluster: b\n".to_vec(), 2),
+        ("a directive", b"%YAML 99.9\n---\ncluster: a\n".to_vec(), 1),
+        ("a list", b"- a\n- b\n".to_vec(), 1),
+        ("a word", b"cluster\n".to_vec(), 1),
+        ("a list as key", b"? [a, b]\n: c\n".to_vec(), 1),
+        ("a mapping as key", b"? { a: b }\n: c\n".to_vec(), 1),
+        ("nothing as key", b"~: c\n".to_vec(), 1),
+        ("a huge key", format!("{}: x\n", "k".repeat(900_000)).into_bytes(), 1),
+        ("a huge value", format!("cluster: {}\n", "x".repeat(1_000_000)).into_bytes(), 1),
+        ("many keys", lines(60_000, &|n| format!("k{n}: 1\n")).into_bytes(), 1),
+        ("many anchors", lines(50_000, &|n| format!("k{n}: &a{n} x\n")).into_bytes(), 1),
+        ("brackets", format!("a: {}", "[".repeat(500_000)).into_bytes(), 1),
+        ("braces", format!("a: {}", "{a: ".repeat(200_000)).into_bytes(), 1),
+        ("entries", format!("a:\n  {}x", "- ".repeat(300_000)).into_bytes(), 2),
+        ("questions", "? ".repeat(300_000).into_bytes(), 1),
+        ("quotes", "\"".repeat(1_000_000).into_bytes(), 1),
+        ("colons", ": ".repeat(500_000).into_bytes(), 1),
+        ("stars", "*".repeat(1_000_000).into_bytes(), 1),
+        ("bangs", "!".repeat(1_000_000).into_bytes(), 1),
+        ("a raw NUL", b"cluster: a\0\n".to_vec(), 1),
+        ("a raw escape", b"cluster: \x1b[2J\n".to_vec(), 1),
+        ("a raw C1", "cluster: \u{9b}2J\n".as_bytes().to_vec(), 1),
+        ("a raw return", b"cluster: a\rb\n".to_vec(), 1),
+        ("a mark inside", "cluster: a\n\u{feff}nodes: []\n".as_bytes().to_vec(), 2),
+        ("latin 1", b"cluster: caf\xe9\n".to_vec(), 1),
+        ("surrogates", b"cluster: \xed\xa0\x80\n".to_vec(), 1),
+        ("long zeros", format!("cluster: a\nssh: {{ port: {} }}\n", "0".repeat(500_000)).into_bytes(), 2),
+        ("long digits", format!("cluster: a\nssh: {{ port: {} }}\n", "9".repeat(500_000)).into_bytes(), 2),
+        ("tabs", b"cluster: a\n\tnodes: []\n".to_vec(), 2),
+        ("an open quote", b"cluster: \"a\nnodes: []\n".to_vec(), 1),
         (
             "many mistakes",
             format!("cluster: a\nnodes:\n{}", "  - { name: '', host: '' }\n".repeat(20_000)).into_bytes(),
+            3,
         ),
     ];
-    let made = |whole: bool| {
-        move |(what, inventory): (&str, Vec<u8>)| Case {
-            what: what.to_owned(),
-            inventory,
-            procedure: "procedure: x\nphases: []\n".to_owned(),
-            whole,
-        }
+    let made = |(what, inventory, line): (&str, Vec<u8>, usize)| Case {
+        what: what.to_owned(),
+        inventory,
+        procedure: "procedure: x\nphases: []\n".to_owned(),
+        at: ("inventory", line),
     };
-    whole.into_iter().map(made(true)).chain(placed.into_iter().map(made(false))).collect()
+    bombs.into_iter().map(made).collect()
 }
 
 fn cases() -> Vec<Case> {
@@ -406,8 +413,9 @@ impl Desk {
     }
 }
 
+/// The places that a refusal points at.
 static PLACE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"-->.*(inventory|procedure)\.yaml:\d+:\d+\n").unwrap());
+    LazyLock::new(|| Regex::new(r"(?m)^ *--> .*\b(inventory|procedure)\.yaml:(\d+):\d+$").unwrap());
 
 /// Why a refusal is none.
 fn amiss(case: &Case, output: &Output) -> Option<String> {
@@ -419,11 +427,9 @@ fn amiss(case: &Case, output: &Output) -> Option<String> {
     if said.contains("panicked") || output.exit_code() != 2 {
         return says("is not refused");
     }
-    if !case.whole && !PLACE.is_match(said) {
-        return says("is refused without a place");
-    }
-    if case.whole && !said.contains("inventory.yaml") {
-        return says("is refused without its name");
+    let (file, line) = (case.at.0, case.at.1.to_string());
+    if !PLACE.captures_iter(said).any(|place| (&place[1], &place[2]) == (file, line.as_str())) {
+        return says(&format!("is not refused at {file}.yaml:{line}"));
     }
     if said.chars().any(|c| !(c.is_ascii_graphic() || c == ' ' || c == '\n')) {
         return says("reaches the terminal");
@@ -584,6 +590,8 @@ fn files_with_any_bytes_in_them_end_no_program() {
         fs::write(desk.dir.path().join("procedure.yaml"), procedure).unwrap();
         let output = desk.rollgate(&["-i", "inventory.yaml", "check", "--syntax-only"]);
         assert!([0, 2].contains(&output.exit_code()), "round {round}: {output:?}");
+        let placed = PLACE.is_match(output.raw_stderr());
+        assert_eq!(placed, output.exit_code() == 2, "round {round}: {output:?}");
         super::super::support::harmless(output.raw_stdout(), output.raw_stderr());
     }
     no_canary(desk.dir.path());

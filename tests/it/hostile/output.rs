@@ -1,11 +1,11 @@
 //! A hundred thousand outputs of nodes through a real terminal: none steers it, none poses as rollgate's own line, and
 //! every byte is in the transcript.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::sync::LazyLock;
 
 use regex::bytes::Regex;
-use rollgate::model::escape;
 
 use super::super::support::{Cluster, Pty, Size, written};
 use super::dice::Dice;
@@ -132,10 +132,40 @@ fn cluster(said: &[u8]) -> Cluster {
     cluster
 }
 
+/// Whether a character steers a terminal, reorders its neighbours or does not show itself; written down apart from the
+/// filter's own list.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(u32::from(c),
+            0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
+            | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xe000..=0xf8ff | 0xfdd0..=0xfdef | 0xfe00..=0xfe0f
+            | 0xfeff | 0xffa0 | 0xfff0..=0xfffb | 0xfffe | 0xffff | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a
+            | 0xe0000..=0xe0fff | 0xf0000..)
+}
+
+/// A line as the filter is to show it; made here once more.
+fn harmless(line: &[u8], unicode: bool) -> String {
+    let mut out = String::new();
+    for chunk in line.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\t' => out.push(' '),
+                '\r' => out.push_str("\\r"),
+                ' '..='~' => out.push(c),
+                '\0'..='\x7f' => write!(out, "\\x{:02x}", u32::from(c)).unwrap(),
+                c if unicode && !is_hidden(c) => out.push(c),
+                c => write!(out, "\\u{{{:x}}}", u32::from(c)).unwrap(),
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| write!(out, "\\x{byte:02x}").unwrap());
+    }
+    out
+}
+
 /// What a node's lines are to look like on a screen that is wide enough.
 fn shown(said: &[u8], unicode: bool) -> Vec<String> {
     let lines = said.strip_suffix(b"\n").unwrap().split(|byte| *byte == b'\n');
-    lines.map(|line| format!("n1 | {}", escape::line(line, unicode)).trim_end().to_owned()).collect()
+    lines.map(|line| format!("n1 | {}", harmless(line, unicode)).trim_end().to_owned()).collect()
 }
 
 /// Insists that the screen has these lines of the node, all and in their order, and no forged one of its own.
@@ -147,15 +177,32 @@ fn holds_nodes_lines(screen: &str, wanted: &[String]) {
         assert_eq!(**got, wanted, "line {number} of the node");
     }
     assert_eq!(of_node.len(), wanted.len());
-    // What a step said last stands below its node's line, behind its age.
-    let is_last_words = |line: &str| {
-        line.trim_start()
-            .split_once(" | ")
-            .is_some_and(|(age, _)| line.starts_with("  ") && (age == "just now" || age.ends_with(" ago")))
+    nobody_poses(&lines, wanted);
+}
+
+/// Insists that a forged word stands behind the name of its node only, or in what is said to be its last words.
+#[track_caller]
+fn nobody_poses(lines: &[&str], wanted: &[String]) {
+    let is_of_node = |line: &&&str| {
+        line.starts_with("n1 | ") || last_words(line).is_some_and(|text| said_so(wanted, text))
     };
-    let is_own = |line: &&&str| !line.starts_with("n1 | ") && !is_last_words(line);
-    let posing = lines.iter().filter(is_own).find(|line| line.contains(FORGED));
+    let posing = lines.iter().filter(|line| line.contains(FORGED)).find(|line| !is_of_node(line));
     assert_eq!(posing, None);
+}
+
+/// What a step said last stands below its node's line, behind its age.
+fn last_words(line: &str) -> Option<&str> {
+    let (age, text) = line.strip_prefix("  ")?.trim_start().split_once(" | ")?;
+    (age == "just now" || age.ends_with(" ago")).then_some(text.trim_end())
+}
+
+/// Whether the node said this, or begins so where there was no room for the rest.
+fn said_so(wanted: &[String], text: &str) -> bool {
+    let said = |line: &String| line.strip_prefix("n1 | ").unwrap_or_default().trim().to_owned();
+    match text.strip_suffix('\u{2026}') {
+        Some(begun) => wanted.iter().any(|line| said(line).starts_with(begun.trim())),
+        None => wanted.iter().any(|line| said(line) == text.trim()),
+    }
 }
 
 /// Wider than any line is.
@@ -208,11 +255,32 @@ static OWN: LazyLock<Regex> = LazyLock::new(|| {
 fn live(raw: &[u8], said: &[u8]) {
     let rest = OWN.replace_all(raw, &b""[..]);
     let text = String::from_utf8(rest.into_owned()).unwrap();
-    let bad = text.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r'));
+    let bad = text.char_indices().find(|(_, c)| is_hidden(*c) && !matches!(c, '\n' | '\r'));
     assert_eq!(bad, None);
     // A row that is drawn anew begins behind the return.
     let rows: Vec<&str> = text.split(['\n', '\r']).collect();
     holds_nodes_lines(&rows.join("\n"), &shown(said, true));
+}
+
+/// The colours of rollgate's own.
+static COLOURS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\x1b\[[0-9;]*m").unwrap());
+
+#[test]
+fn nothing_of_it_reaches_a_coloured_terminal_of_eighty_columns() {
+    let said = outputs(80, 500);
+    let cluster = cluster(&said);
+    let words = ["-o", "human", "--color", "always", "start", "--yes", "--confirm", "test"];
+    let (status, raw) = written(cluster.rollgate(words), Size { rows: 24, columns: 80 });
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&raw));
+    assert!(COLOURS.is_match(&raw), "it has colours");
+    let rest = COLOURS.replace_all(&raw, &b""[..]);
+    let rest = OWN.replace_all(&rest, &b""[..]);
+    let text = String::from_utf8(rest.into_owned()).unwrap();
+    let bad = text.char_indices().find(|(_, c)| is_hidden(*c) && !matches!(c, '\n' | '\r'));
+    assert_eq!(bad, None);
+    let rows: Vec<&str> = text.split(['\n', '\r']).map(str::trim_end).collect();
+    nobody_poses(&rows, &shown(&said, true));
+    assert!(rows.iter().any(|row| row.contains(FORGED)));
 }
 
 /// The terminal breaks what is too long for it, and what follows would stand at its left edge.
@@ -297,16 +365,13 @@ fn no_other_screen_and_no_report_lets_a_byte_through() {
         };
         let text =
             String::from_utf8(rest).unwrap_or_else(|error| panic!("{what}: {error}")).replace("\r\n", "\n");
-        let bad = text.char_indices().find(|(_, c)| c.is_control() && *c != '\n' && *c != '\r');
+        let bad = text.char_indices().find(|(_, c)| is_hidden(*c) && *c != '\n' && *c != '\r');
         assert_eq!(
             bad,
             None,
             "{what}: {:?}",
             bad.map(|(at, _)| text[at..].chars().take(60).collect::<String>())
         );
-        let hidden =
-            text.chars().find(|c| matches!(c, '\u{202e}' | '\u{200b}' | '\u{2066}' | '\u{2028}' | '\u{ad}'));
-        assert_eq!(hidden, None, "{what}");
         let posing = text.lines().find(|line| {
             ["next: rollgate f0rged", "error: f0rged", "note: f0rged", "n2 | f0rged"]
                 .iter()

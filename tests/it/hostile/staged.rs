@@ -34,32 +34,56 @@ fn set(cluster: &Cluster) -> PathBuf {
 }
 
 /// Moves a directory away and puts a link to it in its place.
-fn become_link(path: &Path) {
-    let elsewhere = path.with_file_name("elsewhere");
-    fs::rename(path, &elsewhere).unwrap();
-    symlink(&elsewhere, path).unwrap();
+fn become_link(path: &Path, elsewhere: &Path) {
+    fs::rename(path, elsewhere).unwrap();
+    symlink(elsewhere, path).unwrap();
+}
+
+/// What the files below a directory hold.
+fn texts_below(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(
+            |path| if path.is_dir() { texts_below(&path) } else { vec![fs::read_to_string(path).unwrap()] },
+        )
+        .collect()
+}
+
+fn open_to(mode: u32) -> impl Fn(&Path, &Path) {
+    move |set, _| fs::set_permissions(set, fs::Permissions::from_mode(mode)).unwrap()
 }
 
 #[test]
 fn a_directory_that_is_a_link_or_open_to_others_is_neither_used_nor_filled() {
-    let plant: [fn(&Path); 4] = [
-        become_link,
-        |set| become_link(set.parent().unwrap()),
-        |set| fs::set_permissions(set, fs::Permissions::from_mode(0o777)).unwrap(),
-        |set| chown(set, Some(12_345), None).unwrap(),
+    type Plant = Box<dyn Fn(&Path, &Path)>;
+    // With what `unstage` ends with after it.
+    let mut plants: Vec<(&str, Plant, i32)> = vec![
+        ("a link", Box::new(become_link), 17),
+        ("a link above", Box::new(|set, to| become_link(set.parent().unwrap(), to)), 17),
+        ("0777", Box::new(open_to(0o777)), 17),
+        ("0775", Box::new(open_to(0o775)), 17),
+        ("0757", Box::new(open_to(0o757)), 17),
     ];
-    for (number, plant) in plant.into_iter().enumerate() {
-        if number == 3 && !rustix::process::geteuid().is_root() {
-            continue;
-        }
+    if rustix::process::geteuid().is_root() {
+        let owned = |set: &Path, _: &Path| chown(set, Some(12_345), None).unwrap();
+        plants.push(("of another", Box::new(owned), 17));
+    }
+    for (what, plant, code) in plants {
         let cluster = cluster();
         cluster.rollgate(["stage"]).run().code(0);
-        plant(&set(&cluster));
+        let elsewhere = cluster.path("elsewhere");
+        plant(&set(&cluster), &elsewhere);
         cluster.start(&[]).run().code(20).stderr_has("image.tar is not what was staged");
-        assert!(cluster.effects().is_empty(), "{number}");
+        assert!(cluster.effects().is_empty(), "{what}");
         let again = cluster.rollgate(["unstage", "--yes"]).run();
-        assert!([0, 17, 20].contains(&again.exit_code()), "{again:?}");
-        assert!(!cluster.node_dir("n1").join("installed").exists());
+        assert_eq!(again.exit_code(), code, "{what}: {again:?}");
+        assert!(!cluster.node_dir("n1").join("installed").exists(), "{what}");
+        if elsewhere.exists() {
+            let files = texts_below(&elsewhere);
+            assert_eq!(files, ["image"], "{what}: what the link leads to is not ours to remove");
+        } else {
+            assert!(!what.contains("link"), "{what}: what the link leads to is gone");
+        }
     }
 }
 

@@ -333,7 +333,10 @@ fn skudonet_opens_itself_again_for_an_operator_behind_the_backup() {
         assert!(begun.elapsed() < PATIENCE, "the node does not open itself");
         std::thread::sleep(Duration::from_millis(50));
     }
-    println!("killed, and shut out; open again {:?} later", begun.elapsed());
+    // The node's own timer is what opens it: not sooner, and not by somebody who came by later.
+    let after = jiff::Timestamp::now().duration_since(armed_at(&lab));
+    println!("killed, and shut out; open again {after:#} after it was armed");
+    assert!((25..45).contains(&after.as_secs()), "{after:#} after it was armed");
 
     // The way in is there again, and the run knows who opened it.
     let out = lab.resume().run();
@@ -342,6 +345,15 @@ fn skudonet_opens_itself_again_for_an_operator_behind_the_backup() {
     assert_eq!(lab.on_disk(MASTER, "/etc/hosts.deny"), deny);
     lab.rollgate(&["unstage", "--yes"]).run().code(0);
     untouched(&lab);
+}
+
+/// When a node was last asked to undo a step by itself.
+fn armed_at(lab: &Lab) -> jiff::Timestamp {
+    let journal = fs::read_to_string(lab.run_dir().unwrap().join("journal.ndjson")).unwrap();
+    let armed =
+        journal.lines().rfind(|line| line.contains("\"revert_armed\"")).expect("it is in the journal");
+    let record: serde_json::Value = serde_json::from_str(armed).unwrap();
+    record["at"].as_str().unwrap().parse().unwrap()
 }
 
 #[test]
