@@ -110,7 +110,7 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run, restriction
         left.settled(at, end).await;
     }
     let timer = match restriction.revert_after {
-        Some(after) => Some(arm(at, step, Timer::new(at, &on, at.attempt, after)?).await?),
+        Some(after) => Some(arm(at, step, run, Timer::new(at, &on, at.attempt, after)?).await?),
         None => None,
     };
     match effect::run(at, step, run).await {
@@ -171,7 +171,7 @@ pub(super) async fn undo(at: &Assignment, step: &Step, script: &Script) -> Done 
 }
 
 /// Has the node wait with the undo. Intent before effect: it is in the journal first.
-async fn arm(at: &Assignment, step: &Step, timer: Timer) -> Result<Timer, Outcome> {
+async fn arm(at: &Assignment, step: &Step, run: &Run, timer: Timer) -> Result<Timer, Outcome> {
     let Some(Undo::Run(script)) = &step.undo else {
         return Err(failure(FailureKind::Input, "it has no undo that the node could run").into());
     };
@@ -179,7 +179,7 @@ async fn arm(at: &Assignment, step: &Step, timer: Timer) -> Result<Timer, Outcom
     let change = effect::job_of(at, false)?;
     let (key, attempt, after) = (at.key.clone(), timer.attempt, timer.after);
     at.desk.commit(Event::RevertArmed { key, attempt, after }).await;
-    let (undo, change) = (&undo, &change);
+    let (undo, change) = (&undo, (&change, effect::rights(at, &timer.on, &run.script)));
     let call = |session: Arc<dyn Session>| async move { session.arm(undo, change, after).await };
     let why = match at.site.pool.with(&timer.on, call).await {
         Ok(Standing::Running) => return Ok(timer),
