@@ -121,7 +121,7 @@ async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<J
     })
 }
 
-fn rights(at: &Assignment, on: &NodeName, script: &Script) -> Become {
+pub(super) fn rights(at: &Assignment, on: &NodeName, script: &Script) -> Become {
     script.become_with.unwrap_or_else(|| asking::become_on(&at.site, on))
 }
 

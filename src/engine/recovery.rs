@@ -30,7 +30,7 @@ async fn of_step(at: &Assignment) -> Done {
 async fn of_undo(at: &Assignment) -> Done {
     let planned = at.planned();
     match planned.step().and_then(|step| step.undo.as_ref().map(|undo| (step, undo))) {
-        Some((step, Undo::Run(script))) => effect::rejoin_undo(at, step, script).await,
+        Some((step, Undo::Run(script))) => restricting::rejoin_undo(at, step, script).await,
         _ => by_a_human(),
     }
 }

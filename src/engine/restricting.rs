@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::asking::{self, Ask};
-use super::contact::{self, say};
+use super::contact::{self, HASTE, say};
+use super::effect;
 use super::output::Output;
 use super::scene::{self, failure};
 use super::watching::{note, stoppable};
 use super::worker::{Assignment, Done};
-use super::{contact::HASTE, effect};
 use crate::model::duration;
 use crate::model::event::{Decision, Event, Failure, FailureKind, How, Outcome, Question, Reverting};
 use crate::model::host::{Connection, SshTarget};
@@ -20,6 +20,7 @@ use crate::model::job::{Revert, Standing};
 use crate::model::name::NodeName;
 use crate::model::plan::WayIn;
 use crate::model::procedure::{Restriction, Run, Script, Step, Undo};
+use crate::model::state::{ByNode, Taken};
 use crate::transport::{JobRef, Kind, Limit, RevertWord, Session, TransportError};
 
 /// How long an sshd that was reloaded is given between two tries.
@@ -110,7 +111,7 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run, restriction
         left.settled(at, end).await;
     }
     let timer = match restriction.revert_after {
-        Some(after) => Some(arm(at, step, Timer::new(at, &on, at.attempt, after)?).await?),
+        Some(after) => Some(arm(at, step, run, Timer::new(at, &on, at.attempt, after)?).await?),
         None => None,
     };
     match effect::run(at, step, run).await {
@@ -126,6 +127,23 @@ pub(super) async fn run(at: &mut Assignment, step: &Step, run: &Run, restriction
     }
 }
 
+/// Whether a step that finds nothing to do stays as an earlier attempt has made it: what its node may yet undo counts
+/// when a new login has confirmed it. False where the node was first.
+pub(super) async fn stays(at: &Assignment) -> Result<bool, Outcome> {
+    let Some(timer) = Timer::left(at)? else { return Ok(true) };
+    let on = &timer.on;
+    say(
+        at,
+        on,
+        "its node may yet undo what an earlier attempt made: a new login is to confirm it".to_owned(),
+    );
+    match confirm(at, on, &timer).await? {
+        Reverting::Reverted { outcome: Outcome::Done } => Ok(false),
+        Reverting::Reverted { outcome } => Err(outcome),
+        Reverting::Confirmed | Reverting::Withdrawn => Ok(true),
+    }
+}
+
 /// Whether a script that ended so may have changed something.
 fn began(outcome: &Outcome) -> bool {
     let Outcome::Failed(failure) = outcome else { return true };
@@ -136,6 +154,10 @@ fn began(outcome: &Outcome) -> bool {
 pub(super) async fn rejoin(at: &Assignment, step: &Step, run: &Run) -> Done {
     let on = at.machine().clone();
     let timer = Timer::left(at)?;
+    if at.state.step(&at.key).is_some_and(|step| step.taken == Taken::ForDone) {
+        say(at, &on, "it is taken as done when a new login has confirmed it".to_owned());
+        return prove(at, &on, timer.as_ref(), false).await;
+    }
     let done = effect::rejoin(at, step, run).await;
     let Some(timer) = timer else {
         let is_to_prove = done.is_ok() && ssh(at, &on).is_some();
@@ -170,8 +192,31 @@ pub(super) async fn undo(at: &Assignment, step: &Step, script: &Script) -> Done 
     effect::undo(at, step, script).await
 }
 
+/// Finds out how an undo ended that an earlier invocation began, or that the node has begun by itself. Somebody's word
+/// that it was undone counts when the node does not undo it any more.
+pub(super) async fn rejoin_undo(at: &Assignment, step: &Step, script: &Script) -> Done {
+    let Some(found) = at.state.step(&at.key) else { return Err(Outcome::Interrupted) };
+    if let Some(timer) = Timer::left(at)? {
+        let end = decide(at, &timer, RevertWord::Withdraw).await?;
+        timer.settled(at, end.clone()).await;
+        if let Reverting::Reverted { outcome } = end {
+            return if outcome == Outcome::Done { Ok(()) } else { Err(outcome) };
+        }
+    }
+    if found.taken == Taken::ForUndone {
+        return Ok(());
+    }
+    let after = step.restricts.as_ref().and_then(|restriction| restriction.revert_after);
+    if let (ByNode::Begun { attempt }, Some(after)) = (found.by_node, after) {
+        let timer = Timer::new(at, at.machine(), attempt, after)?;
+        let Reverting::Reverted { outcome } = undone_there(at, &timer).await else { return Ok(()) };
+        return if outcome == Outcome::Done { Ok(()) } else { Err(outcome) };
+    }
+    effect::rejoin_undo(at, step, script).await
+}
+
 /// Has the node wait with the undo. Intent before effect: it is in the journal first.
-async fn arm(at: &Assignment, step: &Step, timer: Timer) -> Result<Timer, Outcome> {
+async fn arm(at: &Assignment, step: &Step, run: &Run, timer: Timer) -> Result<Timer, Outcome> {
     let Some(Undo::Run(script)) = &step.undo else {
         return Err(failure(FailureKind::Input, "it has no undo that the node could run").into());
     };
@@ -179,7 +224,7 @@ async fn arm(at: &Assignment, step: &Step, timer: Timer) -> Result<Timer, Outcom
     let change = effect::job_of(at, false)?;
     let (key, attempt, after) = (at.key.clone(), timer.attempt, timer.after);
     at.desk.commit(Event::RevertArmed { key, attempt, after }).await;
-    let (undo, change) = (&undo, &change);
+    let (undo, change) = (&undo, (&change, effect::rights(at, &timer.on, &run.script)));
     let call = |session: Arc<dyn Session>| async move { session.arm(undo, change, after).await };
     let why = match at.site.pool.with(&timer.on, call).await {
         Ok(Standing::Running) => return Ok(timer),
@@ -194,26 +239,29 @@ async fn arm(at: &Assignment, step: &Step, timer: Timer) -> Result<Timer, Outcom
 /// A new login, over a connection of its own; the one from before stays open. Over this login the node is told that
 /// the change stays. What the node undid while there was nobody to confirm it was never done, and is to be done.
 async fn prove(at: &Assignment, on: &NodeName, timer: Option<&Timer>, was_alone: bool) -> Done {
-    let until = Instant::now() + timer.map_or(HASTE, |timer| timer.after + HASTE);
+    let Some(timer) = timer else {
+        log_in(at, on).await.map_err(|error| shut_out(on, &error))?.close().await;
+        say(at, on, "a new login works".to_owned());
+        return Ok(());
+    };
+    match confirm(at, on, timer).await? {
+        Reverting::Confirmed | Reverting::Withdrawn => Ok(()),
+        Reverting::Reverted { outcome: Outcome::Done } if was_alone => Err(Outcome::Interrupted),
+        Reverting::Reverted { .. } => Err(too_late(on, timer).into()),
+    }
+}
+
+/// Tells the node over a new login that the change stays, or hears who was first.
+async fn confirm(at: &Assignment, on: &NodeName, timer: &Timer) -> Result<Reverting, Outcome> {
+    let until = Instant::now() + timer.after + HASTE;
     loop {
         let session = log_in(at, on).await.map_err(|error| shut_out(on, &error))?;
-        let Some(timer) = timer else {
-            session.close().await;
-            say(at, on, "a new login works".to_owned());
-            return Ok(());
-        };
         let told = session.decide(&timer.job, Some(RevertWord::Confirm)).await;
         session.close().await;
-        match told {
-            Ok(Revert::Confirmed) => timer.settled(at, Reverting::Confirmed).await,
-            Ok(Revert::Withdrawn | Revert::Pending) => timer.settled(at, Reverting::Withdrawn).await,
-            Ok(Revert::Reverted) => {
-                let end = undone_there(at, timer).await;
-                let is_undone = matches!(end, Reverting::Reverted { outcome: Outcome::Done });
-                timer.settled(at, end).await;
-                let is_to_do = was_alone && is_undone;
-                return Err(if is_to_do { Outcome::Interrupted } else { too_late(on, timer).into() });
-            }
+        let end = match told {
+            Ok(Revert::Confirmed) => Reverting::Confirmed,
+            Ok(Revert::Withdrawn | Revert::Pending) => Reverting::Withdrawn,
+            Ok(Revert::Reverted) => undone_there(at, timer).await,
             Err(error) if !contact::comes_back(&error) || Instant::now() >= until => {
                 return Err(Outcome::Unknown { why: error.to_string(), rebooted: false });
             }
@@ -221,8 +269,9 @@ async fn prove(at: &Assignment, on: &NodeName, timer: Option<&Timer>, was_alone:
                 sleep(PAUSE).await;
                 continue;
             }
-        }
-        return Ok(());
+        };
+        timer.settled(at, end.clone()).await;
+        return Ok(end);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::model::name::NodeName;
 use crate::model::plan::StepKey;
 use crate::model::procedure::{CheckRef, Target};
 use crate::model::recovery::Settling;
-use crate::model::state::RunState;
+use crate::model::state::{RunState, Taken};
 
 /// Settles an unknown step, or undo, or finds that only a human can.
 pub(super) async fn settle<O: Opens>(site: &Site<O>, state: &RunState, key: &StepKey, undo: bool) -> Event {
@@ -88,6 +88,10 @@ fn verdict_of(readings: &[Reading]) -> (Verdict, String) {
 /// What is said when the node itself knows the end of a step that somebody decided about.
 pub(super) fn not_needed(state: &RunState, key: &StepKey, undo: bool, outcome: &Outcome) -> Option<String> {
     let decided = state.decision(key, undo)?;
+    // It was needed: the node has only been asked whether it stays so.
+    if state.step(key).is_some_and(|step| step.taken != Taken::ForNothing) {
+        return None;
+    }
     let known = match outcome {
         Outcome::Unknown { .. } => return None,
         Outcome::Done | Outcome::Skipped { .. } => "it was done",

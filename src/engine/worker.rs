@@ -14,7 +14,7 @@ use crate::model::condition::{Form, Value, Verdict, visible};
 use crate::model::event::{Failure, FailureKind, Operator, Outcome};
 use crate::model::name::NodeName;
 use crate::model::plan::{PlannedStep, StepKey, Work};
-use crate::model::procedure::{Action, CheckRef, Undo, When};
+use crate::model::procedure::{Action, CheckRef, Step, Undo, When};
 use crate::model::state::RunState;
 
 /// A word from the operator to a gate that is being watched.
@@ -71,12 +71,7 @@ impl Assignment {
         let planned = self.planned();
         match &planned.work {
             Work::Step(step) => {
-                if let Some(when) = &step.when {
-                    self.hold(when)?;
-                }
-                if let Some(check) = &step.skip_if {
-                    self.skip_if(check).await?;
-                }
+                self.has_work(step).await?;
                 match &step.action {
                     Action::Run(run) => match &step.restricts {
                         Some(restriction) => restricting::run(self, step, run, restriction).await,
@@ -114,6 +109,25 @@ impl Assignment {
                 restricting::way_in(self, way_in).await
             }
             Work::VersionRestored => watching::version_restored(self).await,
+        }
+    }
+
+    /// Whether there is anything to do. Where an earlier attempt has left what its node may yet undo, that is settled
+    /// first, and asked again where the node was first.
+    async fn has_work(&self, step: &Step) -> Done {
+        match self.is_wanted(step).await {
+            Err(Outcome::Skipped { .. }) if !restricting::stays(self).await? => self.is_wanted(step).await,
+            found => found,
+        }
+    }
+
+    async fn is_wanted(&self, step: &Step) -> Done {
+        if let Some(when) = &step.when {
+            self.hold(when)?;
+        }
+        match &step.skip_if {
+            Some(check) => self.skip_if(check).await,
+            None => Ok(()),
         }
     }
 

@@ -83,10 +83,12 @@ pub fn next(state: &RunState) -> Vec<Move> {
         return unclear;
     }
     // Whoever is shut out can put nothing else right.
-    match undo_next(state, &state.failed_restrictions()) {
-        Undoing::Move(found) => return vec![found],
-        Undoing::Wait => return Vec::new(),
-        Undoing::Nothing | Undoing::Stuck => {}
+    for restrictions in [state.failed_restrictions(), state.given_up_restrictions()] {
+        match undo_next(state, &restrictions) {
+            Undoing::Move(found) => return vec![found],
+            Undoing::Wait => return Vec::new(),
+            Undoing::Nothing | Undoing::Stuck => {}
+        }
     }
     if let Some(stop) = &state.stop {
         return stopping(state, stop);
@@ -94,10 +96,15 @@ pub fn next(state: &RunState) -> Vec<Move> {
     if let Some(key) = state.undo_to_ask_about() {
         return vec![Move::Ask(Question::Trouble { key: key.clone(), undo: true })];
     }
-    match &state.request.goal {
+    let moves = match &state.request.goal {
         Goal::Staged | Goal::Finished => forward(state),
         Goal::RolledBack(turns) => backward(state, turns),
         Goal::Unstaged => unstaging(state),
+    };
+    // What a node may yet undo by itself is not as the run would say it is.
+    match state.is_yet_to_be_reverted() {
+        Some(stop) if moves.iter().any(|found| matches!(found, Move::Close(_))) => vec![Move::Stop(stop)],
+        _ => moves,
     }
 }
 

@@ -174,12 +174,12 @@ pub trait Session: Reader {
     ) -> BoxFuture<'a, Result<JobEnd, TransportError>>;
 
     /// Has the node begin the job `undo` by itself after so long, unless somebody decides otherwise before: its own
-    /// process waits there, whatever becomes of the connection. It ends the job `change` first, and one that has not
-    /// begun by then never does. Running means that the node waits. Errors as in [`Session::start`].
+    /// process waits there, whatever becomes of the connection. It ends the job `change`, which has these rights, first,
+    /// and one that has not begun by then never does. Running means that the node waits. Errors as in [`Session::start`].
     fn arm<'a>(
         &'a self,
         undo: &'a Job,
-        change: &'a JobRef,
+        change: (&'a JobRef, Become),
         after: Duration,
     ) -> BoxFuture<'a, Result<Standing, TransportError>>;
 

@@ -4,14 +4,18 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::converse::{Call, Ended, Heard, converse};
 use super::error::TransportError;
 use super::frame::{Mark, Nonce};
 use super::job::{Job, JobRef};
+use super::rights::Rights;
 use super::runner::{self, Caller, RUNNER};
-use super::script::{Program, Unfit, quote};
+use super::script::{Program, Unfit, push_quoted, quote};
 use super::session::NodeSession;
 use super::{line, trouble};
+use crate::model::host::Become;
 use crate::model::job::{Revert, Standing};
 
 const REVERT: &str = include_str!("runner/revert.sh");
@@ -37,26 +41,41 @@ impl RevertWord {
     }
 }
 
-/// Starts the process that waits, unless somebody has, and hears that it does.
+/// Starts the process that waits, unless somebody has, and hears that it does. `rights` are the change's.
 fn armed(
     caller: &Caller<'_>,
     undo: &Job,
-    change: &JobRef,
+    (change, rights): (&JobRef, Become),
     after: Duration,
     nonce: &Nonce,
 ) -> Result<Program, Unfit> {
-    let root = &caller.facts.root;
-    let mut hold = format!("rg_after={}\n", after.as_millis() / 10);
-    let values = [
-        ("rg_change", format!("{}/jobs/{}", change.run_dir(root), change.id)),
-        ("rg_change_name", change.name()),
-    ];
-    for (name, value) in values {
-        let _ = writeln!(hold, "{name}={}", quote(&value));
-    }
+    // Whoever has no rights cannot end what has some; root can end everything.
+    let gained = (caller.become_with == Become::None && rights != Become::None)
+        .then(|| Rights::of(rights, caller.password));
+    let stop = runner::stopping(caller, change);
+    let mut hold = Zeroizing::new(String::with_capacity(2 * stop.len() + RUNNER.len() + REVERT.len() + 4096));
+    let _ = writeln!(hold, "rg_after={}", after.as_millis() / 10);
+    let _ = writeln!(
+        hold,
+        "rg_change={}",
+        quote(&format!("{}/jobs/{}", change.run_dir(&caller.facts.root), change.id))
+    );
+    hold.push_str("rg_stopper=");
+    push_quoted(&mut hold, &stop);
+    let (before, behind) = gained.clone().unwrap_or_else(|| Rights::of(Become::None, None)).around("sh");
+    // What was needed was proved when it was armed.
+    let _ = writeln!(
+        hold,
+        "\nrg_stop_change() {{ rg_proved=yes; {}printf '%s\\n' \"$rg_stopper\"{behind}; }}",
+        *before
+    );
     hold.push_str(RUNNER);
     hold.push_str(REVERT);
-    let mut text = runner::launch(caller, undo, nonce, &hold)?;
+    let mut text = Zeroizing::new(String::new());
+    if let Some(gained) = gained {
+        text.push_str(&gained.or_exit());
+    }
+    text.push_str(&runner::launch(caller, undo, nonce, &hold)?);
     text.push_str(REVERT);
     text.push_str("rg_armed\n");
     Ok(runner::call(caller, &text, nonce))
@@ -77,20 +96,33 @@ struct Told {
     said: Vec<u8>,
 }
 
+impl Told {
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said).trim().to_owned()
+    }
+}
+
 impl NodeSession {
     pub(super) async fn start_timer(
         &self,
         undo: &Job,
-        change: &JobRef,
+        change: (&JobRef, Become),
         after: Duration,
     ) -> Result<Standing, TransportError> {
+        for rights in [self.become_with, undo.become_with, change.1] {
+            self.unless_refused(rights)?;
+        }
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
         let program = armed(&self.caller(), undo, change, after, &nonce);
         let program = program.map_err(|unfit| self.snag(unfit.into()))?;
         let (ended, told) = self.tell(program, &nonce).await?;
         match (ended, told.standing) {
             (Ended::Whole, Some(standing)) => Ok(standing),
-            (Ended::Whole, None) => Err(self.not_begun(undo, String::from_utf8_lossy(&told.said).trim())),
+            (Ended::Whole, None) => {
+                let said = told.said();
+                let denied = if change.1 == Become::None { None } else { self.denied(change.1, &said) };
+                Err(denied.unwrap_or_else(|| self.not_begun(undo, &said)))
+            }
             (Ended::Late { sent: false, .. }, _) => {
                 Err(self.unreachable(trouble::closed(self.place(), "it took no program")))
             }
@@ -103,14 +135,18 @@ impl NodeSession {
         armed: &JobRef,
         word: Option<RevertWord>,
     ) -> Result<Revert, TransportError> {
+        self.unless_refused(self.become_with)?;
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
         let (ended, told) = self.tell(decided(&self.caller(), armed, word, &nonce), &nonce).await?;
         match (ended, told.decided) {
             (Ended::Whole, Some(Revert::Pending)) if word.is_some() => {
-                Err(self.unreachable(self.no_room(String::from_utf8_lossy(&told.said).trim())))
+                Err(self.unreachable(self.no_room(&told.said())))
             }
             (Ended::Whole, Some(decided)) => Ok(decided),
-            _ => Err(self.lost("the node does not say what was decided about undoing the step by itself")),
+            // Nothing was decided. It is not asked again through a new login, which would try the password once more.
+            _ => Err(self.denied(self.become_with, &told.said()).unwrap_or_else(|| {
+                self.lost("the node does not say what was decided about undoing the step by itself")
+            })),
         }
     }
 

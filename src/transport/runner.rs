@@ -122,10 +122,16 @@ pub(super) fn look(caller: &Caller<'_>, job: &JobRef, nonce: &Nonce) -> Program 
     call(caller, &text, nonce)
 }
 
-/// Ends a job with everything that it started. `rights` are the greater of the session's and the job's.
-pub(super) fn stop(caller: &Caller<'_>, job: &JobRef, rights: Become, nonce: &Nonce) -> Program {
+/// Ends a job with everything that it started.
+pub(super) fn stopping(caller: &Caller<'_>, job: &JobRef) -> String {
     let mut text = given(caller, job);
     text.push_str("rg_stop\n");
+    text
+}
+
+/// The same as a call. `rights` are the greater of the session's and the job's.
+pub(super) fn stop(caller: &Caller<'_>, job: &JobRef, rights: Become, nonce: &Nonce) -> Program {
+    let text = stopping(caller, job);
     call(&Caller { become_with: rights, ..*caller }, &text, nonce)
 }
 

@@ -209,7 +209,7 @@ impl Session for NodeSession {
     fn arm<'a>(
         &'a self,
         undo: &'a Job,
-        change: &'a JobRef,
+        change: (&'a JobRef, Become),
         after: Duration,
     ) -> BoxFuture<'a, Result<Standing, TransportError>> {
         Box::pin(self.start_timer(undo, change, after))

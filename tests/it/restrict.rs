@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::support::{Cluster, NodeSpec, PATIENCE, effects};
+use super::support::{Cluster, NodeSpec, PATIENCE, VANISH, effects};
 
 /// Shuts everybody out of its node, unless the test has made a file `harmless` there.
 const PROCEDURE: &str = r#"
@@ -40,7 +40,11 @@ const HELD: &str = r#"while [ ! -e "$dir/go" ]; do sleep 0.05; done"#;
 
 /// One node; its variable `sshd` is the directory of its sshd.
 fn cluster(restriction: &str, more: &str, held: &str) -> Cluster {
-    let text = PROCEDURE.replace("RESTRICTION", restriction).replace("MORE", more).replace("HELD", held);
+    written(PROCEDURE, restriction, more, held)
+}
+
+fn written(procedure: &str, restriction: &str, more: &str, held: &str) -> Cluster {
+    let text = procedure.replace("RESTRICTION", restriction).replace("MORE", more).replace("HELD", held);
     let cluster = Cluster::new().node(NodeSpec::ssh("n1")).procedure(&effects(&text)).build();
     let inventory = fs::read_to_string(cluster.path("inventory.yaml")).unwrap();
     let sshd = cluster.path("sshd/n1").display().to_string();
@@ -242,4 +246,21 @@ fn where_there_is_no_ssh_on_the_way_nothing_is_proved_and_it_is_said() {
     out.code(0).stderr_has("there is no ssh on the way to it");
     assert!(!names(&cluster).iter().any(|name| name.starts_with("revert_")));
     assert_eq!(cluster.effects(), ["n1 stop", "n1 close", "n1 up", "n1 open", "n1 undo stop"]);
+}
+
+/// Nobody saw the end of the step, and somebody says that it was done: the node is asked before that counts.
+#[test]
+fn what_is_taken_as_done_is_confirmed_by_a_new_login() {
+    let stays = PROCEDURE.replacen("            temporary: node\n        upgrade", "        upgrade", 1);
+    // The timer's own process lives on.
+    let vanish = VANISH.replacen("do [", "do case $owner in (*.revert.*) continue ;; esac; [", 1);
+    let cluster = written(&stays, "revert_after: 10m", &vanish, "");
+    cluster.write("nodes/n1/harmless", "");
+    cluster.start(&[]).run().code(22);
+    cluster.rollgate(["status", "--offline"]).run().code(0).stdout_has("armed: n1 undoes");
+    let out = cluster.resume().args(["--decide", "n1/all.drain.2=done:I looked"]).run();
+    out.code(0).stderr_has("it is taken as done when a new login has confirmed it").lacks("is not needed");
+    in_a_row(&cluster, &["settled", "revert_ended", "step_ended"]);
+    assert_eq!(fs::read_to_string(timer(&cluster, "verdict")).unwrap(), "confirmed\n");
+    cluster.rollgate(["status", "--offline"]).run().code(0).lacks("armed:");
 }

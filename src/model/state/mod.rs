@@ -196,6 +196,10 @@ pub struct StepState {
     pub undo_attempts: u32,
     /// What its node was told about undoing it by itself, until it is known what became of that.
     pub armed: Option<Armed>,
+    /// What its node has undone by itself of the latest attempt.
+    pub by_node: ByNode,
+    /// What somebody took it for while it was armed.
+    pub taken: Taken,
     /// The latest readings of its checks.
     pub readings: Vec<Reading>,
 }
@@ -209,6 +213,33 @@ pub struct Armed {
     pub at: Timestamp,
     /// How long it waits.
     pub after: Duration,
+}
+
+/// What a node has done about undoing a change by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ByNode {
+    /// It was told nothing, or that the change stays, or that somebody else undoes it.
+    #[default]
+    Nothing,
+    /// It has undone it.
+    Undone,
+    /// It has begun to undo it, and that failed, or nobody knows how it ended.
+    Begun {
+        /// The attempt that it was to undo.
+        attempt: u32,
+    },
+}
+
+/// What somebody decided about a change that its node may yet undo. It counts when that is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Taken {
+    /// Nobody has decided anything.
+    #[default]
+    ForNothing,
+    /// It was done: a new login is to confirm it.
+    ForDone,
+    /// It was undone: the node is to do so no more.
+    ForUndone,
 }
 
 /// The states of a step.
@@ -286,6 +317,8 @@ impl StepState {
             undo: UndoStatus::Nothing,
             undo_attempts: 0,
             armed: None,
+            by_node: ByNode::Nothing,
+            taken: Taken::ForNothing,
             readings: Vec::new(),
         }
     }

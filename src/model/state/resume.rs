@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{PhaseStatus, RunState, StepStatus, TurnStatus, UndoStatus};
+use super::{ByNode, PhaseStatus, RunState, StepStatus, Taken, TurnStatus, UndoStatus};
 use crate::model::event::{Goal, Request, RunEnd, Turn};
 use crate::model::name::NodeName;
 use crate::model::plan::{PhaseKind, PlannedStep, StepKey, Work};
@@ -84,12 +84,18 @@ impl RunState {
                 }
                 // However it ended, its undo has come after it.
                 StepStatus::Unknown { .. } if has_begun(&step.undo) => step.status = StepStatus::ToDo,
+                StepStatus::Running | StepStatus::Dangling if step.by_node != ByNode::Nothing => {
+                    step.status = StepStatus::ToDo;
+                    step.taken = Taken::ForNothing;
+                }
                 // Its node is asked again: it may be back.
                 StepStatus::Running | StepStatus::Unknown { .. } => step.status = StepStatus::Dangling,
                 StepStatus::Failed(_) => step.status = StepStatus::ToDo,
                 _ => {}
             }
             match step.undo {
+                // Its node's record says so already; nobody came to say that the undo has ended.
+                UndoStatus::Running if step.by_node == ByNode::Undone => step.undone(),
                 UndoStatus::Running | UndoStatus::Unknown { .. } => step.undo = UndoStatus::Dangling,
                 UndoStatus::Failed { .. } => step.undo = UndoStatus::Due,
                 _ => {}

@@ -134,7 +134,7 @@ impl RunState {
             return Err(format!("the undo of {key} is not unknown"));
         }
         match verdict {
-            Settlement::Done => step.undone(),
+            Settlement::Done => step.take_as_undone(),
             Settlement::NotDone => step.undo = UndoStatus::Due,
             Settlement::Failed => self.undo_failed(key, &said(by, why))?,
         }

@@ -1,6 +1,6 @@
 //! Steps and their undos: how they begin and end, and what that says about the machine.
 
-use super::{RunState, StepState, StepStatus, TurnStatus, UndoStatus};
+use super::{ByNode, RunState, StepState, StepStatus, Taken, TurnStatus, UndoStatus};
 use crate::model::duration::between;
 use crate::model::event::{FailureKind, Outcome, Record, Turn};
 use crate::model::name::NodeName;
@@ -39,6 +39,7 @@ impl RunState {
         step.on = on.to_vec();
         step.started_seq = record.seq;
         step.started_at = record.at;
+        step.by_node = ByNode::Nothing;
         step.changed_before = step.changed;
         step.changed |= planned.changes_something();
         if planned.has_undo() {
@@ -62,14 +63,15 @@ impl RunState {
         if !matches!(step.status, StepStatus::Running | StepStatus::Dangling) || step.attempts != attempt {
             return Err(format!("{key} attempt {attempt} is not running"));
         }
-        if step.armed.is_some() && *outcome == Outcome::Done {
+        if step.armed.is_some() && matches!(outcome, Outcome::Done | Outcome::Skipped { .. }) {
             return Err(format!("{key} is done, and its node undoes it"));
         }
+        let was_taken_as_done = std::mem::take(&mut step.taken) == Taken::ForDone;
         let was_dangling = step.status == StepStatus::Dangling;
         if *outcome == Outcome::Interrupted && !was_dangling && !is_stopping {
             return Err(format!("{key} is interrupted, and the run does not stop"));
         }
-        if !matches!(outcome, Outcome::Skipped { .. }) {
+        if !was_taken_as_done && !matches!(outcome, Outcome::Skipped { .. }) {
             step.took += between(step.started_at, record.at);
         }
         // What a node may undo by itself is not left behind before that is settled.
@@ -85,7 +87,8 @@ impl RunState {
             Outcome::Failed(failure) => StepStatus::Failed(failure.clone()),
             Outcome::Interrupted => StepStatus::ToDo,
             Outcome::Unknown { why, rebooted } => {
-                StepStatus::Unknown { why: why.clone(), rebooted: *rebooted, tried: false }
+                // What was decided has been tried.
+                StepStatus::Unknown { why: why.clone(), rebooted: *rebooted, tried: was_taken_as_done }
             }
         };
         if was_dangling && matches!(outcome, Outcome::Failed(_) | Outcome::Interrupted) {
@@ -111,6 +114,7 @@ impl RunState {
             ));
         }
         step.undo = UndoStatus::Running;
+        step.by_node = ByNode::Nothing;
         step.undo_attempts = attempt;
         Ok(())
     }
@@ -120,13 +124,18 @@ impl RunState {
         if !matches!(step.undo, UndoStatus::Running | UndoStatus::Dangling) || step.undo_attempts != attempt {
             return Err(format!("the undo of {key} is not running"));
         }
+        if step.armed.is_some() && matches!(outcome, Outcome::Done | Outcome::Skipped { .. }) {
+            return Err(format!("{key} is undone, and its node undoes it"));
+        }
+        let was_taken_as_undone = std::mem::take(&mut step.taken) == Taken::ForUndone;
         let why = match outcome {
             Outcome::Done | Outcome::Skipped { .. } => {
                 step.undone();
                 return Ok(());
             }
             Outcome::Unknown { why, .. } => {
-                step.undo = UndoStatus::Unknown { why: why.clone(), tried: false, settled: false };
+                let tried = was_taken_as_undone;
+                step.undo = UndoStatus::Unknown { why: why.clone(), tried, settled: false };
                 self.judge_undo(key);
                 return Ok(());
             }
@@ -164,11 +173,22 @@ fn never_began(planned: &PlannedStep, outcome: &Outcome) -> bool {
 }
 
 impl StepState {
+    /// Takes it as undone, by somebody's word. Where its node may yet do so as well, that is settled first.
+    pub(super) fn take_as_undone(&mut self) {
+        if self.armed.is_some() {
+            self.taken = Taken::ForUndone;
+            self.undo = UndoStatus::Dangling;
+        } else {
+            self.undone();
+        }
+    }
+
     /// What was changed was taken back.
     pub(super) fn undone(&mut self) {
         self.undo = UndoStatus::Done;
         self.changed = false;
         self.changed_before = false;
+        self.taken = Taken::ForNothing;
     }
 
     /// What was changed is as if it had never been.

@@ -1,6 +1,6 @@
 //! What a bad outcome leads to: a question, a stop, or a node less.
 
-use super::{RunState, StepStatus, TurnStatus, UndoStatus};
+use super::{ByNode, RunState, StepStatus, Taken, TurnStatus, UndoStatus};
 use crate::model::condition::Verdict;
 use crate::model::event::{Decision, FailureKind, Goal, Halt, Outcome, Question, Reading, Stop, Turn};
 use crate::model::plan::{PhaseKind, PlannedStep, Section, StepKey, Work};
@@ -149,7 +149,7 @@ impl RunState {
         };
         match decision {
             Decision::Retry => step.undo = UndoStatus::Due,
-            Decision::MarkDone { .. } => step.undone(),
+            Decision::MarkDone { .. } => step.take_as_undone(),
             _ => {
                 *settled = true;
                 let why = why.clone();
@@ -190,10 +190,15 @@ impl RunState {
         Ok(())
     }
 
-    /// Takes a step as done. Whoever did it has made the change that the step stands for.
+    /// Takes a step as done. Whoever did it has made the change that the step stands for. What its node may yet undo
+    /// is not done by anybody's word: the node is asked first.
     pub(super) fn mark_done(&mut self, key: &StepKey, planned: &PlannedStep) -> Result<(), String> {
         let step = self.step_mut(key)?;
-        step.status = StepStatus::Done;
+        (step.status, step.taken) = match step.armed {
+            Some(_) => (StepStatus::Dangling, Taken::ForDone),
+            None => (StepStatus::Done, Taken::ForNothing),
+        };
+        step.by_node = ByNode::Nothing;
         step.changed |= planned.changes_something();
         if planned.has_undo() {
             step.undo = UndoStatus::Due;

@@ -168,14 +168,15 @@ impl RunState {
     }
 
     /// A node that was taken back has everything before it again; attempts go on counting. What is
-    /// temporary and still in force stays on the list.
+    /// temporary and still in force stays on the list, and so does what a node may yet undo by itself.
     fn forget_turn(&mut self, turn: &Turn) {
         let phase = &self.plan.phases[turn.phase];
         for planned in phase.all_steps() {
             if let Some(step) = self.steps.get_mut(&turn.key(&planned.id)) {
                 step.status = StepStatus::ToDo;
                 step.spent = 0;
-                if planned.temporary().is_none() || !step.is_in_force() {
+                let is_left = planned.temporary().is_some() || step.armed.is_some();
+                if !is_left || !step.is_in_force() {
                     step.forget_change();
                 }
             }

@@ -10,7 +10,8 @@ use crate::model::event::{
 };
 use crate::model::plan::{Plan, Work};
 use crate::model::procedure::{CheckRef, Restriction, Scope};
-use crate::model::state::UndoStatus;
+use crate::model::schedule::{self, Move};
+use crate::model::state::{StepStatus, UndoStatus};
 
 const AFTER: Option<Duration> = Some(Duration::from_mins(2));
 
@@ -258,4 +259,252 @@ fn the_way_in_is_asked_right_before_the_step_and_again_before_the_next_attempt()
 
 fn refuses(name: &str, way: &str) -> Outcome {
     if name == way { failed(FailureKind::Check) } else { Outcome::Done }
+}
+
+/// A restriction that stays, and something after it. Contact is lost after it, and nobody knows how it ended.
+fn lost(request: Request) -> Simulation {
+    let phase = rolling("all", |phase| phase.upgrade = vec![run("close").restricting(AFTER), run("up")]);
+    let mut simulation = Simulation::open(plan("a", vec![phase]), request);
+    while !simulation.log.contains(&"a close".to_owned()) {
+        assert!(simulation.step(&mut World::default()));
+    }
+    simulation
+}
+
+fn unknown_at_first() -> World {
+    let step = |name: &str, attempt| match (name, attempt) {
+        ("a close", 1) => unknown(),
+        _ => Outcome::Done,
+    };
+    World { step: Box::new(step), ..forgetful() }
+}
+
+fn mark_done() -> Decision {
+    Decision::MarkDone { reason: "I looked".to_owned() }
+}
+
+fn names(simulation: &Simulation) -> Vec<&'static str> {
+    simulation
+        .records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::Answered { .. } => Some("answered"),
+            Event::Settled { .. } => Some("settled"),
+            Event::RevertEnded { .. } => Some("reverted"),
+            Event::StepEnded { outcome: Outcome::Done, .. } => Some("done"),
+            Event::StepEnded { outcome: Outcome::Skipped { .. }, .. } => Some("skipped"),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Somebody's word is no new login: the node would undo it all the same.
+#[test]
+fn what_is_taken_as_done_counts_when_a_new_login_has_confirmed_it() {
+    let mut world = unknown_at_first().answering(|_| mark_done());
+    let simulation = lost(attended()).run(&mut world).clone();
+    simulation.audit();
+    assert_eq!(*simulation.verdict(), RunEnd::Finished);
+    assert_eq!(simulation.story(), "[a], a close, a up");
+    assert_eq!(names(&simulation), ["answered", "reverted", "done", "done"]);
+    // Decided beforehand it is no other thing.
+    let mut simulation = lost(finish());
+    simulation.run(&mut unknown_at_first());
+    assert_eq!(simulation.halt(), Some(Halt::Unknown));
+    simulation.resume(decided(Settlement::Done)).run(&mut forgetful()).audit();
+    assert_eq!(names(&simulation), ["settled", "reverted", "done", "done"]);
+    assert_eq!(*simulation.verdict(), RunEnd::Finished);
+}
+
+/// What is decided about `a close`.
+fn decided(verdict: Settlement) -> Request {
+    let key = "a/all.upgrade.1".to_owned().try_into().unwrap();
+    Request { decisions: vec![Decided { key, undo: false, verdict, why: None }], ..finish() }
+}
+
+#[test]
+fn what_is_taken_as_done_and_its_node_has_undone_is_not_done() {
+    let mut simulation = lost(finish());
+    simulation.run(&mut unknown_at_first());
+    let mut first = true;
+    let mut world = World { reverts: Box::new(move |_| std::mem::take(&mut first)), ..forgetful() };
+    simulation.resume(decided(Settlement::Done)).run(&mut world).audit();
+    assert_eq!(simulation.story(), "a @close, a close, a up");
+    // Whoever is there is told, and decides.
+    let mut answers = vec![Decision::No, mark_done()];
+    let mut world = unknown_at_first().answering(move |_| answers.pop().unwrap());
+    world.reverts = Box::new(|_| true);
+    let simulation = lost(attended()).run(&mut world).clone();
+    assert_eq!(simulation.story(), "[a], a close, a @close");
+    assert_eq!(simulation.halt(), Some(Halt::UpgradeFailed));
+    assert!(simulation.state.steps.values().all(|step| step.undo == UndoStatus::Done && !step.changed));
+}
+
+/// The word is tried once for each time that it is given.
+#[test]
+fn what_is_taken_as_done_stays_unknown_where_nobody_can_ask_the_node() {
+    let mut simulation = lost(finish());
+    simulation.run(&mut unknown_at_first());
+    let mut world = World { confirms: Box::new(|_| unknown()), ..forgetful() };
+    simulation.resume(decided(Settlement::Done)).run(&mut world).audit();
+    assert_eq!(simulation.halt(), Some(Halt::Unknown));
+    assert_eq!(simulation.state.armed().count(), 1);
+    let mut tries = 0;
+    let mut asked = 0;
+    let mut world = World { confirms: Box::new(|_| unknown()), ..unknown_at_first() };
+    world.answer = Box::new(move |_| {
+        asked += 1;
+        if asked < 3 { mark_done() } else { Decision::No }
+    });
+    let simulation = lost(attended()).run(&mut world).clone();
+    for record in &simulation.records {
+        tries += usize::from(matches!(&record.event, Event::Answered { .. }));
+    }
+    assert_eq!((tries, simulation.halt()), (3, Some(Halt::Unknown)));
+}
+
+/// A new login that is not let in is what the guard is for.
+#[test]
+fn what_is_taken_as_done_and_lets_nobody_in_is_undone_at_once() {
+    let mut world = unknown_at_first().answering(|_| mark_done());
+    world.confirms = Box::new(|_| failed(FailureKind::Check));
+    let mut simulation = lost(finish());
+    simulation.run(&mut unknown_at_first());
+    simulation.resume(decided(Settlement::Done)).run(&mut world).audit();
+    assert_eq!(simulation.story(), "a ~close, a close, a up");
+    assert_eq!(simulation.state.armed().count(), 0);
+}
+
+#[test]
+fn a_retry_that_finds_it_done_is_confirmed_first() {
+    for (node_is_first, story) in [(false, "a close=, a up"), (true, "a @close, a close, a up")] {
+        let mut simulation = lost(finish());
+        simulation.run(&mut unknown_at_first());
+        let mut first = node_is_first;
+        let mut world = World {
+            skips: Box::new(|name, attempt| name == "a close" && attempt == 2),
+            reverts: Box::new(move |_| std::mem::take(&mut first)),
+            ..forgetful()
+        };
+        simulation.resume(decided(Settlement::NotDone)).run(&mut world).audit();
+        assert_eq!(simulation.story(), story);
+        assert_eq!(*simulation.verdict(), RunEnd::Finished);
+    }
+}
+
+#[test]
+fn nothing_that_its_node_may_undo_is_done_or_skipped_or_undone() {
+    let mut simulation = lost(finish());
+    let key = simulation.state.armed().next().unwrap().0.clone();
+    let refused = |simulation: &Simulation, event: Event| {
+        let mut record = simulation.records.last().unwrap().clone();
+        record.seq += 1;
+        record.event = event;
+        simulation.state.admits(&record).unwrap_err().why
+    };
+    for outcome in [Outcome::Done, Outcome::Skipped { why: "there".to_owned() }] {
+        let event = Event::StepEnded { key: key.clone(), attempt: 1, outcome };
+        assert!(refused(&simulation, event).contains("its node undoes it"));
+    }
+    simulation.commit(Event::StepEnded { key: key.clone(), attempt: 1, outcome: failed(FailureKind::Check) });
+    simulation.commit(Event::UndoStarted { key: key.clone(), attempt: 1 });
+    for outcome in [Outcome::Done, Outcome::Skipped { why: "there".to_owned() }] {
+        let event = Event::UndoEnded { key: key.clone(), attempt: 1, outcome };
+        assert!(refused(&simulation, event).contains("its node undoes it"));
+    }
+}
+
+/// Nobody confirms what nobody goes on with.
+#[test]
+fn a_node_that_is_left_out_is_left_open() {
+    let skip = || Decision::SkipNode { reason: "later".to_owned() };
+    let mut world = unknown_at_first().answering(move |_| skip());
+    let simulation = lost(attended()).run(&mut world).clone();
+    simulation.audit();
+    assert_eq!(simulation.story(), "[a], a close, a ~close");
+    assert_eq!(*simulation.verdict(), RunEnd::Finished);
+    for goal in [Goal::Unstaged, Goal::RolledBack(simulation.state.turns.keys().cloned().collect())] {
+        let mut simulation = lost(finish());
+        simulation.run(&mut unknown_at_first());
+        simulation.resume(request(goal)).run(&mut forgetful()).audit();
+        assert_eq!(simulation.story(), "a ~close");
+        assert_eq!(simulation.state.armed().count(), 0);
+    }
+}
+
+#[test]
+fn no_run_is_over_while_a_node_may_yet_undo_something() {
+    let whole = simulate(closing(AFTER), finish(), &mut World::default());
+    let mut state = whole.cut(whole.records.len() - 1).state;
+    assert_eq!(schedule::next(&state), [Move::Close(RunEnd::Finished)]);
+    let step = state.steps.values_mut().find(|step| step.undo_attempts > 0).unwrap();
+    let after = AFTER.unwrap();
+    step.armed = Some(crate::model::state::Armed { attempt: 1, at: super::simulator::epoch(), after });
+    let moves = schedule::next(&state);
+    assert!(matches!(&moves[..], [Move::Stop(why)] if why.halt == Halt::Unknown), "{moves:?}");
+}
+
+/// Somebody's word that it was undone does not keep its node from undoing it as well.
+#[test]
+fn what_is_taken_as_undone_counts_when_its_node_does_not_undo_it_any_more() {
+    for (node_is_first, story) in [(false, ""), (true, "a @close")] {
+        let mut simulation = lost(attended());
+        let key = simulation.state.armed().next().unwrap().0.clone();
+        let outcome = failed(FailureKind::Check);
+        simulation.commit(Event::StepEnded { key: key.clone(), attempt: 1, outcome });
+        simulation.commit(Event::UndoStarted { key: key.clone(), attempt: 1 });
+        simulation.commit(Event::UndoEnded { key: key.clone(), attempt: 1, outcome: unknown() });
+        let answer = |question: &Question| match question {
+            Question::Trouble { undo: true, .. } => mark_done(),
+            _ => Decision::SkipNode { reason: "later".to_owned() },
+        };
+        let mut world = World { reverts: Box::new(move |_| node_is_first), ..World::default() };
+        world.answer = Box::new(answer);
+        let mut simulation = simulation.cut(simulation.records.len());
+        simulation.run(&mut world).audit();
+        assert_eq!(simulation.story(), story);
+        assert_eq!(simulation.state.step(&key).unwrap().undo, UndoStatus::Done);
+        assert_eq!(simulation.state.armed().count(), 0);
+    }
+}
+
+/// Rollgate may die between the node's word that it has undone a step and the end of what asked for it. However the
+/// node's undo ended: nothing is undone twice, and nothing of that step counts as done.
+#[test]
+fn from_every_prefix_of_a_run_whose_node_was_first() {
+    for failing in [&[][..], &["a close"][..]] {
+        for reverted in [Outcome::Done, failed(FailureKind::Script), unknown()] {
+            let world = |first: bool| World {
+                reverts: Box::new(move |name| first && name == "a close"),
+                reverted: Box::new({
+                    let reverted = reverted.clone();
+                    move |_| reverted.clone()
+                }),
+                ..World::failing(failing)
+            };
+            let mut whole = Simulation::open(closing(AFTER), finish());
+            whole.run(&mut world(true)).audit();
+            let ended = |event: &Event| matches!(event, Event::RevertEnded { .. });
+            let told = whole.records.iter().position(|record| ended(&record.event)).unwrap() + 1;
+            for length in told..whole.records.len() {
+                let mut again = whole.cut(length);
+                again.resume(finish()).run(&mut world(false)).audit();
+                let at = format!("cut at {length} of {failing:?}, {reverted:?}: {:?}", again.log);
+                assert_eq!(again.state.armed().count(), 0, "{at}");
+                let undone = again.log.iter().position(|entry| entry == "a ~close");
+                let made = again.log.iter().position(|entry| entry == "a close");
+                match &reverted {
+                    Outcome::Done => {
+                        assert!(made.is_some(), "it counts as done: {at}");
+                        assert!(undone.is_none_or(|undone| made < Some(undone)), "undone twice: {at}");
+                    }
+                    // Nobody knows, so nobody begins it again unseen.
+                    Outcome::Unknown { .. } => assert_eq!((undone, made), (None, None), "{at}"),
+                    _ => {}
+                }
+                let step = again.state.step(&"a/all.upgrade.1".to_owned().try_into().unwrap());
+                assert!(step.is_none_or(|step| step.status != StepStatus::Done || made.is_some()), "{at}");
+            }
+        }
+    }
 }

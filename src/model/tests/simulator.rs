@@ -15,7 +15,10 @@ use crate::model::name::NodeName;
 use crate::model::plan::{Plan, StepKey, Work};
 use crate::model::recovery::Settling;
 use crate::model::schedule::{self, Move};
-use crate::model::state::{RunState, RunStatus};
+use crate::model::state::{ByNode, RunState, RunStatus, Taken, UndoStatus};
+
+/// Whether an attempt of a step, by its name in the log, finds nothing to do.
+type Skips = Box<dyn FnMut(&str, u32) -> bool>;
 
 type Holders = Box<dyn FnMut(&RunState) -> Vec<NodeName>>;
 
@@ -34,6 +37,12 @@ pub(super) struct World {
     pub(super) probe: Box<dyn FnMut(&str) -> Verdict>,
     /// Whether the node has undone a step by itself before anybody decided otherwise.
     pub(super) reverts: Box<dyn FnMut(&str) -> bool>,
+    /// How that undo of its ends.
+    pub(super) reverted: Box<dyn FnMut(&str) -> Outcome>,
+    /// Whether a new login works, and so confirms what was taken as done.
+    pub(super) confirms: Box<dyn FnMut(&str) -> Outcome>,
+    /// Whether an attempt of a step finds nothing to do.
+    pub(super) skips: Skips,
     /// Who has the role of `last:` now.
     pub(super) last: Holders,
     /// What the operator says.
@@ -50,6 +59,9 @@ impl Default for World {
             recover: Box::new(|_, _| Outcome::Done),
             probe: Box::new(|_| Verdict::Holds),
             reverts: Box::new(|_| false),
+            reverted: Box::new(|_| Outcome::Done),
+            confirms: Box::new(|_| Outcome::Done),
+            skips: Box::new(|_, _| false),
             last: Box::new(|_| Vec::new()),
             answer: Box::new(|question| panic!("nobody answers {question:?}")),
             interrupt: Box::new(|_| false),
@@ -77,6 +89,7 @@ impl World {
     }
 }
 
+#[derive(Clone)]
 struct InFlight {
     key: StepKey,
     attempt: u32,
@@ -84,6 +97,7 @@ struct InFlight {
 }
 
 /// A run.
+#[derive(Clone)]
 pub(super) struct Simulation {
     pub(super) state: RunState,
     pub(super) records: Vec<Record>,
@@ -189,6 +203,14 @@ impl Simulation {
             Move::Begin { key, attempt } => {
                 let on = vec![key.node.clone()];
                 self.commit(Event::StepStarted { key: key.clone(), attempt, on });
+                let name = self.name(&key);
+                if (world.skips)(&name, attempt)
+                    && self.settle_armed(&key, Reverting::Confirmed, world).is_none()
+                {
+                    let outcome = Outcome::Skipped { why: "done already".to_owned() };
+                    self.commit(Event::StepEnded { key, attempt, outcome });
+                    return self.say(format!("{name}="), world);
+                }
                 self.arm(&key, attempt, world);
                 self.in_flight.push_back(InFlight { key: key.clone(), attempt, undo: false });
                 self.say(self.name(&key), world);
@@ -235,28 +257,49 @@ impl Simulation {
     }
 
     /// Decides, unless the node was first; whether it was.
-    fn settle_armed(&mut self, key: &StepKey, end: Reverting, world: &mut World) -> bool {
-        let Some(armed) = self.state.step(key).and_then(|step| step.armed) else { return false };
+    fn settle_armed(&mut self, key: &StepKey, end: Reverting, world: &mut World) -> Option<Outcome> {
+        let armed = self.state.step(key)?.armed?;
         let is_first = (world.reverts)(&self.name(key));
-        let end = if is_first { Reverting::Reverted { outcome: Outcome::Done } } else { end };
+        let undone = is_first.then(|| (world.reverted)(&self.name(key)));
+        let end = undone.clone().map_or(end, |outcome| Reverting::Reverted { outcome });
         if is_first {
             self.log.push(self.name(key).replacen(' ', " @", 1));
         }
         self.commit(Event::RevertEnded { key: key.clone(), attempt: armed.attempt, end });
-        is_first
+        undone
     }
 
     fn recover(&mut self, key: StepKey, undo: bool, world: &mut World) {
-        let mut outcome = (world.recover)(&self.name(&key), undo);
+        let name = self.name(&key);
+        let step = self.state.step(&key).unwrap();
+        let (is_taken, by_node) = (step.taken != Taken::ForNothing, step.by_node);
+        let mut outcome = match by_node {
+            _ if is_taken && undo => Outcome::Done,
+            _ if is_taken => (world.confirms)(&name),
+            ByNode::Begun { .. } if undo => (world.reverted)(&name),
+            _ => (world.recover)(&name, undo),
+        };
+        // While it was armed no undo had begun.
+        if undo && self.state.step(&key).unwrap().armed.is_some() {
+            let was_first = self.settle_armed(&key, Reverting::Withdrawn, world);
+            outcome = match was_first {
+                Some(undone) => undone,
+                None if is_taken => Outcome::Done,
+                None => Outcome::Interrupted,
+            };
+            if self.state.step(&key).unwrap().undo != UndoStatus::Dangling {
+                return;
+            }
+        }
         let end = match &outcome {
             Outcome::Done => Some(Reverting::Confirmed),
             Outcome::Interrupted => Some(Reverting::Withdrawn),
             _ => None,
         };
         if let Some(end) = end.filter(|_| !undo)
-            && self.settle_armed(&key, end, world)
+            && self.settle_armed(&key, end, world).is_some()
         {
-            outcome = Outcome::Interrupted;
+            outcome = if is_taken { failed(FailureKind::Timeout) } else { Outcome::Interrupted };
         }
         let step = self.state.step(&key).unwrap();
         let (attempt, undo_attempt) = (step.attempts, step.undo_attempts);
@@ -290,7 +333,7 @@ impl Simulation {
         let (key, attempt, name) = (key.clone(), *attempt, self.name(key));
         if *undo {
             let was_first = self.settle_armed(&key, Reverting::Withdrawn, world);
-            let outcome = if was_first { Outcome::Done } else { (world.undo)(&name, attempt) };
+            let outcome = was_first.unwrap_or_else(|| (world.undo)(&name, attempt));
             return self.commit(Event::UndoEnded { key, attempt, outcome });
         }
         let planned = self.state.plan.find(&key.step).unwrap().1.clone();
@@ -300,7 +343,7 @@ impl Simulation {
             (world.step)(&name, attempt)
         };
         let outcome = match outcome {
-            Outcome::Done if self.settle_armed(&key, Reverting::Confirmed, world) => {
+            Outcome::Done if self.settle_armed(&key, Reverting::Confirmed, world).is_some() => {
                 failed(FailureKind::Timeout)
             }
             outcome => {
@@ -342,6 +385,9 @@ impl Simulation {
     /// Holds what must be true of any run's records.
     pub(super) fn audit(&self) {
         super::resumption::audit(&self.records);
+        if !matches!(self.state.end, None | Some(RunEnd::Stopped(_))) {
+            assert_eq!(self.state.armed().count(), 0, "a node may yet undo something: {:?}", self.log);
+        }
         if self.state.status() == RunStatus::Finished {
             assert_eq!(self.state.outstanding(), Vec::<&StepKey>::new(), "left behind");
         }

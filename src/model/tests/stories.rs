@@ -59,6 +59,7 @@ impl Dice {
         let dice = || self.clone();
         let (step, undo, recover, answer, interrupt, last) = (dice(), dice(), dice(), dice(), dice(), dice());
         let (probe, reverts) = (dice(), dice());
+        let (reverted, confirms, skips) = (dice(), dice(), dice());
         World {
             step: Box::new(move |_, _| step.outcome()),
             undo: Box::new(move |_, _| match undo.roll() % 12 {
@@ -78,6 +79,17 @@ impl Dice {
                 _ => Verdict::Holds,
             }),
             reverts: Box::new(move |_| reverts.roll() % 3 == 1),
+            reverted: Box::new(move |_| match reverted.roll() % 6 {
+                1 => failed(FailureKind::Script),
+                2 => unknown(),
+                _ => Outcome::Done,
+            }),
+            confirms: Box::new(move |_| match confirms.roll() % 4 {
+                1 => failed(FailureKind::Check),
+                2 => unknown(),
+                _ => Outcome::Done,
+            }),
+            skips: Box::new(move |_, _| skips.roll() % 12 == 1),
             // The way back is not offered on the way back.
             answer: Box::new(move |question| match answer.decision() {
                 Decision::RollBack if question.key().step.as_str().contains("rollback") => Decision::No,

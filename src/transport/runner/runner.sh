@@ -188,17 +188,23 @@ rg_follow() {
   rg_say "S 0 $rg_standing"
 }
 
-# Ends the job and everything that it started: TERM, two seconds, KILL. One that has not begun never will.
-rg_stop() {
+# Claims the job, unless somebody has: one that has not begun never will.
+rg_void() {
   umask 077
-  rg_here
   mkdir -p "$rg_dir" || return 1
   printf 'void\n' >"$rg_dir/.own.$$" && ln "$rg_dir/.own.$$" "$rg_dir/owner" 2>/dev/null
   rm -f "$rg_dir/.own.$$"
-  rg_flush "$rg_dir"
+  rg_flush "$rg_dir" || :
+}
+
+# Ends the job and everything that it started: TERM, two seconds, KILL. One that has not begun never will.
+rg_stop() {
+  rg_here
+  rg_void || return 1
   rg_look
   case $rg_standing in
-    (running | lost,*) : >"$rg_dir/stop" ;;
+    # No builtin whose failed redirection would end the shell: what cannot be kept is ended all the same.
+    (running | lost,*) printf '' >"$rg_dir/stop" || : ;;
     (*)
       rg_say "S 0 $rg_standing"
       return

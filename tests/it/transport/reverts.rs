@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
+use rollgate::model::host::Become;
 use rollgate::model::job::{Revert, Standing};
-use rollgate::transport::{Endpoint, Job, JobEnd, JobId, JobRef, Limit, RevertWord, Session};
+use rollgate::transport::{
+    Endpoint, Job, JobEnd, JobId, JobRef, Kind, Limit, RevertWord, Session, TransportError,
+};
 
-use super::node::{Heard, Node, SOON, connect, job};
+use super::node::{Heard, Node, SOON, Sshd, connect, job, plant};
+use super::rights::Guarded;
 use super::runner::{kill_server, sshd};
 use crate::support::PATIENCE;
 
@@ -34,7 +38,7 @@ impl Armed {
     }
 
     async fn arm(&self, session: &dyn Session, after: Duration) -> Standing {
-        session.arm(&self.undo, &self.change, after).await.unwrap()
+        session.arm(&self.undo, (&self.change, Become::None), after).await.unwrap()
     }
 
     /// How often the node has undone it.
@@ -82,7 +86,7 @@ async fn race(node: &Node, other: &Arc<dyn Session>, case: u64) -> Revert {
     let after = Duration::from_secs(1);
     let (begun, mut session) = (Instant::now(), Arc::clone(&node.session));
     // Whoever loses contact arms it again, and it is the same one.
-    while let Err(error) = session.arm(&armed.undo, &armed.change, after).await {
+    while let Err(error) = session.arm(&armed.undo, (&armed.change, Become::None), after).await {
         assert!(begun.elapsed() < PATIENCE, "{error}");
         session = connect(&node.endpoint).await.unwrap_or(session);
     }
@@ -226,4 +230,97 @@ async fn its_undo_may_fail_and_says_so() {
     let heard = Heard::default();
     let end = node.session.attach(&armed.undo.at, [0, 0], &limit, &heard).await.unwrap();
     assert_eq!((end, heard.err().as_str()), (JobEnd::Exited { code: 5 }, "cannot\n"));
+}
+
+/// Whoever has no rights cannot end what has some: the undo would run beside the change.
+#[tokio::test]
+async fn what_is_still_at_it_is_ended_with_the_rights_that_it_has() {
+    let mut guarded = Guarded::new().for_steps_alone();
+    let node = guarded.node().await;
+    let mut armed = Armed::new(node.dir.path());
+    let log = node.dir.path().join("log");
+    let change = Job {
+        deadline: LONG,
+        become_with: Become::Sudo,
+        ..job(&format!("echo made >>{0}; sleep 300; echo late >>{0}", log.display()))
+    };
+    armed.change = change.at.clone();
+    armed.undo.script = format!("echo undone >>{0}; echo undone >>{1}", log.display(), armed.ran.display());
+    let rights = (&armed.change, Become::Sudo);
+    let standing = node.session.arm(&armed.undo, rights, Duration::from_secs(3)).await.unwrap();
+    assert_eq!(standing, Standing::Running);
+    let before = guarded.calls();
+    let end = tokio::time::timeout(PATIENCE, node.session.start(&change, &Heard::default())).await;
+    let end = end.expect("the node ends it").unwrap();
+    assert!(matches!(end, JobEnd::TimedOut { stopped: true, .. }), "{end:?}");
+    armed.ended(&node.endpoint).await;
+    assert_eq!(fs::read_to_string(log).unwrap(), "made\nundone\n");
+    // One proof and one shell for the change, and one shell for the end of it: that was proved when it was armed.
+    let calls = guarded.calls()[before.len()..].to_vec();
+    assert_eq!(calls.iter().filter(|call| call.contains("-- sh -c")).count(), 2, "{calls:?}");
+    assert!(guarded.tried().iter().all(|line| line == super::rights::PASSWORD), "{:?}", guarded.tried());
+}
+
+#[tokio::test]
+async fn without_the_rights_of_the_change_it_is_not_armed() {
+    let mut guarded = Guarded::new().for_steps_alone();
+    let node = guarded.node().await;
+    let armed = Armed::new(node.dir.path());
+    guarded.change();
+    let before = guarded.tried().len();
+    for says in ["sudo does not take the password", "it is not tried again"] {
+        let rights = (&armed.change, Become::Sudo);
+        let error = node.session.arm(&armed.undo, rights, LONG).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(guarded.tried().len(), before + 1);
+    }
+    assert!(!kept(&node.endpoint, &armed.undo.at, "owner").exists());
+}
+
+/// Each time counts where accounts are locked for less.
+#[tokio::test]
+async fn a_password_that_is_another_by_now_is_tried_once_to_decide() {
+    let mut guarded = Guarded::new();
+    let node = guarded.node().await;
+    let mut armed = Armed::new(node.dir.path());
+    armed.undo.become_with = Become::Sudo;
+    let rights = (&armed.change, Become::Sudo);
+    assert_eq!(node.session.arm(&armed.undo, rights, LONG).await.unwrap(), Standing::Running);
+    let before = guarded.tried().len();
+    guarded.change();
+    for says in ["sudo does not take the password", "it is not tried again"] {
+        let error = node.session.decide(&armed.undo.at, Some(RevertWord::Confirm)).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        let TransportError::Unreachable { why, .. } = error else { panic!("{error:?}") };
+        assert_eq!(why.kind, Kind::Password);
+        assert_eq!(guarded.tried().len(), before + 1);
+    }
+    // The one who waits goes on waiting; it is told here, since nobody else tells it.
+    fs::write(kept(&node.endpoint, &armed.undo.at, "verdict"), "withdrawn\n").unwrap();
+    armed.ended(&node.endpoint).await;
+    assert_eq!(armed.times(), 0);
+}
+
+/// As on a disk that has become read-only: nobody can confirm it there, so the node opens itself, and says so to
+/// whoever comes when words are kept again.
+#[tokio::test]
+async fn where_no_word_can_be_kept_it_is_undone_all_the_same() {
+    let tools = tempfile::tempdir().unwrap();
+    let no_link = tools.path().join("no-link");
+    let ln = format!("#!/bin/sh\n[ ! -e {} ] || exit 1\nexec /bin/ln \"$@\"\n", no_link.display());
+    plant(tools.path(), "ln", &ln);
+    let sshd = Sshd::with(&format!("SetEnv PATH={}:/usr/bin:/bin", tools.path().display()));
+    let node = Node::over(sshd).await;
+    let armed = Armed::new(node.dir.path());
+    assert_eq!(armed.arm(&*node.session, Duration::from_secs(2)).await, Standing::Running);
+    fs::write(&no_link, "").unwrap();
+    let error = node.session.decide(&armed.undo.at, Some(RevertWord::Confirm)).await.unwrap_err();
+    assert!(matches!(error, TransportError::Unreachable { .. }), "{error:?}");
+    armed.ended(&node.endpoint).await;
+    assert_eq!((armed.times(), record(&node.endpoint, &armed.undo.at).as_str()), (1, ""));
+    fs::remove_file(no_link).unwrap();
+    for word in [RevertWord::Confirm, RevertWord::Withdraw] {
+        assert_eq!(node.session.decide(&armed.undo.at, Some(word)).await.unwrap(), Revert::Reverted);
+    }
+    assert_eq!(record(&node.endpoint, &armed.undo.at), "reverted\n");
 }

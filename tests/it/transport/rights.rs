@@ -16,17 +16,17 @@ use tempfile::TempDir;
 use super::node::{Heard, Node, SOON, Sshd, command_lines, connect, job, plant, probe, refusal};
 
 /// Quotes, blanks, a leading dash: nothing of it may mean anything to a shell.
-const PASSWORD: &str = "-n it's \"$HOME\" `id` \\0 pä§ %s";
+pub(super) const PASSWORD: &str = "-n it's \"$HOME\" `id` \\0 pä§ %s";
 
 /// A node whose sudo wants a password.
-struct Guarded {
+pub(super) struct Guarded {
     dir: TempDir,
     endpoint: Endpoint,
     sshd: Option<Sshd>,
 }
 
 impl Guarded {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         plant(dir.path(), "sudo", include_str!("../support/sudo.sh"));
         fs::write(dir.path().join("password"), PASSWORD).unwrap();
@@ -46,26 +46,32 @@ impl Guarded {
     }
 
     /// Steps alone gain rights.
-    fn for_steps_alone(mut self) -> Self {
+    pub(super) fn for_steps_alone(mut self) -> Self {
         self.endpoint.become_with = Become::None;
         self
     }
 
-    async fn node(&mut self) -> Node {
+    pub(super) async fn node(&mut self) -> Node {
         let session = connect(&self.endpoint).await.unwrap();
         let (endpoint, dir) = (self.endpoint.clone(), tempfile::tempdir().unwrap());
         Node { how: "ssh", session, endpoint, sshd: self.sshd.take(), dir }
     }
 
     /// The password is another one from now on.
-    fn change(&self) {
+    pub(super) fn change(&self) {
         fs::write(self.dir.path().join("password"), "another").unwrap();
     }
 
     /// Every line that sudo has taken for a password.
-    fn tried(&self) -> Vec<String> {
+    pub(super) fn tried(&self) -> Vec<String> {
         let tried = fs::read_to_string(self.dir.path().join("tried")).unwrap_or_default();
         tried.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// How sudo was called, each time.
+    pub(super) fn calls(&self) -> Vec<String> {
+        let called = fs::read_to_string(self.dir.path().join("called")).unwrap_or_default();
+        called.lines().map(ToOwned::to_owned).collect()
     }
 }
 
