@@ -15,7 +15,7 @@ use super::output::Output;
 use super::scene::{self, failure};
 use super::watching::{captured, keep, note};
 use super::worker::{Assignment, Done};
-use super::{asking, contact, gate};
+use super::{asking, contact, gate, given};
 use crate::model::condition::{Answer, Value};
 use crate::model::event::{Decision, Failure, FailureKind, Inquiry, Outcome, Question, Report};
 use crate::model::host::Become;
@@ -112,7 +112,7 @@ async fn prepare(at: &Assignment, on: &NodeName, wanted: Wanted<'_>) -> Result<J
         script: body.clone(),
         shell: wanted.script.shell,
         stdin: stdin.map(|stdin| render_secret(stdin, &vars, &secrets)).transpose()?,
-        hidden: scene::given_to(&at.site, &at.state, on),
+        hidden: given::to(&at.site.plan, &at.state, at.site.secrets(), on),
         secrets,
         cwd: wanted.cwd.map(|cwd| render(cwd, &vars)).transpose()?,
         env: vars,
@@ -185,7 +185,10 @@ async fn finish(
     }
     judge(at, &run.ok_codes, ended, output).await?;
     if let Some(capture) = &step.capture {
-        let stdout = output.stdout();
+        let stdout = output.stdout().map_err(|why| {
+            let what = format!("capture {}: its output is not whole: {why}", capture.name);
+            failure(FailureKind::Script, what)
+        })?;
         let read = |stdout: &str| capture.form.read(Answer { exit: 0, stdout, stderr: "" });
         let value: Value = read(&stdout).map_err(|why| {
             // It may quote the beginning of what was printed.

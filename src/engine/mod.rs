@@ -12,6 +12,7 @@ mod driver;
 pub mod dry_run;
 mod effect;
 mod gate;
+mod given;
 pub mod keyring;
 pub mod ledger;
 mod lock;

@@ -38,6 +38,8 @@ struct Kept {
     transcript: Option<(File, PathBuf)>,
     tail: VecDeque<String>,
     stdout: Zeroizing<Vec<u8>>,
+    /// Why that is not all that the job printed.
+    cut: Option<String>,
     /// The end of a line that came in part, as long as it may be the beginning of a secret.
     held: [Vec<u8>; 2],
     taken: [u64; 2],
@@ -90,8 +92,13 @@ impl Output {
         self.kept().tail.iter().cloned().collect()
     }
 
-    pub(super) fn stdout(&self) -> String {
-        String::from_utf8_lossy(&self.kept().stdout).into_owned()
+    /// Standard output, or why not all of it is here.
+    pub(super) fn stdout(&self) -> Result<String, String> {
+        let kept = self.kept();
+        match &kept.cut {
+            Some(why) => Err(why.clone()),
+            None => Ok(String::from_utf8_lossy(&kept.stdout).into_owned()),
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -109,8 +116,12 @@ impl OutputSink for Output {
     fn line(&self, from: Stream, line: &[u8]) {
         let mut kept = self.kept();
         kept.taken[usize::from(from == Stream::Err)] += line.len() as u64;
-        if from == Stream::Out && kept.stdout.len() < MOST {
-            kept.stdout.extend_from_slice(line);
+        if from == Stream::Out && kept.cut.is_none() {
+            if kept.stdout.len() + line.len() <= MOST {
+                kept.stdout.extend_from_slice(line);
+            } else {
+                kept.cut = Some(format!("it is longer than {}", words::size(MOST as u64)));
+            }
         }
         let mask = self.secrets.masking();
         let held = &mut kept.held[usize::from(from == Stream::Err)];
@@ -120,6 +131,14 @@ impl OutputSink for Output {
         if !masked.is_empty() {
             self.show(&mut kept, &masked);
         }
+    }
+
+    fn cut(&self, why: &str) {
+        self.settle();
+        let mut kept = self.kept();
+        // The node has no such line: it counts for nothing that is taken from there.
+        self.show(&mut kept, format!("rollgate: {why}\n").as_bytes());
+        kept.cut.get_or_insert_with(|| why.to_owned());
     }
 }
 

@@ -9,10 +9,10 @@ use super::site::Site;
 use crate::model::event::{Failure, FailureKind};
 use crate::model::host::Connection;
 use crate::model::name::{NodeName, RoleName};
-use crate::model::plan::{PlannedStep, StepKey};
-use crate::model::procedure::{Action, Target, Undo};
+use crate::model::plan::StepKey;
+use crate::model::procedure::Target;
 use crate::model::state::RunState;
-use crate::model::template::{Template, Vars};
+use crate::model::template::Vars;
 use crate::transport::{Facts, JobId, JobRef, Secret};
 
 /// A failure in a few words.
@@ -209,30 +209,4 @@ pub(super) async fn secrets<O: Opens>(
         }
     }
     Ok(site.secrets().named_in(script, lane))
-}
-
-/// The secrets that a node is given at some time in a run, by what its own steps name. Whatever a script of it prints
-/// may have one in it, for an earlier step may have written it down there; no node is sent another's for that.
-pub(super) fn given_to<O: Opens>(site: &Site<O>, state: &RunState, on: &NodeName) -> Vec<Secret> {
-    let phases = state.plan.phases.iter().filter(|phase| phase.nodes.contains(on));
-    let steps = phases.flat_map(|phase| &phase.steps).filter_map(PlannedStep::step);
-    let mut scripts = String::new();
-    for step in steps.filter(|step| step.on == Target::Itself) {
-        let undo = step.undo.iter().filter_map(|undo| match undo {
-            Undo::Run(script) => Some(script.body.as_str()),
-            Undo::Manual(_) => None,
-        });
-        let own = match &step.action {
-            Action::Run(run) => {
-                vec![run.script.body.as_str(), run.stdin.as_ref().map_or("", Template::as_str)]
-            }
-            Action::Reboot(script) => vec![script.body.as_str()],
-            _ => Vec::new(),
-        };
-        for text in undo.chain(own) {
-            scripts.push_str(text);
-            scripts.push('\n');
-        }
-    }
-    site.secrets().named_in(&scripts, on).into_values().collect()
 }

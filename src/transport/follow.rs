@@ -165,7 +165,7 @@ impl NodeSession {
     }
 
     /// Takes what a job that has ended printed last: for as long as more of it comes, and a while at most, since what
-    /// it has left running may print for ever. What is not taken is said where it would stand.
+    /// it has left running may print for ever. Where that is not all the sink hears of it.
     async fn fetch_rest(
         &self,
         job: &JobRef,
@@ -177,11 +177,11 @@ impl NodeSession {
             let program = runner::follow(&self.caller(), job, taken, &nonce);
             match self.hear(program, &nonce, STOP, taken, sink).await? {
                 Heeded::Late { taken: now } if now != taken => taken = now,
-                Heeded::Late { .. } => break,
-                Heeded::Stands(_) | Heeded::Said(_) => return Ok(()),
+                Heeded::Late { .. } | Heeded::Said(_) => break,
+                Heeded::Stands(_) => return Ok(()),
             }
         }
-        sink.line(Stream::Err, b"rollgate: the node has more of this than could be fetched\n");
+        sink.cut("the node has more of this than could be fetched");
         Ok(())
     }
 
@@ -257,6 +257,8 @@ struct Nobody;
 
 impl OutputSink for Nobody {
     fn line(&self, _from: Stream, _line: &[u8]) {}
+
+    fn cut(&self, _why: &str) {}
 }
 
 /// What a job has shown so far.

@@ -201,6 +201,8 @@ impl OutputSink for Lines {
         let mut kept = self.0.lock().expect("no sink has panicked");
         kept[usize::from(from == Stream::Err)].extend_from_slice(line);
     }
+
+    fn cut(&self, _why: &str) {}
 }
 
 #[cfg(test)]

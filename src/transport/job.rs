@@ -170,6 +170,9 @@ pub enum Stream {
 pub trait OutputSink: Send + Sync {
     /// Takes one line, raw, with its newline if it has one. A line of more than 64 KiB comes in pieces.
     fn line(&self, from: Stream, line: &[u8]);
+
+    /// Hears, at the end, that the job printed more than was handed on, and why.
+    fn cut(&self, why: &str);
 }
 
 /// How a job ended.

@@ -91,6 +91,8 @@ mod undo;
 #[cfg(test)]
 mod unknown;
 #[cfg(test)]
+mod veiled;
+#[cfg(test)]
 mod version;
 #[cfg(test)]
 mod waits;

@@ -184,6 +184,10 @@ impl OutputSink for Slow {
         std::thread::sleep(Duration::from_millis(100));
         self.0.line(from, line);
     }
+
+    fn cut(&self, why: &str) {
+        self.0.cut(why);
+    }
 }
 
 #[tokio::test]

@@ -300,6 +300,10 @@ impl OutputSink for Heard {
     fn line(&self, from: Stream, line: &[u8]) {
         self.0.lock().unwrap().push((from, line.to_vec()));
     }
+
+    fn cut(&self, why: &str) {
+        self.0.lock().unwrap().push((Stream::Err, format!("cut: {why}\n").into_bytes()));
+    }
 }
 
 /// Every process's command line.

@@ -100,6 +100,19 @@ async fn what_a_job_prints_of_a_secret_comes_into_no_file() {
 }
 
 #[tokio::test]
+async fn a_job_whose_output_ends_with_a_nul_ends_as_it_does() {
+    for node in nodes().await {
+        let script = "printf 'one %s\\n' \"$token\"; printf 'two\\0'; printf 'three\\0' >&2; exit 4";
+        let (heard, job) = (Heard::default(), secretive(script));
+        let start = Instant::now();
+        let end = node.session.start(&job, &heard).await.unwrap();
+        assert_eq!(end, JobEnd::Exited { code: 4 }, "{}", node.how);
+        assert!(start.elapsed() < SOON, "{}: {:?}", node.how, start.elapsed());
+        assert!(heard.out().starts_with("one ***\ntwo"), "{}: {:?}", node.how, heard.out());
+    }
+}
+
+#[tokio::test]
 async fn what_a_job_finds_of_a_secret_that_it_is_not_given_comes_into_no_file_either() {
     for node in nodes().await {
         let heard = Heard::default();
