@@ -64,6 +64,8 @@ pub(super) struct Ssh {
     turns: Arc<Semaphore>,
     severed: AtomicBool,
     calls: AtomicUsize,
+    /// Whether the server has never refused a channel.
+    has_room: AtomicBool,
     spare: Arc<Mutex<Option<Spare>>>,
     /// How many spare channels all connections may have.
     spares: Arc<Semaphore>,
@@ -87,6 +89,7 @@ impl Ssh {
             turns: Arc::new(Semaphore::new(turns)),
             severed: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
+            has_room: AtomicBool::new(true),
             spare: Arc::default(),
             spares,
         }
@@ -96,6 +99,7 @@ impl Ssh {
     fn ready(&self) -> Option<Pipes> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         if self.calls.fetch_add(1, Ordering::Relaxed) >= CALLS
+            && self.has_room.load(Ordering::Relaxed)
             && let Ok(permit) = Arc::clone(&self.spares).try_acquire_owned()
         {
             let (mux, slot) = (Arc::clone(&self.mux), Arc::clone(&self.spare));
@@ -147,9 +151,13 @@ impl Ssh {
             }
             match open(&self.mux, line).await {
                 Ok(pipes) => return pipes.ok_or_else(|| "a channel was opened without pipes".to_owned()),
-                // The server has no room for another channel (MaxSessions): one of ours will end. The
-                // caller's deadline bounds the wait; there is no second connection to fall back to.
-                Err(openssh::Error::SshMux(_)) if self.gone().is_none() => {}
+                // The server has no room for another channel (MaxSessions): one of ours will end, and none is kept
+                // that nobody uses. The caller's deadline bounds the wait; there is no second connection to fall
+                // back to.
+                Err(openssh::Error::SshMux(_)) if self.gone().is_none() => {
+                    self.has_room.store(false, Ordering::Relaxed);
+                    self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+                }
                 Err(error) => return Err(self.gone().unwrap_or_else(|| chain(&error))),
             }
             tokio::time::sleep(wait).await;
