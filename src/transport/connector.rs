@@ -31,8 +31,10 @@ use crate::model::name::NodeName;
 const HANDSHAKES: usize = 16;
 /// One sshd takes ten unauthenticated connections at once before it begins to refuse some.
 const THROUGH_ONE_JUMP: usize = 8;
-/// An sshd gives ten channels to a connection; two are left to look after the others.
-const CHANNELS: usize = 8;
+/// An sshd gives ten channels to a connection; one is kept ready, two are left to look after the others.
+const CHANNELS: usize = 7;
+/// Channels that are kept ready, over all connections: each has three files open.
+const SPARES: usize = 64;
 /// How long a login may take to run its first commands, at least: shells have slow start files.
 const HELLO: Duration = Duration::from_secs(20);
 
@@ -42,6 +44,7 @@ pub struct Dialer {
     jumps: Mutex<HashMap<String, Arc<Semaphore>>>,
     warden: Mutex<Option<Arc<Warden>>>,
     asks: Asks,
+    spares: Arc<Semaphore>,
 }
 
 impl Default for Dialer {
@@ -55,7 +58,8 @@ impl Dialer {
     /// through it.
     pub fn new() -> Self {
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-        Self { handshakes, jumps: Mutex::default(), warden: Mutex::default(), asks: Asks::nothing() }
+        let spares = Arc::new(Semaphore::new(SPARES));
+        Self { handshakes, jumps: Mutex::default(), warden: Mutex::default(), asks: Asks::nothing(), spares }
     }
 
     /// A dialer whose logins may ask for passwords, passphrases and codes.
@@ -80,7 +84,8 @@ impl Dialer {
                     node: to.name.clone(),
                     why: Box::new(why),
                 })?;
-                Box::new(Ssh::new(to.name.clone(), master, target.clone(), self.asks.clone(), CHANNELS))
+                let (name, target, spares) = (to.name.clone(), target.clone(), Arc::clone(&self.spares));
+                Box::new(Ssh::new(name, master, target, self.asks.clone(), CHANNELS, spares))
             }
         };
         let facts = hello(&*link, to, root).await?;

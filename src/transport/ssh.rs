@@ -1,12 +1,19 @@
 //! The way to a node over ssh: channels of a master connection, without a process per command.
+//!
+//! Opening a channel takes two round trips and starting a shell in it a few milliseconds. A connection over which calls
+//! keep coming has one channel more than it needs, in which a shell waits for the next call's program: then a call
+//! takes one round trip, and what it waits for is its script.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::Cursor;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use openssh::{Child, Session};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::BoxFuture;
 use super::answers::Verdict;
@@ -14,10 +21,38 @@ use super::askpass::Login;
 use super::asks::Asks;
 use super::child;
 use super::denied;
+use super::line;
 use super::link::{Hold, Link, Pipes, Turn, with_terminal};
 use super::master::{Master, environment, login};
 use crate::model::host::SshTarget;
 use crate::model::name::NodeName;
+
+/// After so many calls there will be more. A look at a node needs fewer.
+const CALLS: usize = 4;
+
+/// A channel in which a shell waits for a program.
+struct Spare {
+    pipes: Pipes,
+    /// A cluster may have more nodes than this process may have files open.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Spare {
+    /// Its channel, if that is still open. A login that has something to say has said it by now.
+    fn ready(self) -> Option<Pipes> {
+        let mut pipes = self.pipes;
+        let mut noise = vec![0; 4096];
+        match pipes.stdout.read(&mut noise).now_or_never() {
+            None => Some(pipes),
+            Some(Ok(read @ 1..)) => {
+                noise.truncate(read);
+                let stdout = Cursor::new(noise).chain(pipes.stdout);
+                Some(Pipes { stdout: Box::new(stdout), ..pipes })
+            }
+            Some(_) => None,
+        }
+    }
+}
 
 /// A master connection and the calls over it.
 pub(super) struct Ssh {
@@ -28,13 +63,56 @@ pub(super) struct Ssh {
     target: SshTarget,
     turns: Arc<Semaphore>,
     severed: AtomicBool,
+    calls: AtomicUsize,
+    /// Whether the server has never refused a channel.
+    has_room: AtomicBool,
+    spare: Arc<Mutex<Option<Spare>>>,
+    /// How many spare channels all connections may have.
+    spares: Arc<Semaphore>,
 }
 
 impl Ssh {
-    pub(super) fn new(node: NodeName, master: Master, target: SshTarget, asks: Asks, turns: usize) -> Self {
-        let mux = Arc::new(Session::resume_mux(master.socket().into(), None));
-        let turns = Arc::new(Semaphore::new(turns));
-        Self { node, master, asks, mux, target, turns, severed: AtomicBool::new(false) }
+    pub(super) fn new(
+        node: NodeName,
+        master: Master,
+        target: SshTarget,
+        asks: Asks,
+        turns: usize,
+        spares: Arc<Semaphore>,
+    ) -> Self {
+        Self {
+            node,
+            mux: Arc::new(Session::resume_mux(master.socket().into(), None)),
+            master,
+            asks,
+            target,
+            turns: Arc::new(Semaphore::new(turns)),
+            severed: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            has_room: AtomicBool::new(true),
+            spare: Arc::default(),
+            spares,
+        }
+    }
+
+    /// The channel that was opened ahead of this call, and another one for the next.
+    fn ready(&self) -> Option<Pipes> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= CALLS
+            && self.has_room.load(Ordering::Relaxed)
+            && let Ok(permit) = Arc::clone(&self.spares).try_acquire_owned()
+        {
+            let (mux, slot) = (Arc::clone(&self.mux), Arc::clone(&self.spare));
+            tokio::spawn(async move {
+                // Where there is none a call opens its own.
+                if let Ok(pipes) = open(&mux, line::WHOLE).await {
+                    let spare = Spare { pipes: pipes?, _permit: permit };
+                    slot.lock().unwrap_or_else(PoisonError::into_inner).replace(spare);
+                }
+                Some(())
+            });
+        }
+        spare.and_then(Spare::ready)
     }
 
     /// A login of its own, whose questions are answered as those of the connection were.
@@ -71,15 +149,15 @@ impl Ssh {
             if let Some(why) = self.gone() {
                 return Err(why);
             }
-            let mut command = Arc::clone(&self.mux).arc_raw_command(line);
-            command.stdin(openssh::Stdio::piped());
-            command.stdout(openssh::Stdio::piped());
-            command.stderr(openssh::Stdio::piped());
-            match command.spawn().await {
-                Ok(child) => return pipes(child),
-                // The server has no room for another channel (MaxSessions): one of ours will end. The
-                // caller's deadline bounds the wait; there is no second connection to fall back to.
-                Err(openssh::Error::SshMux(_)) if self.gone().is_none() => {}
+            match open(&self.mux, line).await {
+                Ok(pipes) => return pipes.ok_or_else(|| "a channel was opened without pipes".to_owned()),
+                // The server has no room for another channel (MaxSessions): one of ours will end, and none is kept
+                // that nobody uses. The caller's deadline bounds the wait; there is no second connection to fall
+                // back to.
+                Err(openssh::Error::SshMux(_)) if self.gone().is_none() => {
+                    self.has_room.store(false, Ordering::Relaxed);
+                    self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+                }
                 Err(error) => return Err(self.gone().unwrap_or_else(|| chain(&error))),
             }
             tokio::time::sleep(wait).await;
@@ -88,13 +166,18 @@ impl Ssh {
     }
 }
 
-fn pipes(mut child: Child<Arc<Session>>) -> Result<Pipes, String> {
-    let (Some(stdin), Some(stdout), Some(stderr)) =
-        (child.stdin().take(), child.stdout().take(), child.stderr().take())
-    else {
-        return Err("a channel was opened without pipes".to_owned());
-    };
-    Ok(Pipes {
+/// Opens a channel; `None` when it has no pipes.
+async fn open(mux: &Arc<Session>, line: &str) -> Result<Option<Pipes>, openssh::Error> {
+    let mut command = Arc::clone(mux).arc_raw_command(line);
+    command.stdin(openssh::Stdio::piped());
+    command.stdout(openssh::Stdio::piped());
+    command.stderr(openssh::Stdio::piped());
+    command.spawn().await.map(pipes)
+}
+
+fn pipes(mut child: Child<Arc<Session>>) -> Option<Pipes> {
+    let (stdin, stdout, stderr) = (child.stdin().take()?, child.stdout().take()?, child.stderr().take()?);
+    Some(Pipes {
         stdin: Box::new(stdin),
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
@@ -119,7 +202,15 @@ impl Link for Ssh {
     }
 
     fn open<'a>(&'a self, line: &'a str) -> BoxFuture<'a, Result<Pipes, String>> {
-        Box::pin(self.channel(line))
+        Box::pin(async move {
+            if line == line::WHOLE
+                && self.gone().is_none()
+                && let Some(pipes) = self.ready()
+            {
+                return Ok(pipes);
+            }
+            self.channel(line).await
+        })
     }
 
     fn terminal<'a>(&'a self, line: &'a str, deadline: Duration) -> BoxFuture<'a, Result<bool, String>> {
@@ -148,6 +239,7 @@ impl Link for Ssh {
     fn sever(&self) {
         self.severed.store(true, Ordering::Release);
         self.master.kill();
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -19,7 +19,7 @@ fn file(dir: &Path, size: usize) -> PathBuf {
     path
 }
 
-async fn upload(from: &Path, to: String) -> Upload {
+pub(super) async fn upload(from: &Path, to: String) -> Upload {
     let sum = hash_file(from).await.unwrap();
     Upload { from: from.to_owned(), sum, to, mode: 0o640, become_with: Become::None }
 }

@@ -221,6 +221,48 @@ async fn a_server_with_few_channels_is_waited_for() {
     assert_eq!(logins, 1, "there is no second connection");
 }
 
+/// Calls over a connection, one after the other; more than those after which a channel is kept ready.
+async fn call_often(node: &Node) {
+    for number in 0..8 {
+        let replies = node.session.probe(&[probe(&format!("echo {number}"))], SOON).await.unwrap();
+        assert_eq!(replies[0].stdout.text(), format!("{number}\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_is_kept_ready_takes_the_place_of_none_that_is_needed() {
+    let node = Node::over(Sshd::with("MaxSessions 1")).await;
+    call_often(&node).await;
+    // No shell that waits for a program can take a file.
+    let from = node.dir.path().join("from");
+    fs::write(&from, "content").unwrap();
+    let to = node.dir.path().join("to");
+    let upload = super::copies::upload(&from, to.display().to_string()).await;
+    node.session.put(&upload, &|_| {}, SOON).await.unwrap();
+    assert_eq!(fs::read_to_string(&to).unwrap(), "content");
+    call_often(&node).await;
+}
+
+#[tokio::test]
+async fn a_channel_that_was_kept_ready_and_closed_by_the_server_is_not_missed() {
+    let node = Node::over(Sshd::with("ChannelTimeout session=1s")).await;
+    for _ in 0..2 {
+        call_often(&node).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    assert!(node.session.is_alive().await);
+    let (code, out, _) = node.run("echo done").await;
+    assert_eq!((code, out.as_str()), (0, "done\n"));
+}
+
+#[tokio::test]
+async fn a_channel_that_is_kept_ready_has_no_part_in_what_a_login_says() {
+    let node = Node::over(Sshd::with("ForceCommand echo welcome; eval \"$SSH_ORIGINAL_COMMAND\"")).await;
+    call_often(&node).await;
+    let (code, out, err) = node.run("echo done").await;
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "done\n", ""));
+}
+
 #[tokio::test]
 async fn closing_ends_ssh_and_removes_its_socket() {
     let sshd = Sshd::start();
