@@ -99,6 +99,10 @@ class Bench:
     def run(self, tool, scenario, site, memory=False):
         """One run: what it cost, or why that is not known."""
         work = scenario.work
+        if not scenario.warm:
+            # Sockets of masters that were ended.
+            shutil.rmtree(site.root / "s")
+            (site.root / "s").mkdir(mode=0o700)
         work.prepare(site)
         said = self.root / "said"
         command = [sys.executable, str(HERE / "meter.py"), "--said", str(said), "--limit", str(self.args.limit)]

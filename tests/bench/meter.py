@@ -17,6 +17,8 @@ import time
 
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
+# How long a run waits for others to end their work on this machine.
+QUIET = 20
 
 
 def below(pid):
@@ -73,6 +75,24 @@ def pss(pids):
         except OSError:
             pass
     return total
+
+
+def machine():
+    """Seconds of CPU that the whole machine has spent at work: nodes and strangers as well."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        user, nice, system, _, _, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def await_quiet(patience):
+    """Waits until hardly anything is at work, for so many seconds at most; the share of the cores at work then."""
+    until = time.monotonic() + patience
+    while True:
+        before, began = machine(), time.monotonic()
+        time.sleep(0.25)
+        share = (machine() - before) / (time.monotonic() - began) / os.cpu_count()
+        if share < 0.1 or time.monotonic() > until:
+            return share
 
 
 class Memory(threading.Thread):
@@ -137,22 +157,22 @@ def main():
         if args.warm:
             _, status = run(args.command, args.said, args.limit)
             if status != 0:
-                print(json.dumps({"status": status, "wall": 0, "cpu": 0, "pss": 0, "processes": 0}))
+                print(json.dumps({"status": status}))
                 return
             reap()
+        busy = await_quiet(QUIET)
         before = cpu(below(os.getpid()))
         memory = Memory()
         if args.memory:
             memory.start()
+        elsewhere = machine()
         wall, status = run(args.command, args.said, args.limit)
+        elsewhere = machine() - elsewhere
         memory.over.set()
         reap()
         spent = cpu(below(os.getpid())) - before
-        print(
-            json.dumps(
-                {"status": status, "wall": wall, "cpu": spent, "pss": memory.peak, "processes": memory.processes}
-            )
-        )
+        cost = {"status": status, "wall": wall, "cpu": spent, "pss": memory.peak, "processes": memory.processes}
+        print(json.dumps({**cost, "machine": elsewhere, "busy": busy}))
     finally:
         end_all()
 

@@ -116,8 +116,9 @@ def main():
                 copies = [working.submit(copy, *pair, way) for pair in zip(PLACES, masters)]
                 answers = [done.result() for done in copies]
         print("".join(answers))
-    for master in masters:
+    for (host, _), master in zip(PLACES, masters):
         master.result().kill()
+        os.unlink(f"{SITE}/s/{host}")
 
 
 main()
