@@ -20,8 +20,8 @@ from nodes import PORT, Nodes
 HERE = Path(__file__).resolve().parent
 # So many nodes are visited one after the other, and are copied to.
 SMALL = 10
-# A tool that has taken so many seconds for one work is not asked again.
-PATIENCE = 100
+# A tool that has taken so many seconds for one work is not asked for more than one timed round.
+PATIENCE = 20
 FAR_AT_MOST = 50
 
 
@@ -41,6 +41,7 @@ def arguments():
     parser.add_argument("--kex", type=words, default=["default"], help="default,curve25519-sha256 [default]")
     parser.add_argument("--warm", action="store_true", help="W1 also over connections that are there already")
     parser.add_argument("--limit", type=float, default=180, help="seconds that one run may take [180]")
+    parser.add_argument("--quiet", type=float, default=20, help="seconds to wait for others to end their work [20]")
     parser.add_argument("--out", type=Path, help="the tables, as Markdown")
     parser.add_argument("--rollgate", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--venv", type=Path, required=True, help=argparse.SUPPRESS)
@@ -106,6 +107,7 @@ class Bench:
         work.prepare(site)
         said = self.root / "said"
         command = [sys.executable, str(HERE / "meter.py"), "--said", str(said), "--limit", str(self.args.limit)]
+        command += ["--quiet", str(self.args.quiet)]
         command += ["--memory"] if memory else []
         command += ["--warm"] if scenario.warm else []
         told = tool.command(work, site)

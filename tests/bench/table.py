@@ -80,9 +80,7 @@ def scenario(scenario, tools, costs, memory, failed):
         peak = f"{memory[tool.name]['pss'] / 1024:.0f}" if tool.name in memory else ""
         spread = f"{min(walls):.2f} – {max(walls):.2f}" if len(walls) > 1 else "one round"
         lines.append(f"| {tool.name} | {wall:.2f} | {spread} | {ratio} | {cpu:.2f} | {cpu_ratio} | {peak} |")
-    for tool in tools:
-        at_work = [cost["machine"] for cost in costs[tool.name]]
-        disturbed = sum(spent > 1.25 * min(at_work) + 0.3 for spent in at_work)
-        if disturbed:
-            notes.append(f"{tool.name}: others were at work on this machine in {disturbed} of {len(at_work)} rounds")
+    busy = [cost["busy"] for runs in costs.values() for cost in runs]
+    if busy and median(busy) > 0.15:
+        notes.append(f"Others kept {median(busy):.0%} of the processors busy before its runs")
     return "\n".join(lines + ([""] + [f"{note}." for note in notes] if notes else []))
