@@ -1,0 +1,58 @@
+"""parallel-ssh: parallel_ssh.py all|serial FILE, or parallel_ssh.py copy."""
+
+import os
+import sys
+
+from pssh.clients import ParallelSSHClient
+
+SITE = os.environ["BENCH_SITE"]
+PLACES = [line.split() for line in open(f"{SITE}/hosts", encoding="utf-8")]
+HOMES = dict(PLACES)
+
+
+def client(hosts):
+    return ParallelSSHClient(
+        hosts,
+        user=os.environ["BENCH_USER"],
+        port=int(os.environ["BENCH_PORT"]),
+        pkey=os.environ["BENCH_KEY"],
+        allow_agent=False,
+        identity_auth=False,
+        pool_size=100,
+        num_retries=1,
+    )
+
+
+def commands(hosts, file):
+    nodes = client(hosts)
+    for command in open(f"{SITE}/{file}", encoding="utf-8"):
+        answers = nodes.run_command(command.strip())
+        nodes.join(answers)
+        for answer in answers:
+            print(*answer.stdout)
+            if answer.exit_code != 0:
+                sys.exit(f"{answer.host}: exit {answer.exit_code}")
+
+
+def copy(hosts):
+    from gevent import joinall
+
+    nodes = client(hosts)
+    places = [{"local": f"{SITE}/payload", "remote": f"{HOMES[host]}/big"} for host in hosts]
+    copied = nodes.scp_send("%(local)s", "%(remote)s", copy_args=places)
+    joinall(copied, raise_error=True)
+    answers = nodes.run_command('sha256sum "$HOME/big"')
+    nodes.join(answers)
+    for answer in answers:
+        print(*answer.stdout)
+
+
+hosts = [host for host, _ in PLACES]
+match sys.argv[1:]:
+    case ["all", file]:
+        commands(hosts, file)
+    case ["serial", file]:
+        for host in hosts:
+            commands([host], file)
+    case ["copy"]:
+        copy(hosts)
