@@ -160,7 +160,12 @@ fn looked_at_afterwards(cluster: &Cluster) -> Pty {
     let inner = cluster.rollgate(["check"]).into_parts().0;
     let program = inner.get_program().to_owned();
     let line: Vec<String> = inner.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-    let script = format!("{} {}; echo \"ended with $?\"; stty -a", program.display(), line.join(" "));
+    // Whoever runs the tests in the background has them ignore it.
+    let script = format!(
+        "env --default-signal=INT {} {}; echo \"ended with $?\"; stty -a",
+        program.display(),
+        line.join(" ")
+    );
     let shell = Invocation::new("sh", cluster.root())
         .env("ROLLGATE_STATE_DIR", cluster.path("state"))
         .env("XDG_RUNTIME_DIR", cluster.path("run"))
