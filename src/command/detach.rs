@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use super::invocation::{Begin, Given, execute, secrets};
+use super::invocation::{Begin, Given, Known, execute, secrets};
 use super::refusal::Refusal;
 use super::runs::{Recorded, trusted};
 use crate::cli::Detach;
@@ -87,12 +87,14 @@ pub(super) async fn carry_out(
     begin: Begin,
     request: Request,
     flags: Detach,
-    secrets: Option<Secrets>,
+    known: Option<Known>,
 ) -> Result<Exit, Refusal> {
     if flags.detach {
+        // No connection can be handed to another process.
+        let secrets = known.map(|known| known.secrets);
         return hand_over(context, cluster, lock, begin, request, secrets).await;
     }
-    let given = Given { secrets, detached: false };
+    let given = Given { known, detached: false };
     execute(context, cluster, &mut lock, begin, request, given).await
 }
 
@@ -262,7 +264,8 @@ pub(super) fn take_over(context: &Context) -> Result<Exit, Refusal> {
         };
         let mut request = given.request;
         request.by = context.by.clone();
-        let known = Given { secrets: Some(secrets), detached: true };
+        let known = Known { secrets, sessions: BTreeMap::new() };
+        let known = Given { known: Some(known), detached: true };
         execute(context, &cluster, &mut lock, begin, request, known).await
     })
 }

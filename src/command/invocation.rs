@@ -22,9 +22,10 @@ use crate::model::event::{Control, Event, Goal, Report, Request, RunEnd, RunId};
 use crate::model::host::Connection;
 use crate::model::inventory::SecretSource;
 use crate::model::mask::Mask;
-use crate::model::name::VarName;
+use crate::model::name::{NodeName, VarName};
 use crate::model::plan::{Plan, PlannedNode};
 use crate::model::state::RunState;
+use crate::transport::Session;
 use crate::ui::desk::{Desk, Place};
 use crate::ui::ink::paint;
 use crate::ui::next::Next;
@@ -49,11 +50,17 @@ impl Begin {
     }
 }
 
+/// What it took to read the nodes before there is a run: nobody is asked twice, and no node is logged in to twice.
+pub(super) struct Known {
+    pub(super) secrets: Secrets,
+    pub(super) sessions: BTreeMap<NodeName, Arc<dyn Session>>,
+}
+
 /// What an invocation has beside its request.
 #[derive(Default)]
 pub(super) struct Given {
-    /// The secrets, where they were fetched already.
-    pub(super) secrets: Option<Secrets>,
+    /// What is known already.
+    pub(super) known: Option<Known>,
     /// Whether it is the background side of `--detach`.
     pub(super) detached: bool,
 }
@@ -80,7 +87,10 @@ pub(super) async fn execute(
     let doing = context.args.first().map_or("rollgate", String::as_str).to_owned();
     lock.announce(Some(opened.dir.id().clone()), &doing)?;
     let plan = opened.plan();
-    let secrets = given.secrets.map_or_else(|| secrets(context, &plan), Ok)?;
+    let (secrets, sessions) = match given.known {
+        Some(known) => (known.secrets, known.sessions),
+        None => (secrets(context, &plan)?, BTreeMap::new()),
+    };
     Context::log_to(&opened.dir, &secrets);
     let signals = Signals::catch(!given.detached).map_err(|error| uncaught(&error))?;
     let (_callers, calls) = door(&opened.dir, given.detached)?;
@@ -100,7 +110,8 @@ pub(super) async fn execute(
     let progress = show_progress(Arc::clone(&screen))?;
     let dialer = Changing(Arc::new(context.dialer(&secrets)));
     context.ask_through(desk.lender());
-    let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), &secrets, Arc::clone(&screen));
+    let pool = Pool::new(dialer, &plan, Context::state_dir()?.path(), &secrets, Arc::clone(&screen))
+        .holding(sessions);
     let pool = match &opened.state {
         Some(state) => pool.based_at(&state.base),
         None => pool,

@@ -10,7 +10,7 @@ use super::adopt::adopt;
 use super::context::Context;
 use super::detach::carry_out;
 use super::files::Files;
-use super::invocation::{Begin, request, secrets};
+use super::invocation::{Begin, Known, request, secrets};
 use super::refusal::{Refusal, suggested};
 use super::runs::{Recorded, recorded, trusted, unfinished};
 use super::stage::is_same;
@@ -26,7 +26,7 @@ use crate::model::name::{NodeName, StepName};
 use crate::model::plan::Plan;
 use crate::model::state::RunState;
 use crate::model::window::Window;
-use crate::transport::ReadOnlyConnector;
+use crate::transport::{Keeping, ReadOnlyConnector};
 use crate::ui::ink::{Line, Tone, paint, wrap};
 use crate::ui::moment::Moment;
 use crate::ui::plan::{self, Prospect};
@@ -308,9 +308,8 @@ fn going_on(cluster: &ClusterDir, run: &RunId, mut request: Request) -> Result<R
     Ok(request)
 }
 
-/// Shows the plan and has the cluster's name typed. No answer is a no. Gives the secrets that it took to read
-/// the nodes: nobody is asked twice.
-async fn ask(context: &Context, state: &RunState, consent: &Consent) -> Result<Secrets, Refusal> {
+/// Shows the plan and has the cluster's name typed. No answer is a no. Gives what it took to read the nodes.
+async fn ask(context: &Context, state: &RunState, consent: &Consent) -> Result<Known, Refusal> {
     let plan = &state.plan;
     let cluster = plan.cluster.to_string();
     if consent.confirm.is_none() && !context.style.interactive {
@@ -321,7 +320,9 @@ async fn ask(context: &Context, state: &RunState, consent: &Consent) -> Result<S
             .standing("nothing was done"));
     }
     let secrets = secrets(context, plan)?;
-    let prospects = prospects(context, state, secrets.clone()).await?;
+    let connector = Arc::new(Keeping::new(Arc::new(context.dialer(&secrets))));
+    let reading = ReadOnlyConnector::new(Arc::clone(&connector) as _);
+    let prospects = prospects(reading, state, secrets.clone()).await?;
     let face = &context.style.err;
     let moment = Moment::current();
     let window = window::prospect_of(state, moment.now)?;
@@ -336,7 +337,7 @@ async fn ask(context: &Context, state: &RunState, consent: &Consent) -> Result<S
     if consent.confirm.is_none() {
         typed(context, &cluster, "Type the cluster's name to begin, anything else to leave: ").await?;
     }
-    Ok(secrets)
+    Ok(Known { secrets, sessions: connector.take() })
 }
 
 /// Has a name typed; Ctrl-C, Enter, the end of input and every other word leave.
@@ -372,19 +373,13 @@ pub(super) async fn typed(context: &Context, name: &str, question: &str) -> Resu
 
 /// What is known of the nodes before anything is touched: versions and what is staged.
 async fn prospects(
-    context: &Context,
+    connector: ReadOnlyConnector,
     state: &RunState,
     secrets: Secrets,
 ) -> Result<Vec<(NodeName, Prospect)>, Refusal> {
     let (plan, request) = (&state.plan, &state.request);
     let silent: Screen = Arc::new(|_| true);
-    let pool = Pool::new(
-        ReadOnlyConnector::new(Arc::new(context.dialer(&secrets))),
-        plan,
-        Context::state_dir()?.path(),
-        &secrets,
-        silent,
-    );
+    let pool = Pool::new(connector, plan, Context::state_dir()?.path(), &secrets, silent);
     let site = Site::new(Arc::clone(plan), pool, secrets, None);
     let nodes: Vec<NodeName> = plan
         .nodes

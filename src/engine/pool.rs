@@ -104,6 +104,17 @@ impl<O: Opens> Pool<O> {
         self
     }
 
+    /// Takes over sessions that were opened before. One that has ended meanwhile is opened anew when it is needed.
+    #[must_use]
+    pub fn holding(mut self, sessions: BTreeMap<NodeName, Arc<O::Session>>) -> Self {
+        for (node, session) in sessions {
+            if let Some(line) = self.lines.get_mut(&node) {
+                line.session.get_mut().replace(session);
+            }
+        }
+        self
+    }
+
     /// The session to a node, opened if there is none.
     pub async fn session(&self, node: &NodeName) -> Result<Arc<O::Session>, TransportError> {
         let line = self.lines.get(node).expect("steps name only nodes of the plan");

@@ -33,6 +33,7 @@ mod frame;
 pub mod garbled;
 mod interact;
 mod job;
+mod keeping;
 mod keys;
 mod line;
 mod link;
@@ -73,6 +74,7 @@ pub use job::{
     Captured, Job, JobEnd, JobId, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeEnd, ProbeReply,
     Secret, Stream,
 };
+pub use keeping::Keeping;
 pub use read_only::ReadOnlyConnector;
 pub use revert::RevertWord;
 pub use sum::{FileSum, hash_bytes, hash_file};

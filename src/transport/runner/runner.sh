@@ -84,13 +84,14 @@ rg_keep() {
   [ -n "$rg_copy" ] || return 0
   # Whoever has taken over has the journal now: lines of this one would not go with his.
   ! rg_overtaken || return 0
-  mkdir -p "${rg_copy%/*}" && printf '%s' "$rg_lines" >"$rg_copy.$$" && mv -f "$rg_copy.$$" "$rg_copy"
+  [ -d "${rg_copy%/*}" ] || mkdir -p "${rg_copy%/*}" || return 1
+  printf '%s' "$rg_lines" >"$rg_copy.$$" && mv -f "$rg_copy.$$" "$rg_copy"
 }
 
 # Starts the job unless somebody has, by the way that this machine has for it.
 rg_start() {
   umask 077
-  mkdir -p "$rg_dir" || return 1
+  mkdir -p "$rg_dir" ${rg_copy:+"${rg_copy%/*}"} || return 1
   rg_keep || return 1
   [ ! -e "$rg_dir/owner" ] || return 0
   case $rg_way in
@@ -133,9 +134,15 @@ rg_await_claim() {
       [ -e "$rg_dir/owner" ] || rg_way=setsid rg_by_setsid
     fi
     rg_n=$((rg_n + 1))
-    [ "$rg_n" -lt 500 ] || return 1
-    sleep 0.01 2>/dev/null || sleep 1
+    [ "$rg_n" -lt 100 ] || return 1
+    rg_nap
   done
+}
+
+# Waits between two looks, the rg_n-th time: most steps are claimed, and many have ended, within a few milliseconds.
+rg_nap() {
+  if [ "$rg_n" -lt 10 ]; then rg_nap=0.002; elif [ "$rg_n" -lt 30 ]; then rg_nap=0.02; else rg_nap=0.2; fi
+  sleep "$rg_nap" 2>/dev/null || sleep 1
 }
 
 # Prints what the job prints from the bytes rg_out and rg_err on, until it has ended, then says where it stands.
@@ -149,10 +156,11 @@ rg_follow() {
       ;;
   esac
   # Its own process makes these files a moment after its claim.
+  rg_n=0
   until [ -e "$rg_dir/begun" ]; do
     rg_look
     case $rg_standing in
-      (running) sleep 0.01 2>/dev/null || sleep 1 ;;
+      (running) rg_n=$((rg_n + 1)); rg_nap ;;
       (*) [ -e "$rg_dir/begun" ] || { rg_say "S 0 $rg_standing"; return; } ;;
     esac
   done
@@ -166,8 +174,8 @@ rg_follow() {
   while :; do
     rg_ended=0
     [ ! -e "$rg_dir/exit" ] || rg_ended=1
-    cat <&3
-    cat <&4 >&2
+    [ ! -s "$rg_dir/out" ] || cat <&3
+    [ ! -s "$rg_dir/err" ] || cat <&4 >&2
     [ "$rg_ended" = 0 ] || break
     rg_n=$((rg_n + 1))
     if [ "$rg_n" -gt 60 ]; then
@@ -181,8 +189,7 @@ rg_follow() {
         (*) [ "$rg_ended" = 1 ] || { cat <&3; cat <&4 >&2; }; break ;;
       esac
     fi
-    if [ "$rg_n" -lt 10 ]; then rg_nap=0.01; elif [ "$rg_n" -lt 30 ]; then rg_nap=0.05; else rg_nap=0.2; fi
-    sleep "$rg_nap" 2>/dev/null || sleep 1
+    rg_nap
   done
   rg_look
   rg_say "S 0 $rg_standing"
