@@ -75,9 +75,8 @@ fn armed(
     if let Some(gained) = gained {
         text.push_str(&gained.or_exit());
     }
-    text.push_str(&runner::launch(caller, undo, nonce, &hold)?);
     text.push_str(REVERT);
-    text.push_str("rg_armed\n");
+    text.push_str(&runner::launch(caller, undo, nonce, (&hold, "rg_armed"))?);
     Ok(runner::call(caller, &text, nonce))
 }
 

@@ -7,7 +7,7 @@
 //! ROOT/CLUSTER/runs/RUN-TOKEN/jobs/ID/owner   the claim, made by one link(2): what, by which process of which boot, under which lock
 //!                                     begun   the script may have had an effect
 //!                                     out err what it printed
-//!                                     exit    how it ended; pre-allocated before it began, renamed into place
+//!                                     exit    how it ended; pre-allocated before it began, `kept` when it is flushed
 //!                                     verdict of a change that the node undoes by itself: who decided, see `revert`
 //! ```
 //!
@@ -50,18 +50,17 @@ pub(super) struct Caller<'a> {
 
 /// Starts a job unless somebody has, and follows it from its first byte.
 pub(super) fn start(caller: &Caller<'_>, job: &Job, nonce: &Nonce) -> Result<Program, Unfit> {
-    let mut text = launch(caller, job, nonce, "")?;
-    text.push_str("rg_follow\n");
+    let text = launch(caller, job, nonce, ("", "rg_follow"))?;
     Ok(call(caller, &text, nonce))
 }
 
-/// Starts a job unless somebody has, up to its claim. With `hold` its script begins when, and unless, the function
-/// `rg_hold` of that text says so.
+/// Starts a job unless somebody has, and goes on with the function `then` when it is claimed. With `hold` its script
+/// begins when, and unless, the function `rg_hold` of that text says so.
 pub(super) fn launch(
     caller: &Caller<'_>,
     job: &Job,
     nonce: &Nonce,
-    hold: &str,
+    (hold, then): (&str, &str),
 ) -> Result<Zeroizing<String>, Unfit> {
     let digest = digest(job);
     let supervisor = supervisor(caller, job, &digest, nonce, hold)?;
@@ -104,14 +103,14 @@ pub(super) fn launch(
             text.push('\n');
         }
     }
-    text.push_str("rg_out=0 rg_err=0\nrg_start || exit 1\nrg_await_claim || :\n");
+    let _ = writeln!(text, "rg_out=0 rg_err=0\nrg_start {then} || exit 1");
     Ok(text)
 }
 
 /// Follows a job from certain bytes of its output on.
 pub(super) fn follow(caller: &Caller<'_>, job: &JobRef, from: [u64; 2], nonce: &Nonce) -> Program {
     let mut text = given(caller, job);
-    let _ = writeln!(text, "rg_out={} rg_err={}\nrg_follow", from[0], from[1]);
+    let _ = writeln!(text, "rg_hears= rg_out={} rg_err={}\nrg_follow", from[0], from[1]);
     call(caller, &text, nonce)
 }
 
@@ -265,7 +264,8 @@ fn supervisor(
         text.push_str("command -v awk >/dev/null && command -v mkfifo >/dev/null || rg_needles=\n");
     }
     let waits = if hold.is_empty() { "" } else { "rg_hold || return 0; " };
-    let _ = writeln!(text, "rg_run() {{ {waits}{}; }}", *run);
+    // Nobody else says what is news of the job, and nobody holds that pipe open who outlives its process.
+    let _ = writeln!(text, "rg_run() {{ {waits}{{ {}; }} 9>&-; }}", *run);
     text.push_str(COMMON);
     if !needles.is_empty() {
         text.push_str("rg_awk=");

@@ -62,11 +62,12 @@ fn timer(cluster: &Cluster, file: &str) -> PathBuf {
     run.join("jobs/n1.all.drain.2.revert.1").join(file)
 }
 
+/// Waits for the end of a job, by where its outcome is kept.
 #[track_caller]
-fn await_file(path: &std::path::Path) {
+fn await_end(exit: &std::path::Path) {
     let deadline = Instant::now() + PATIENCE;
-    while !path.exists() {
-        assert!(Instant::now() < deadline, "{} never comes", path.display());
+    while !fs::read_to_string(exit).is_ok_and(|outcome| outcome.contains("kept")) {
+        assert!(Instant::now() < deadline, "{} never has an outcome", exit.display());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -97,7 +98,7 @@ fn a_restriction_that_shuts_everybody_out_is_undone_at_once() {
         // Nobody is locked out, and the node has nothing left to undo by itself.
         cluster.rollgate(["status"]).run().code(0).lacks("in-force:").lacks("armed:");
         if !restriction.is_empty() {
-            await_file(&timer(&cluster, "exit"));
+            await_end(&timer(&cluster, "exit"));
             assert_eq!(fs::read_to_string(timer(&cluster, "verdict")).unwrap(), "withdrawn\n");
         }
     }
@@ -139,7 +140,7 @@ fn after_kill_9_the_node_opens_itself_and_a_resume_says_so() {
     cluster.write("nodes/n1/go", "");
 
     cluster.await_effect("n1 open");
-    await_file(&timer(&cluster, "exit"));
+    await_end(&timer(&cluster, "exit"));
     assert_eq!(cluster.effects(), ["n1 stop", "n1 close", "n1 open"]);
     assert!(cluster.path("sshd/n1/authorized_keys").exists());
     cluster
@@ -168,7 +169,7 @@ fn after_kill_9_an_unstage_undoes_nothing_that_the_node_has_undone() {
     running.signal(Signal::KILL);
     running.wait();
     // Rollgate may have been quick enough to undo it: then there is no timer to wait for.
-    await_file(&timer(&cluster, "exit"));
+    await_end(&timer(&cluster, "exit"));
     cluster.rollgate(["unstage", "--yes"]).run().code(0);
     let opened = cluster.effects().iter().filter(|effect| *effect == "n1 open").count();
     assert_eq!(opened, 1, "{:?}", cluster.effects());
@@ -184,7 +185,7 @@ fn after_kill_9_what_was_confirmed_is_not_undone() {
     running.signal(Signal::KILL);
     running.wait();
     // The time is over when the process that waited is gone.
-    await_file(&timer(&cluster, "exit"));
+    await_end(&timer(&cluster, "exit"));
     assert_eq!(cluster.effects(), ["n1 stop", "n1 close", "n1 up"]);
     cluster.rollgate(["status", "--offline"]).run().code(0).lacks("armed:");
     cluster.write("nodes/n1/go", "");

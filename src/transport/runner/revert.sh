@@ -10,15 +10,6 @@ rg_decide_with() {
   rg_flush "$rg_dir/verdict" "$rg_dir"
 }
 
-# Hundredths of a second by a clock that nobody sets, where there is one.
-rg_clock() {
-  if read -r rg_now rg_rest 2>/dev/null </proc/uptime; then
-    rg_now=${rg_now%.*}${rg_now#*.}
-  else
-    rg_now=$(date +%s)00
-  fi
-}
-
 # Whether the time is over by so many hundredths of a second. One that decides nothing by then decides nothing more:
 # the node undoes it, also where it can keep no word of that. Given: rg_until.
 rg_is_over_by() {
@@ -38,6 +29,7 @@ rg_hold() {
   rg_clock
   rg_until=$((rg_now + rg_after))
   printf '%s\n' "$rg_until" >"$rg_dir/.armed" && mv -f "$rg_dir/.armed" "$rg_dir/armed" || return 1
+  rg_tell armed
   while [ ! -e "$rg_dir/verdict" ]; do
     if rg_is_over_by 0; then
       rg_decide_with "$rg_dir/.reverted"
@@ -62,10 +54,12 @@ rg_hold() {
 # Says where the timer stands when it holds, or never will.
 rg_armed() {
   rg_here
+  rg_n=0
   while :; do
     rg_look
     case $rg_standing in (running) [ ! -e "$rg_dir/armed" ] || break ;; (*) break ;; esac
-    sleep 0.01 2>/dev/null || sleep 1
+    rg_n=$((rg_n + 1))
+    rg_wait
   done
   rg_say "S 0 $rg_standing"
 }

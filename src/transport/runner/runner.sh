@@ -24,24 +24,31 @@ rg_look() {
   [ "$rg_o_boot,$rg_o_init" = "$rg_boot,$rg_init" ] || rg_rebooted=1
   # Looked at before the outcome: a process that ends in between has written it.
   if [ "$rg_rebooted" = 0 ] && rg_started "$rg_o_pid" && [ "$rg_at" = "$rg_o_at" ]; then rg_alive=1; fi
-  if [ -e "$rg_dir/exit" ]; then
-    rg_outcome "$rg_dir/exit"
-  elif [ -e "$rg_dir/fenced" ]; then
+  if [ -e "$rg_dir/fenced" ]; then
     rg_standing=fenced
+  elif rg_is_over; then
+    rg_outcome
   elif [ "$rg_alive" = 1 ]; then
     rg_standing=running
-    rg_age=$(($(date +%s) - rg_o_since))
+    rg_clock
+    rg_age=$(((rg_now - rg_o_since) / 100))
   elif [ ! -e "$rg_dir/begun" ]; then
     rg_standing=unbegun
   else
-    rg_outcome "$rg_dir/.exit"
+    rg_outcome
   fi
 }
 
-# Reads an outcome; one that was written and not put in its place counts, one that never was is lost.
+# Whether the outcome is there to stay.
+rg_is_over() {
+  rg_code=- rg_sig=- rg_stopped=- rg_kept=-
+  [ -e "$rg_dir/exit" ] && read -r rg_code rg_sig rg_stopped rg_kept 2>/dev/null <"$rg_dir/exit" || :
+  [ "$rg_kept" = kept ]
+}
+
+# Takes an outcome for what it means, as it was read last. Where its process is gone one that it could not keep counts
+# as well; one that never was is lost.
 rg_outcome() {
-  rg_code=- rg_sig=- rg_stopped=-
-  read -r rg_code rg_sig rg_stopped 2>/dev/null <"$1" || :
   case $rg_code in
     ('' | *[!0-9]*)
       rg_members
@@ -88,25 +95,39 @@ rg_keep() {
   printf '%s' "$rg_lines" >"$rg_copy.$$" && mv -f "$rg_copy.$$" "$rg_copy"
 }
 
-# Starts the job unless somebody has, by the way that this machine has for it.
+# Starts the job unless somebody has, and goes on with $1, which hears of it: its process has the other end of a pipe.
 rg_start() {
   umask 077
   mkdir -p "$rg_dir" ${rg_copy:+"${rg_copy%/*}"} || return 1
   rg_keep || return 1
-  [ ! -e "$rg_dir/owner" ] || return 0
+  rg_hears=
+  if [ -e "$rg_dir/owner" ]; then
+    "$1"
+  else
+    rg_launch | {
+      rg_hears=yes
+      rg_await_claim || :
+      "$1"
+    }
+  fi
+}
+
+rg_launch() {
   case $rg_way in
     (systemd) rg_by_systemd ;;
     (sudo-systemd) if [ -n "${rg_key-}" ]; then rg_by_systemd sudo -k -S -p '' --; else rg_by_systemd sudo -n; fi ;;
     (*) rg_by_setsid ;;
   esac
+  # A job does not say that it has printed something, nor that it was killed. This ends when nobody hears it.
+  (while sleep 0.2 || sleep 1; do printf '.\n' || exit; done) 2>/dev/null </dev/null &
 }
 
 rg_by_setsid() {
   case $rg_way in
-    (setsid) printf '%s\n' "$rg_job" | setsid sh -c 'eval "$(cat)"' "rollgate-job $rg_name" >/dev/null 2>&1 & ;;
-    (plain) printf '%s\n' "$rg_job" | sh -c 'eval "$(cat)"' "rollgate-job $rg_name" >/dev/null 2>&1 & ;;
+    (setsid) printf '%s\n' "$rg_job" | setsid sh -c 'eval "$(cat)"' "rollgate-job $rg_name" 2>/dev/null & ;;
+    (plain) printf '%s\n' "$rg_job" | sh -c 'eval "$(cat)"' "rollgate-job $rg_name" 2>/dev/null & ;;
     # Only this way leaves the job's SIGINT as it is: what a shell runs in the background ignores it.
-    (*) printf '%s\n' "$rg_job" | setsid -f sh -c 'eval "$(cat)"' "rollgate-job $rg_name" >/dev/null 2>&1 ;;
+    (*) printf '%s\n' "$rg_job" | setsid -f sh -c 'eval "$(cat)"' "rollgate-job $rg_name" 2>/dev/null ;;
   esac
 }
 
@@ -121,28 +142,29 @@ rg_by_systemd() {
       ${PATH:+"--setenv=PATH=$PATH"} ${HOME:+"--setenv=HOME=$HOME"} ${USER:+"--setenv=USER=$USER"} \
       ${LOGNAME:+"--setenv=LOGNAME=$LOGNAME"} ${SHELL:+"--setenv=SHELL=$SHELL"} ${LANG:+"--setenv=LANG=$LANG"} \
       ${LC_ALL:+"--setenv=LC_ALL=$LC_ALL"} ${TZ:+"--setenv=TZ=$TZ"} \
-      sh -c "$rg_load" "rollgate-job $rg_name" || : >"$rg_dir/.refused.$$"
-  ) >/dev/null 2>&1 &
+      sh -c "$rg_load" "rollgate-job $rg_name" || [ -e "$rg_dir/owner" ] || rg_way=setsid rg_by_setsid
+  ) 2>/dev/null &
 }
 
 # Waits until the job is claimed; false when nobody does.
 rg_await_claim() {
   rg_n=0
   until [ -e "$rg_dir/owner" ]; do
-    if [ -e "$rg_dir/.refused.$$" ]; then
-      rm -f "$rg_dir/.refused.$$"
-      [ -e "$rg_dir/owner" ] || rg_way=setsid rg_by_setsid
-    fi
     rg_n=$((rg_n + 1))
     [ "$rg_n" -lt 100 ] || return 1
-    rg_nap
+    rg_wait
   done
 }
 
-# Waits between two looks, the rg_n-th time: most steps are claimed, and many have ended, within a few milliseconds.
-rg_nap() {
-  if [ "$rg_n" -lt 10 ]; then rg_nap=0.002; elif [ "$rg_n" -lt 30 ]; then rg_nap=0.02; else rg_nap=0.2; fi
-  sleep "$rg_nap" 2>/dev/null || sleep 1
+# Waits for news of the job, for the rg_n-th time, and a fifth of a second at most. Whoever did not start it looks again
+# and again: many steps have ended within a few milliseconds.
+rg_wait() {
+  if [ -n "$rg_hears" ]; then
+    read -r rg_news || rg_hears=
+  else
+    if [ "$rg_n" -lt 10 ]; then rg_nap=0.002; elif [ "$rg_n" -lt 30 ]; then rg_nap=0.02; else rg_nap=0.2; fi
+    sleep "$rg_nap" 2>/dev/null || sleep 1
+  fi
 }
 
 # Prints what the job prints from the bytes rg_out and rg_err on, until it has ended, then says where it stands.
@@ -160,7 +182,7 @@ rg_follow() {
   until [ -e "$rg_dir/begun" ]; do
     rg_look
     case $rg_standing in
-      (running) rg_n=$((rg_n + 1)); rg_nap ;;
+      (running) rg_n=$((rg_n + 1)); rg_wait ;;
       (*) [ -e "$rg_dir/begun" ] || { rg_say "S 0 $rg_standing"; return; } ;;
     esac
   done
@@ -170,10 +192,12 @@ rg_follow() {
   exec 3<"$rg_dir/out" 4<"$rg_dir/err"
   [ "$rg_out" = 0 ] || dd bs="$rg_out" skip=1 count=0 <&3 2>/dev/null
   [ "$rg_err" = 0 ] || dd bs="$rg_err" skip=1 count=0 <&4 2>/dev/null
-  rg_n=0
+  # From here on a wait takes a fifth of a second where one hears of the job, and that in the end where one does not.
+  rg_n=${rg_hears:+30}
+  rg_n=${rg_n:-0}
   while :; do
     rg_ended=0
-    [ ! -e "$rg_dir/exit" ] || rg_ended=1
+    ! rg_is_over || rg_ended=1
     [ ! -s "$rg_dir/out" ] || cat <&3
     [ ! -s "$rg_dir/err" ] || cat <&4 >&2
     [ "$rg_ended" = 0 ] || break
@@ -189,7 +213,7 @@ rg_follow() {
         (*) [ "$rg_ended" = 1 ] || { cat <&3; cat <&4 >&2; }; break ;;
       esac
     fi
-    rg_nap
+    rg_wait
   done
   rg_look
   rg_say "S 0 $rg_standing"

@@ -9,7 +9,7 @@ rg_filter() {
     trap '' HUP INT TERM
     printf '%s\n' "$rg_sign" "$rg_dir/.$1.heard" "$rg_needles" |
       LC_ALL=C awk $rg_live "$rg_awk" - "$rg_dir/.$1.pipe" >>"$rg_dir/$1" 2>/dev/null
-  ) 5>&- 6>&- 7>&- 8>&- &
+  ) 5>&- 6>&- 7>&- 8>&- 9>&- &
 }
 
 # Waits until the filter $1, process $2, has passed on everything up to its sign. False when there is none.

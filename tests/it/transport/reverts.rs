@@ -49,7 +49,8 @@ impl Armed {
     /// Waits until the node's process for it has ended.
     async fn ended(&self, endpoint: &Endpoint) {
         let start = Instant::now();
-        while !kept(endpoint, &self.undo.at, "exit").exists() {
+        let exit = kept(endpoint, &self.undo.at, "exit");
+        while !fs::read_to_string(&exit).is_ok_and(|outcome| outcome.contains("kept")) {
             assert!(start.elapsed() < PATIENCE, "the node's timer does not end");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
