@@ -92,7 +92,9 @@ rg_keep() {
   # Whoever has taken over has the journal now: lines of this one would not go with his.
   ! rg_overtaken || return 0
   [ -d "${rg_copy%/*}" ] || mkdir -p "${rg_copy%/*}" || return 1
-  printf '%s' "$rg_lines" >"$rg_copy.$$" && mv -f "$rg_copy.$$" "$rg_copy"
+  # Right into its place: of a file that is cut off whoever reads it takes the whole lines, and nobody has been told yet
+  # that they are kept.
+  printf '%s' "$rg_lines" >"$rg_copy"
 }
 
 # Starts the job unless somebody has, and goes on with $1, which hears of it: its process has the other end of a pipe.
