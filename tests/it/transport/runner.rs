@@ -16,7 +16,8 @@ use rollgate::transport::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::node::{Heard, Node, SOON, Sshd, connect, job, probe};
+use super::node::{Heard, Node, SOON, Sshd, connect, job, plant, probe};
+use crate::support::PATIENCE;
 
 const LIMIT: Limit = Limit { deadline: SOON, become_with: Become::None };
 
@@ -342,6 +343,50 @@ async fn another_value_of_a_secret_makes_no_other_job() {
         let second = node.session.start(&of("two"), &Heard::default()).await.unwrap();
         assert_eq!(first, JobEnd::Exited { code: 0 });
         assert_eq!(second, JobEnd::Unclear(Standing::Conflict), "{}", node.how);
+    }
+}
+
+/// A node on which every nap takes half a minute: whoever waits for a look at something waits that long.
+#[tokio::test]
+async fn the_end_of_a_step_is_told_and_not_looked_for() {
+    let tools = tempfile::tempdir().unwrap();
+    let nappers = tools.path().join("nappers");
+    let sleep = format!("#!/bin/sh\nexec >&- 2>&-\necho $PPID >>{}\nexec /bin/sleep 30\n", nappers.display());
+    plant(tools.path(), "sleep", &sleep);
+    let node = Node::over(Sshd::with(&format!("SetEnv PATH={}:/usr/bin:/bin", tools.path().display()))).await;
+    let begun = Instant::now();
+    for _ in 0..3 {
+        let end = node.session.start(&job("echo done"), &Heard::default()).await.unwrap();
+        assert_eq!(end, JobEnd::Exited { code: 0 });
+    }
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    assert_eq!(lines(&nappers), 3, "one ticker a step");
+}
+
+/// What tells a follower to look again ends with him.
+#[tokio::test]
+async fn nothing_of_a_call_is_left_when_its_step_has_ended() {
+    let tools = tempfile::tempdir().unwrap();
+    let nappers = tools.path().join("nappers");
+    plant(
+        tools.path(),
+        "sleep",
+        &format!("#!/bin/sh\necho $PPID >>{}\nexec /bin/sleep \"$@\"\n", nappers.display()),
+    );
+    let node = Node::over(Sshd::with(&format!("SetEnv PATH={}:/usr/bin:/bin", tools.path().display()))).await;
+    node.session.start(&job("/bin/sleep 0.7"), &Heard::default()).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let nappers = fs::read_to_string(&nappers).unwrap();
+        let is_alive = |pid: &str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+        };
+        if !nappers.lines().any(is_alive) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "still there: {nappers}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
