@@ -228,6 +228,11 @@ impl StepId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// No step's name, and before every one of them.
+    pub(super) fn before_all() -> Self {
+        Self(String::new())
+    }
 }
 
 impl fmt::Display for StepId {

@@ -10,7 +10,7 @@ use super::name::NodeName;
 use super::pace::Left;
 use super::plan::{PhaseKind, PlannedPhase, PlannedStep, Section, StepKey, Work};
 use super::procedure::Action;
-use super::state::{PhaseStatus, RunState, TurnStatus, UndoStatus};
+use super::state::{PhaseStatus, RunState, StepState, TurnStatus, UndoStatus};
 
 use super::words;
 
@@ -34,20 +34,27 @@ pub struct Flight {
 
 /// Everything in flight, in the order of the nodes' names.
 pub fn in_flight(state: &RunState) -> Vec<Flight> {
-    let flights = state.steps.iter().filter(|(_, step)| step.is_in_flight());
-    flights
-        .filter_map(|(key, step)| {
-            let (_, planned) = state.plan.find(&key.step)?;
-            let undo = step.undo == UndoStatus::Running;
-            Some(Flight {
-                key: key.clone(),
-                title: if undo { format!("undo of {}", title(planned)) } else { title(planned) },
-                started: (!undo).then_some(step.started_at),
-                limit: planned.timeout(),
-                attempt: if undo { step.undo_attempts } else { step.attempts },
-            })
-        })
-        .collect()
+    state.steps.iter().filter_map(|(key, step)| flight(state, key, step)).collect()
+}
+
+/// What is in flight in the turns of one node.
+pub fn in_flight_of(state: &RunState, node: &NodeName) -> Vec<Flight> {
+    state.steps_in_turns_of(node).filter_map(|(key, step)| flight(state, key, step)).collect()
+}
+
+fn flight(state: &RunState, key: &StepKey, step: &StepState) -> Option<Flight> {
+    if !step.is_in_flight() {
+        return None;
+    }
+    let (_, planned) = state.plan.find(&key.step)?;
+    let undo = step.undo == UndoStatus::Running;
+    Some(Flight {
+        key: key.clone(),
+        title: if undo { format!("undo of {}", title(planned)) } else { title(planned) },
+        started: (!undo).then_some(step.started_at),
+        limit: planned.timeout(),
+        attempt: if undo { step.undo_attempts } else { step.attempts },
+    })
 }
 
 /// A step in words: `gate "isolated"`, `upgrade "install"`.
@@ -214,7 +221,7 @@ pub const PARTS: [&str; 8] =
 /// Time that a turn's steps took, by what they were: gates apart, then the sections, in order.
 pub fn time_by_part(state: &RunState, node: &NodeName) -> Vec<(&'static str, Duration)> {
     let mut spent = [Duration::ZERO; PARTS.len()];
-    for (key, step) in state.steps.iter().filter(|(key, _)| key.node == *node) {
+    for (key, step) in state.steps_in_turns_of(node) {
         let Some((_, planned)) = state.plan.find(&key.step) else { continue };
         let part = match planned.section {
             _ if planned.is_gate() => 1,

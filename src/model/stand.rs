@@ -36,9 +36,8 @@ impl Stand {
         if run::is_done(state, node) {
             return Self::Done;
         }
-        let turns = state.turns.iter().filter(|(turn, _)| {
-            turn.node == *node && state.plan.phases[turn.phase].kind != PhaseKind::Staging
-        });
+        let turns =
+            state.turns_of(node).filter(|(turn, _)| state.plan.phases[turn.phase].kind != PhaseKind::Staging);
         let Some((turn, latest)) = turns.max_by_key(|(turn, state)| (state.since, turn.phase)) else {
             return Self::ToDo;
         };
@@ -73,9 +72,10 @@ impl Stand {
             Some(RunEnd::Stopped(stop)) => stop.key.as_ref(),
             _ => None,
         };
-        let in_flight = run::in_flight(state);
-        let at = stopped.into_iter().chain(in_flight.iter().map(|flight| &flight.key));
-        at.filter(|key| key.node == *node)
+        let in_flight = run::in_flight_of(state, node);
+        let stopped = stopped.into_iter().filter(|key| key.node == *node);
+        stopped
+            .chain(in_flight.iter().map(|flight| &flight.key))
             .any(|key| state.plan.find(&key.step).is_some_and(|(_, step)| step.is_gate()))
     }
 

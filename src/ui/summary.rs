@@ -144,7 +144,7 @@ fn nodes(face: &Face, state: &RunState) -> Vec<Line> {
 /// What was not as it should be about a node, or why it stands where it does.
 fn remark(state: &RunState, node: &NodeName) -> String {
     let mut remarks = Vec::new();
-    for (turn, turn_state) in state.turns.iter().filter(|(turn, _)| turn.node == *node) {
+    for (turn, turn_state) in state.turns_of(node) {
         if let TurnStatus::Skipped { reason } = &turn_state.status {
             remarks.push(format!("left out: {reason}"));
         }
@@ -152,7 +152,7 @@ fn remark(state: &RunState, node: &NodeName) -> String {
             remarks.push(run::title_of(state, &key));
         }
     }
-    for (key, step) in state.steps.iter().filter(|(key, _)| key.node == *node) {
+    for (key, step) in state.steps_in_turns_of(node) {
         if step.attempts > 1 {
             remarks.push(format!("{} took {} attempts", run::title_of(state, key), step.attempts));
         }

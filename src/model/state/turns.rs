@@ -43,8 +43,9 @@ impl RunState {
     ) -> Result<(), String> {
         self.expect_phase(phase, PhaseStatus::Active)?;
         self.expect_no_open_turn(phase)?;
-        let to_do = self.to_do(phase);
-        if let Some(node) = nodes.iter().find(|node| !to_do.contains(node)) {
+        let all = &self.plan.phases[phase].nodes;
+        let is_to_do = |node: &NodeName| all.contains(node) && self.is_to_do(phase, node);
+        if let Some(node) = nodes.iter().find(|node| !is_to_do(node)) {
             return Err(format!("{node} is not to do in phase {phase}"));
         }
         if nodes.is_empty() || nodes.iter().collect::<BTreeSet<_>>().len() != nodes.len() {

@@ -1,11 +1,9 @@
 //! What follows from a state: questions that the scheduler, the engine and the screens ask of it.
 
-use std::collections::BTreeSet;
-
-use super::{RunState, StepState, StepStatus, TurnStatus, UndoStatus};
+use super::{RunState, StepState, StepStatus, TurnState, TurnStatus, UndoStatus};
 use crate::model::event::{Goal, Halt, Reading, RunEnd, Stop, Turn};
 use crate::model::name::NodeName;
-use crate::model::plan::{PhaseKind, StepKey};
+use crate::model::plan::{PhaseKind, StepId, StepKey};
 use crate::model::template::Vars;
 
 /// The states of a run (`product.md` §4).
@@ -95,6 +93,23 @@ impl RunState {
         self.steps.get(key)
     }
 
+    /// The turns of a node that have begun, phase by phase. Looked up and not looked for: of thousands of nodes this is
+    /// asked of each.
+    pub fn turns_of(&self, node: &NodeName) -> impl Iterator<Item = (&Turn, &TurnState)> {
+        let node = node.clone();
+        (0..self.plan.phases.len())
+            .filter_map(move |phase| self.turns.get_key_value(&Turn { phase, node: node.clone() }))
+    }
+
+    /// The steps of a node's turns that have begun.
+    pub fn steps_in_turns_of<'a>(
+        &'a self,
+        node: &'a NodeName,
+    ) -> impl Iterator<Item = (&'a StepKey, &'a StepState)> {
+        let first = StepKey { node: node.clone(), step: StepId::before_all() };
+        self.steps.range(first..).take_while(move |(key, _)| key.node == *node)
+    }
+
     /// The latest readings of a step's checks.
     pub fn readings_of(&self, key: &StepKey) -> Vec<Reading> {
         self.step(key).map(|step| step.readings.clone()).unwrap_or_default()
@@ -117,19 +132,18 @@ impl RunState {
     /// The nodes of a phase whose turn has not come, or that were taken back. A node that was given up
     /// in an earlier phase is not touched again.
     pub fn to_do(&self, phase: usize) -> Vec<NodeName> {
-        let given_up: BTreeSet<&NodeName> = self
-            .turns
-            .iter()
-            .filter(|(turn, _)| turn.phase < phase && !turn.node.is_operator())
-            .filter(|(_, state)| matches!(state.status, TurnStatus::Failed | TurnStatus::Skipped { .. }))
-            .map(|(turn, _)| &turn.node)
-            .collect();
-        let is_to_do = |node: &&NodeName| {
-            let turn = Turn { phase, node: (*node).clone() };
-            !given_up.contains(node)
-                && self.turns.get(&turn).is_none_or(|turn| turn.status == TurnStatus::RolledBack)
-        };
-        self.plan.phases[phase].nodes.iter().filter(is_to_do).cloned().collect()
+        let nodes = self.plan.phases[phase].nodes.iter();
+        nodes.filter(|node| self.is_to_do(phase, node)).cloned().collect()
+    }
+
+    /// Whether a node of a phase is one of those.
+    pub(super) fn is_to_do(&self, phase: usize, node: &NodeName) -> bool {
+        let is_given_up =
+            |turn: &TurnState| matches!(turn.status, TurnStatus::Failed | TurnStatus::Skipped { .. });
+        let turn = Turn { phase, node: node.clone() };
+        let mut earlier = self.turns_of(node).take_while(|(turn, _)| turn.phase < phase);
+        (node.is_operator() || !earlier.any(|(_, turn)| is_given_up(turn)))
+            && self.turns.get(&turn).is_none_or(|turn| turn.status == TurnStatus::RolledBack)
     }
 
     /// The gravest stop that the nodes mean which were left behind in their phases.
@@ -230,7 +244,7 @@ impl RunState {
             _ => turn.node != *lane,
         };
         let is_phase = |turn: &&Turn| self.plan.phases[turn.phase].kind != PhaseKind::Staging;
-        self.turns.keys().any(|turn| turn.node == *lane && returns(turn))
+        self.turns_of(lane).any(|(turn, _)| returns(turn))
             && self.turns.keys().filter(is_phase).any(|turn| stays(turn) && self.has_changed(turn))
     }
 }

@@ -7,6 +7,7 @@ mod order;
 mod resumption;
 mod revert;
 mod rollback;
+mod scale;
 mod simulator;
 mod stories;
 mod temporary;

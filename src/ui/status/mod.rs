@@ -281,8 +281,7 @@ fn node_view(plan: &Plan, state: Option<&RunState>, name: &NodeName, around: &Ci
     let history = around.history.get(name).cloned().unwrap_or_default();
     let stand = state.map_or(Stand::ToDo, |state| Stand::of(state, name));
     let latest = state.and_then(|state| {
-        let turns = state.turns.iter().filter(|(turn, _)| turn.node == *name);
-        turns.max_by_key(|(turn, turn_state)| (turn_state.since, turn.phase))
+        state.turns_of(name).max_by_key(|(turn, turn_state)| (turn_state.since, turn.phase))
     });
     let known = state.and_then(|state| state.versions.get(name)).map(|versions| versions.now.clone());
     let staged = plan.has_staging().then(|| {
@@ -330,13 +329,12 @@ fn detail(
         parts.push("staged copy missing, was there".to_owned());
     }
     let Some(state) = state else { return parts.join("; ") };
-    for turn in state.turns.iter().filter(|(turn, _)| turn.node == *name).map(|(_, turn)| turn) {
+    for (_, turn) in state.turns_of(name) {
         if let TurnStatus::Skipped { reason } | TurnStatus::Leaving { reason } = &turn.status {
             parts.push(format!("left out: {reason}"));
         }
     }
-    let troubles =
-        state.turns.keys().filter(|turn| turn.node == *name).filter_map(|turn| state.trouble(turn));
+    let troubles = state.turns_of(name).filter_map(|(turn, _)| state.trouble(turn));
     for key in troubles {
         match state.step(&key).map(|step| &step.status) {
             Some(StepStatus::Failed(failure)) => {
@@ -348,7 +346,7 @@ fn detail(
             _ => {}
         }
     }
-    for flight in run::in_flight(state).iter().filter(|flight| flight.key.node == *name) {
+    for flight in run::in_flight_of(state, name) {
         let readings = state.step(&flight.key).map(|step| gate::one_line(&step.readings, name));
         match readings.filter(|readings| !readings.is_empty()) {
             Some(readings) => parts.push(format!("{}: {readings}", flight.title)),
