@@ -104,7 +104,11 @@ impl Dialer {
         self
     }
 
-    async fn open(&self, to: &Endpoint, sockets: Option<&Sockets>) -> Result<Arc<dyn Session>, TransportError> {
+    async fn open(
+        &self,
+        to: &Endpoint,
+        sockets: Option<&Sockets>,
+    ) -> Result<Arc<dyn Session>, TransportError> {
         let root = checked(to)?;
         let target = match &to.connection {
             Connection::Local => {
@@ -205,7 +209,8 @@ impl Dialer {
             let staying = match (&identity, target.persist) {
                 (Some((sockets, identity)), Some(time)) if may_stay => {
                     let socket = sockets.new_path(identity);
-                    let socket = socket.map_err(|source| trouble::no_ssh(target, "naming a socket", &source))?;
+                    let socket =
+                        socket.map_err(|source| trouble::no_ssh(target, "naming a socket", &source))?;
                     Some(Staying { socket, time })
                 }
                 _ => None,

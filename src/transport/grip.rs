@@ -67,9 +67,7 @@ impl Grip {
         // Nothing is asked any more, so nothing comes but the end.
         match (&self.stream).read(&mut [0; 16]) {
             Ok(read) => read == 0,
-            Err(error) => {
-                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-            }
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         }
     }
 

@@ -37,9 +37,8 @@ pub(super) fn identity(node: &NodeName, target: &SshTarget) -> String {
         part(&mut sum, std::env::var_os(name).unwrap_or_default().as_encoded_bytes());
     }
     if let Some(file) = &target.identity_file {
-        let stamp = fs::metadata(file).map(|facts| {
-            (facts.dev(), facts.ino(), facts.size(), facts.mtime(), facts.mtime_nsec())
-        });
+        let stamp = fs::metadata(file)
+            .map(|facts| (facts.dev(), facts.ino(), facts.size(), facts.mtime(), facts.mtime_nsec()));
         part(&mut sum, format!("{:?}", stamp.ok()).as_bytes());
     }
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
@@ -92,7 +91,8 @@ impl Reading<'_> {
     fn include(&mut self, pattern: &str, base: &Path, depth: usize) {
         if pattern.contains(['$', '%']) {
             // Where that leads is ssh's to know: no two connections are taken for the same.
-            let never = Nonce::draw().map_or_else(|_| format!("{:?}", std::time::Instant::now()), |nonce| nonce.hex().to_owned());
+            let never = Nonce::draw()
+                .map_or_else(|_| format!("{:?}", std::time::Instant::now()), |nonce| nonce.hex().to_owned());
             return part(self.sum, never.as_bytes());
         }
         let path = match pattern.strip_prefix("~/") {
@@ -116,9 +116,11 @@ fn included(line: &str) -> Vec<String> {
     let rest = rest.trim_start().trim_start_matches('=');
     // Within quotes spaces belong to the path.
     let halves = rest.split('"').enumerate();
-    let words = halves.flat_map(|(at, half)| {
-        if at % 2 == 1 { vec![half] } else { half.split_whitespace().collect() }
-    });
+    let words = halves.flat_map(
+        |(at, half)| {
+            if at % 2 == 1 { vec![half] } else { half.split_whitespace().collect() }
+        },
+    );
     words.map(str::to_owned).collect()
 }
 

@@ -130,7 +130,8 @@ fn persist(desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Duration> {
     let time = desk.duration(path, value)?;
     if time > LONGEST_PERSIST {
         let what = format!("a connection that nobody uses cannot stay open for {}", duration::written(time));
-        let help = "1h at most: whoever has your account here gets in through it; each command begins the time anew";
+        let help =
+            "1h at most: whoever has your account here gets in through it; each command begins the time anew";
         desk.wrong(path, what, "this time", help);
         return None;
     }
