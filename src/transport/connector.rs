@@ -206,15 +206,7 @@ impl Dialer {
             })?;
             // ssh's own timeout comes first: it can say what it waited for.
             let late = until + Duration::from_secs(2);
-            let staying = match (&identity, target.persist) {
-                (Some((sockets, identity)), Some(time)) if may_stay => {
-                    let socket = sockets.new_path(identity);
-                    let socket =
-                        socket.map_err(|source| trouble::no_ssh(target, "naming a socket", &source))?;
-                    Some(Staying { socket, time })
-                }
-                _ => None,
-            };
+            let staying = staying(target, identity.as_ref().filter(|_| may_stay))?;
             let is_deaf = staying.is_some();
             let opened = Master::open(target, Arc::clone(&warden), late, askpass.as_ref(), staying).await;
             let asked = askpass.as_ref().map(Askpass::asked).unwrap_or_default();
@@ -238,15 +230,11 @@ impl Dialer {
                 continue;
             }
             // What was answered once is not sent again by a loop: accounts are locked for it.
-            let is_final = failure.kind != Kind::TurnedAway || asked.gave_anything();
-            let may_be_heard = is_deaf && matches!(failure.kind, Kind::TurnedAway | Kind::Other);
-            may_stay = !is_deaf;
-            if may_be_heard && !asked.gave_anything() && Instant::now() < until {
-                continue;
-            }
-            if is_final || Instant::now() + wait >= until {
+            let may_pass = failure.kind == Kind::TurnedAway || (is_deaf && failure.kind == Kind::Other);
+            if !may_pass || asked.gave_anything() || Instant::now() + wait >= until {
                 return Err(failure);
             }
+            may_stay = !is_deaf;
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
@@ -293,6 +281,14 @@ fn session(to: &Endpoint, link: Box<dyn Link>, facts: Facts) -> Arc<dyn Session>
 
 fn unreachable(to: &Endpoint, why: Trouble) -> TransportError {
     TransportError::Unreachable { node: to.name.clone(), why: Box::new(why) }
+}
+
+/// Where the connection's socket lies and for how long, where it stays open.
+fn staying(target: &SshTarget, identity: Option<&(&Sockets, String)>) -> Result<Option<Staying>, Trouble> {
+    let (Some((sockets, identity)), Some(time)) = (identity, target.persist) else { return Ok(None) };
+    let socket = sockets.new_path(identity);
+    let socket = socket.map_err(|source| trouble::no_ssh(target, "naming a socket", &source))?;
+    Ok(Some(Staying { socket, time }))
 }
 
 fn no_warden(target: &SshTarget, source: &std::io::Error) -> Trouble {

@@ -44,12 +44,11 @@ pub(super) fn identity(node: &NodeName, target: &SshTarget) -> String {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let own = home.join(".ssh");
     let mut reading = Reading { sum: &mut sum, home: &home, seen: BTreeSet::new() };
-    match &target.config_file {
-        Some(file) => reading.file(file, &own, 0),
-        None => {
-            reading.file(&own.join("config"), &own, 0);
-            reading.file(Path::new("/etc/ssh/ssh_config"), Path::new("/etc/ssh"), 0);
-        }
+    if let Some(file) = &target.config_file {
+        reading.file(file, &own, 0);
+    } else {
+        reading.file(&own.join("config"), &own, 0);
+        reading.file(Path::new("/etc/ssh/ssh_config"), Path::new("/etc/ssh"), 0);
     }
     let mut name = sum.sum().sha256;
     name.truncate(LETTERS);
@@ -137,7 +136,7 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
             continue;
         };
         let lists = found.iter().filter_map(|path| fs::read_dir(path).ok());
-        let entries = lists.flat_map(|list| list.flatten());
+        let entries = lists.flat_map(Iterator::flatten);
         let fits = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&text[..wild]));
         found = fits.map(|entry| entry.path()).collect();
         found.sort();

@@ -125,7 +125,7 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
     }
 }
 
-/// How long connections stay open; no time at all is as good as no key.
+/// How long connections stay open.
 fn persist(desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Duration> {
     let time = desk.duration(path, value)?;
     if time > LONGEST_PERSIST {
@@ -135,7 +135,7 @@ fn persist(desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Duration> {
         desk.wrong(path, what, "this time", help);
         return None;
     }
-    Some(time).filter(|time| !time.is_zero())
+    Some(time)
 }
 
 /// The command alone, or a mapping with its time.
