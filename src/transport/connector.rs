@@ -206,7 +206,8 @@ impl Dialer {
             })?;
             // ssh's own timeout comes first: it can say what it waited for.
             let late = until + Duration::from_secs(2);
-            let staying = staying(target, identity.as_ref().filter(|_| may_stay))?;
+            let staying = staying(target, identity.as_ref().filter(|_| may_stay))
+                .map_err(|source| trouble::no_ssh(target, "naming a socket", &source))?;
             let is_deaf = staying.is_some();
             let opened = Master::open(target, Arc::clone(&warden), late, askpass.as_ref(), staying).await;
             let asked = askpass.as_ref().map(Askpass::asked).unwrap_or_default();
@@ -284,11 +285,9 @@ fn unreachable(to: &Endpoint, why: Trouble) -> TransportError {
 }
 
 /// Where the connection's socket lies and for how long, where it stays open.
-fn staying(target: &SshTarget, identity: Option<&(&Sockets, String)>) -> Result<Option<Staying>, Trouble> {
+fn staying(target: &SshTarget, identity: Option<&(&Sockets, String)>) -> std::io::Result<Option<Staying>> {
     let (Some((sockets, identity)), Some(time)) = (identity, target.persist) else { return Ok(None) };
-    let socket = sockets.new_path(identity);
-    let socket = socket.map_err(|source| trouble::no_ssh(target, "naming a socket", &source))?;
-    Ok(Some(Staying { socket, time }))
+    Ok(Some(Staying { socket: sockets.new_path(identity)?, time }))
 }
 
 fn no_warden(target: &SshTarget, source: &std::io::Error) -> Trouble {
