@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -54,21 +54,21 @@ impl Site {
         list.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// What an operator types to end one.
-    fn end(&self, socket: &PathBuf) {
-        let mut ssh = Command::new("ssh");
-        ssh.args(["-O", "exit", "-S"]).arg(socket).arg("node").stderr(Stdio::null());
-        assert!(ssh.status().unwrap().success());
-    }
-
     fn end_all(&self) {
-        self.sockets().iter().for_each(|socket| self.end(socket));
+        self.sockets().iter().for_each(|socket| end(socket));
         let start = Instant::now();
         while !self.sockets().is_empty() {
             assert!(start.elapsed() < PATIENCE, "{:?} are left", self.sockets());
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
+}
+
+/// What an operator types to end one.
+fn end(socket: &Path) {
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-O", "exit", "-S"]).arg(socket).arg("node").stderr(Stdio::null());
+    assert!(ssh.status().unwrap().success());
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn commands_that_follow_each_other_log_in_once() {
     site.0.rollgate(["unstage", "--yes"]).run().code(0);
     assert_eq!((site.logins("n1"), site.logins("n2"), site.sockets().len()), (1, 1, 2));
     // Ended by hand, they are made anew; and a node that they led to is told from one that they do not.
-    site.end(&site.sockets()[0]);
+    end(&site.sockets()[0]);
     site.0.rollgate(["start", "--dry-run"]).run().code(0);
     assert_eq!(site.logins("n1") + site.logins("n2"), 3);
     site.end_all();
