@@ -133,12 +133,6 @@ impl<O: Opens> Pool<O> {
         Ok(session)
     }
 
-    /// Another session to a node, with a login of its own, beside the one that there is.
-    pub async fn another(&self, node: &NodeName) -> Result<Arc<O::Session>, TransportError> {
-        let line = self.lines.get(node).expect("steps name only nodes of the plan");
-        self.opener.open(&line.endpoint).await
-    }
-
     /// Lets a connection go that turned out to be dead; the next call opens a new one.
     pub async fn forget(&self, node: &NodeName) {
         if let Some(line) = self.lines.get(node) {
@@ -180,6 +174,12 @@ impl<O: Opens> Pool<O> {
 }
 
 impl Pool<Changing> {
+    /// Another session to a node, with a login of its own, beside the one that there is.
+    pub async fn another(&self, node: &NodeName) -> Result<Arc<dyn Session>, TransportError> {
+        let line = self.lines.get(node).expect("steps name only nodes of the plan");
+        self.opener.0.log_in(&line.endpoint).await
+    }
+
     /// Ends every connection.
     pub async fn close(&self) {
         for line in self.lines.values() {

@@ -53,6 +53,11 @@ pub struct SshTarget {
     #[serde(with = "duration::seconds")]
     #[schemars(with = "f64")]
     pub reconnect_timeout: Duration,
+    /// How long a connection stays open after its last use, for the next command to take it up; `None` ends it with
+    /// the command that opened it.
+    #[serde(default, with = "duration::maybe_seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<f64>")]
+    pub persist: Option<Duration>,
 }
 
 /// How commands gain the rights they need.

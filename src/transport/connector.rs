@@ -1,4 +1,11 @@
 //! Opens a session: checks the address, dials, logs in, tries the rights, reads the facts.
+//!
+//! Where connections stay open (`ssh.persist`) one that an earlier command has left is taken up instead. That must
+//! never be worse than a login: it is asked for a channel first, which is a round trip and needs no shell; whatever is
+//! wrong with it, or with what is heard over it, a login of its own decides, and only that one's error is shown. It is
+//! not ended for that: another rollgate may be using it. The facts are asked for again in any case, for the node may
+//! have changed. A new one stays open only when its first words have succeeded, so that what was put right on the node
+//! meanwhile, such as the groups of the login, is seen.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -6,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 use super::answers::{Answers, NoAnswer, Verdict};
@@ -14,14 +21,16 @@ use super::askpass::{Asked, Askpass, Login};
 use super::asks::Asks;
 use super::error::{Kind, TransportError, Trouble};
 use super::facts::{self, Facts, Unusable};
+use super::identity::identity;
 use super::keys::Offer;
 use super::link::Link;
 use super::local::Local;
-use super::master::{Master, NoMaster};
+use super::master::{Master, NoMaster, Staying};
 use super::probe::ask;
 use super::rights::Rights;
 use super::session::{NodeSession, place};
-use super::ssh::Ssh;
+use super::sockets::Sockets;
+use super::ssh::{Response, Ssh};
 use super::warden::Warden;
 use super::{BoxFuture, Connector, Endpoint, Session, denied, refused, trouble};
 use crate::model::host::{Become, Connection, SshTarget, host_is_safe};
@@ -38,6 +47,9 @@ const SPARES: usize = 64;
 /// How long a login may take to run its first commands, at least: shells have slow start files.
 const HELLO: Duration = Duration::from_secs(20);
 
+/// How long the node of a connection that was taken up may take to open a channel.
+const RESPONSE: Duration = Duration::from_secs(2);
+
 /// Connects over ssh, and to this machine, as each endpoint says.
 pub struct Dialer {
     handshakes: Arc<Semaphore>,
@@ -45,6 +57,9 @@ pub struct Dialer {
     warden: Mutex<Option<Arc<Warden>>>,
     asks: Asks,
     spares: Arc<Semaphore>,
+    /// The sockets of connections that stay open, from the first such connection on.
+    sockets: OnceCell<Sockets>,
+    sockets_in: Option<PathBuf>,
 }
 
 impl Default for Dialer {
@@ -59,7 +74,15 @@ impl Dialer {
     pub fn new() -> Self {
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
         let spares = Arc::new(Semaphore::new(SPARES));
-        Self { handshakes, jumps: Mutex::default(), warden: Mutex::default(), asks: Asks::nothing(), spares }
+        Self {
+            handshakes,
+            jumps: Mutex::default(),
+            warden: Mutex::default(),
+            asks: Asks::nothing(),
+            spares,
+            sockets: OnceCell::new(),
+            sockets_in: None,
+        }
     }
 
     /// A dialer whose logins may ask for passwords, passphrases and codes.
@@ -74,53 +97,119 @@ impl Dialer {
         self
     }
 
-    async fn open(&self, to: &Endpoint) -> Result<Arc<dyn Session>, TransportError> {
+    /// Names the directory for the sockets of connections that stay open; without it, it is one of the user's own.
+    #[must_use]
+    pub fn with_sockets_in(mut self, directory: PathBuf) -> Self {
+        self.sockets_in = Some(directory);
+        self
+    }
+
+    async fn open(
+        &self,
+        to: &Endpoint,
+        sockets: Option<&Sockets>,
+    ) -> Result<Arc<dyn Session>, TransportError> {
         let root = checked(to)?;
-        let link: Box<dyn Link> = match &to.connection {
-            Connection::Local => Box::new(Local::new(CHANNELS)),
-            Connection::Ssh(target) => {
-                let dialled = self.dial(&to.name, target).await;
-                let master = dialled.map_err(|why| TransportError::Unreachable {
-                    node: to.name.clone(),
-                    why: Box::new(why),
-                })?;
-                let (name, target, spares) = (to.name.clone(), target.clone(), Arc::clone(&self.spares));
-                Box::new(Ssh::new(name, master, target, self.asks.clone(), CHANNELS, spares))
+        let target = match &to.connection {
+            Connection::Local => {
+                let link = Box::new(Local::new(CHANNELS));
+                let facts = hello(&*link, to, root).await?;
+                return Ok(session(to, link, facts));
             }
+            Connection::Ssh(target) => target,
         };
-        let facts = hello(&*link, to, root).await?;
-        let home = match (&to.connection, &to.cwd) {
-            (Connection::Ssh(_), _) => None,
-            (Connection::Local, Some(cwd)) => Some(cwd.display().to_string()),
-            (Connection::Local, None) => Some(facts.root.clone()),
-        };
-        let (name, connection) = (to.name.clone(), to.connection.clone());
-        let (become_with, password) = (to.become_with, to.become_password.clone());
-        let refused = AtomicBool::new(false);
-        Ok(Arc::new(NodeSession { name, connection, become_with, password, refused, link, facts, home }))
+        let identity = sockets.map(|sockets| (sockets, identity(&to.name, target)));
+        if let Some((sockets, identity)) = &identity
+            && let Some((link, facts)) = self.take_up(to, target, root, sockets, identity).await?
+        {
+            return Ok(session(to, Box::new(link), facts));
+        }
+        let dialled = self.dial(&to.name, target, identity).await;
+        let master = dialled.map_err(|why| unreachable(to, why))?;
+        let link = self.link(to, target, master);
+        match hello(&link, to, root).await {
+            Ok(facts) => Ok(session(to, Box::new(link), facts)),
+            Err(error) => {
+                link.sever();
+                Err(error)
+            }
+        }
+    }
+
+    fn link(&self, to: &Endpoint, target: &SshTarget, master: Master) -> Ssh {
+        let spares = Arc::clone(&self.spares);
+        Ssh::new(to.name.clone(), master, target.clone(), self.asks.clone(), CHANNELS, spares)
+    }
+
+    /// The sockets of connections that stay open, where this one does.
+    async fn sockets(&self, to: &Endpoint) -> Result<Option<&Sockets>, TransportError> {
+        let Connection::Ssh(target) = &to.connection else { return Ok(None) };
+        if target.persist.is_none() {
+            return Ok(None);
+        }
+        let open = || async { Sockets::open(self.sockets_in.as_deref()) };
+        let opened = self.sockets.get_or_try_init(open).await;
+        opened.map(Some).map_err(|unfit| unreachable(to, trouble::unfit_sockets(target, &unfit)))
+    }
+
+    /// A connection that an earlier command has left open, and what is heard over it; `None` where a login is needed.
+    async fn take_up(
+        &self,
+        to: &Endpoint,
+        target: &SshTarget,
+        root: Option<&str>,
+        sockets: &Sockets,
+        identity: &str,
+    ) -> Result<Option<(Ssh, Facts)>, TransportError> {
+        while let Some(socket) = sockets.take(identity) {
+            let warden = self.warden().map_err(|source| unreachable(to, no_warden(target, &source)))?;
+            let Some(master) = Master::take_up(socket, warden).await else { continue };
+            let link = self.link(to, target, master);
+            if link.responds(RESPONSE.min(target.connect_timeout)).await != Response::Open {
+                continue;
+            }
+            match hello(&link, to, root).await {
+                Ok(facts) => return Ok(Some((link, facts))),
+                // A password that was refused is not tried again over another connection: accounts are locked for it.
+                Err(error) if is_wrong_password(&error) => return Err(error),
+                Err(error) => tracing::debug!(node = %to.name, %error, "an open connection is of no use"),
+            }
+        }
+        Ok(None)
     }
 
     /// Makes the master connection; one that is turned away for the crowd is tried again in time.
-    async fn dial(&self, node: &NodeName, target: &SshTarget) -> Result<Master, Trouble> {
+    ///
+    /// It stays open by the name of `identity`. A jump host's ssh says nothing where the connection is to stay open
+    /// (ssh closes its standard error), and what it is denied looks like a crowd: every other try ends with this
+    /// process, and hears it.
+    async fn dial(
+        &self,
+        node: &NodeName,
+        target: &SshTarget,
+        identity: Option<(&Sockets, String)>,
+    ) -> Result<Master, Trouble> {
         let through = target.jump.first().map(|jump| self.jump(jump));
         let _through = match through {
             Some(jump) => jump.acquire_owned().await.ok(),
             None => None,
         };
         let _turn = Arc::clone(&self.handshakes).acquire_owned().await.ok();
-        let warden = self.warden().map_err(|source| {
-            trouble::no_ssh(target, "making a private directory for sockets, or running sh,", &source)
-        })?;
+        let warden = self.warden().map_err(|source| no_warden(target, &source))?;
         let login = Login { node, target, has_terminal: false };
         let mut until = Instant::now() + target.connect_timeout;
         let mut wait = Duration::from_millis(100);
+        let mut may_stay = true;
         loop {
             let askpass = self.asks.listen(&warden, &login).map_err(|source| {
                 trouble::no_ssh(target, "making a private socket for what ssh asks", &source)
             })?;
             // ssh's own timeout comes first: it can say what it waited for.
             let late = until + Duration::from_secs(2);
-            let opened = Master::open(target, Arc::clone(&warden), late, askpass.as_ref()).await;
+            let staying = staying(target, identity.as_ref().filter(|_| may_stay))
+                .map_err(|source| trouble::no_ssh(target, "naming a socket", &source))?;
+            let is_deaf = staying.is_some();
+            let opened = Master::open(target, Arc::clone(&warden), late, askpass.as_ref(), staying).await;
             let asked = askpass.as_ref().map(Askpass::asked).unwrap_or_default();
             let is_stale = asked.stop.as_ref().is_some_and(|stop| stop.why == NoAnswer::Stale);
             let ended = match opened {
@@ -142,10 +231,11 @@ impl Dialer {
                 continue;
             }
             // What was answered once is not sent again by a loop: accounts are locked for it.
-            let is_final = failure.kind != Kind::TurnedAway || asked.gave_anything();
-            if is_final || Instant::now() + wait >= until {
+            let may_pass = failure.kind == Kind::TurnedAway || (is_deaf && failure.kind == Kind::Other);
+            if !may_pass || asked.gave_anything() || Instant::now() + wait >= until {
                 return Err(failure);
             }
+            may_stay = !is_deaf;
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
@@ -169,8 +259,43 @@ impl Dialer {
 
 impl Connector for Dialer {
     fn connect<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>> {
-        Box::pin(self.open(to))
+        Box::pin(async move { self.open(to, self.sockets(to).await?).await })
     }
+
+    fn log_in<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>> {
+        Box::pin(self.open(to, None))
+    }
+}
+
+/// A session over a link that is open.
+fn session(to: &Endpoint, link: Box<dyn Link>, facts: Facts) -> Arc<dyn Session> {
+    let home = match (&to.connection, &to.cwd) {
+        (Connection::Ssh(_), _) => None,
+        (Connection::Local, Some(cwd)) => Some(cwd.display().to_string()),
+        (Connection::Local, None) => Some(facts.root.clone()),
+    };
+    let (name, connection) = (to.name.clone(), to.connection.clone());
+    let (become_with, password) = (to.become_with, to.become_password.clone());
+    let refused = AtomicBool::new(false);
+    Arc::new(NodeSession { name, connection, become_with, password, refused, link, facts, home })
+}
+
+fn unreachable(to: &Endpoint, why: Trouble) -> TransportError {
+    TransportError::Unreachable { node: to.name.clone(), why: Box::new(why) }
+}
+
+/// Where the connection's socket lies and for how long, where it stays open.
+fn staying(target: &SshTarget, identity: Option<&(&Sockets, String)>) -> std::io::Result<Option<Staying>> {
+    let (Some((sockets, identity)), Some(time)) = (identity, target.persist) else { return Ok(None) };
+    Ok(Some(Staying { socket: sockets.new_path(identity)?, time }))
+}
+
+fn no_warden(target: &SshTarget, source: &std::io::Error) -> Trouble {
+    trouble::no_ssh(target, "making a private directory for sockets, or running sh,", source)
+}
+
+fn is_wrong_password(error: &TransportError) -> bool {
+    matches!(error, TransportError::Unreachable { why, .. } if why.kind == Kind::Password)
 }
 
 /// Why there is no connection.
@@ -238,8 +363,7 @@ async fn hello(link: &dyn Link, to: &Endpoint, root: Option<&str>) -> Result<Fac
     let questions = facts::questions(asked_with, &env, &secrets);
     let (place, target) = (place(&to.connection), target(to));
     let deadline = target.map_or(HELLO, |target| target.connect_timeout.max(HELLO));
-    let unreachable =
-        |why: Trouble| TransportError::Unreachable { node: to.name.clone(), why: Box::new(why) };
+    let unreachable = |why| unreachable(to, why);
     let asked = match ask(link, &questions, None, false, password, deadline).await {
         Ok(asked) => asked,
         Err(snag) => {

@@ -25,6 +25,9 @@ pub(super) trait Link: Send + Sync {
 
     /// Ends the link for good.
     fn sever(&self);
+
+    /// Is done with the link, for good. One that stays open for others does; any other is ended.
+    fn leave(&self);
 }
 
 /// Runs a command that has the terminal until it ends, for `deadline` at most. `begun` hears its process id.

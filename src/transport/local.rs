@@ -81,6 +81,10 @@ impl Link for Local {
     fn sever(&self) {
         self.closed.store(true, Ordering::Release);
     }
+
+    fn leave(&self) {
+        self.sever();
+    }
 }
 
 /// A process group that nobody waits for any more is ended, unless its script ended by itself.

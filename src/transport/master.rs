@@ -1,4 +1,9 @@
 //! The one `ssh` process that holds a node's connection, and its socket.
+//!
+//! It is a child of this process, and ends with it. One that stays open (`ssh.persist`) is so until its login is done;
+//! then ssh forks to the background: what was started here ends well, and the other process has a session and a group
+//! of its own, no standard error, and a number that only it tells. From then on there is a [grip](super::grip) on it,
+//! the warden is told to forget it, and letting it go leaves it open for whoever comes next.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,26 +16,42 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::Instant;
 
 use super::answers::Reach;
 use super::askpass::Askpass;
 use super::child;
+use super::grip::Grip;
 use super::warden::Warden;
 use crate::model::host::SshTarget;
 
 /// How many seconds ssh gives a connection that may ask somebody; no server waits longer for a login.
 const WHILE_ASKED: u64 = 600;
 
-/// A master connection. Dropped, it is ended.
+/// A master connection. Dropped, it is ended, unless it is to stay open.
 pub(super) struct Master {
-    child: Mutex<Child>,
-    /// Its process group, until it is known to have ended.
-    group: Mutex<Option<Pid>>,
+    process: Process,
     warden: Arc<Warden>,
     socket: PathBuf,
     said: Arc<Mutex<Vec<u8>>>,
+}
+
+enum Process {
+    /// A child of this process.
+    Own {
+        child: Mutex<Child>,
+        /// Its process group, until it is known to have ended.
+        group: Mutex<Option<Pid>>,
+    },
+    /// One that stays open, in the background.
+    Background(Grip),
+}
+
+/// Where the socket of a connection lies that stays open, and for how long after its last use.
+pub(super) struct Staying {
+    pub(super) socket: PathBuf,
+    pub(super) time: Duration,
 }
 
 /// Why there is no master connection.
@@ -53,10 +74,14 @@ impl Master {
         warden: Arc<Warden>,
         until: Instant,
         askpass: Option<&Askpass>,
+        staying: Option<Staying>,
     ) -> Result<Self, NoMaster> {
-        let socket = warden.socket();
+        let (socket, time) = match staying {
+            Some(staying) => (staying.socket, Some(staying.time)),
+            None => (warden.socket(), None),
+        };
         let mut command = child::command("ssh");
-        command.args(arguments(target, &socket, askpass.map(|askpass| askpass.reach)));
+        command.args(arguments(target, &socket, time, askpass.map(|askpass| askpass.reach)));
         // The terminal's Ctrl-C is rollgate's to act upon; a jump host's ssh must not ask there either.
         command.process_group(0).envs(environment(askpass));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -69,22 +94,22 @@ impl Master {
             warden.watch(group.as_raw_nonzero().get());
         }
         let said = Arc::new(Mutex::new(Vec::new()));
-        let mut listening = None;
-        if let Some(mut stderr) = child.stderr.take() {
-            let said = Arc::clone(&said);
-            listening = Some(tokio::spawn(async move {
-                let mut chunk = [0_u8; 4096];
-                while let Ok(read @ 1..) = stderr.read(&mut chunk).await {
-                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-                    // A hostile server may talk without end; read on, keep no more.
-                    let room = (1_usize << 16).saturating_sub(said.len());
-                    said.extend_from_slice(&chunk[..read.min(room)]);
+        let listening = child.stderr.take().map(|stderr| tokio::spawn(listen(stderr, Arc::clone(&said))));
+        let process = Process::Own { child: Mutex::new(child), group: Mutex::new(group) };
+        let mut master = Self { process, warden, socket, said };
+        loop {
+            let has_ended = master.ended();
+            let is_open = master.socket.exists();
+            // One that stays open goes to the background when the login is done, and what was started here ends.
+            if is_open && time.is_some() && has_ended {
+                if let Ok(grip) = Grip::take(&master.socket).await {
+                    master.process = Process::Background(grip);
+                    return Ok(master);
                 }
-            }));
-        }
-        let master = Self { child: Mutex::new(child), group: Mutex::new(group), warden, socket, said };
-        while !master.socket.exists() {
-            if master.ended() {
+            } else if is_open && time.is_none() {
+                return Ok(master);
+            }
+            if has_ended {
                 if let Some(listening) = listening {
                     // A process that ssh left behind may hold stderr open.
                     let _ = tokio::time::timeout(Duration::from_millis(500), listening).await;
@@ -99,7 +124,22 @@ impl Master {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Ok(master)
+    }
+
+    /// A connection that an earlier command has left open, if it is there.
+    pub(super) async fn take_up(socket: PathBuf, warden: Arc<Warden>) -> Option<Self> {
+        match Grip::take(&socket).await {
+            Ok(grip) => {
+                Some(Self { process: Process::Background(grip), warden, socket, said: Arc::default() })
+            }
+            Err(error) => {
+                if error.kind() == io::ErrorKind::ConnectionRefused {
+                    // Its ssh was killed, and could not remove it.
+                    let _ = std::fs::remove_file(socket);
+                }
+                None
+            }
+        }
     }
 
     /// The control socket.
@@ -119,41 +159,86 @@ impl Master {
 
     /// Whether ssh has ended.
     pub(super) fn ended(&self) -> bool {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = !matches!(child.try_wait(), Ok(None));
-        if ended && let Some(group) = self.group.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.warden.forget(group.as_raw_nonzero().get());
+        match &self.process {
+            Process::Own { child, group } => {
+                let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+                let ended = !matches!(child.try_wait(), Ok(None));
+                if ended {
+                    self.forget(group);
+                }
+                ended
+            }
+            Process::Background(grip) => grip.has_ended(),
         }
-        ended
     }
 
     /// Ends ssh and the jump host's, frozen or not.
     pub(super) fn kill(&self) {
-        // As long as the child is held it was not waited for, and its number is no other's.
-        let _child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(group) = *self.group.lock().unwrap_or_else(PoisonError::into_inner) {
-            // It may have ended in this moment.
-            let _ = kill_process_group(group, Signal::KILL);
+        match &self.process {
+            Process::Own { child, group } => {
+                // As long as the child is held it was not waited for, and its number is no other's.
+                let _child = child.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(group) = *group.lock().unwrap_or_else(PoisonError::into_inner) {
+                    // It may have ended in this moment.
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
+            }
+            Process::Background(grip) => {
+                // Nobody else is to take it up.
+                let _ = std::fs::remove_file(&self.socket);
+                grip.end();
+            }
+        }
+    }
+
+    /// Whether it stays open without this process.
+    pub(super) fn stays(&self) -> bool {
+        matches!(self.process, Process::Background(_))
+    }
+
+    /// Tells the warden of a group that has ended, once.
+    fn forget(&self, group: &Mutex<Option<Pid>>) {
+        if let Some(group) = group.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.warden.forget(group.as_raw_nonzero().get());
         }
     }
 }
 
 impl Drop for Master {
     fn drop(&mut self) {
-        self.kill();
-        if let Some(group) = self.group.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.warden.forget(group.as_raw_nonzero().get());
+        if let Process::Own { group, .. } = &self.process {
+            self.kill();
+            self.forget(group);
+            // A killed ssh leaves its socket behind.
+            let _ = std::fs::remove_file(&self.socket);
         }
-        // A killed ssh leaves its socket behind.
-        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// Keeps what ssh says on its standard error.
+async fn listen(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) {
+    let mut chunk = [0_u8; 4096];
+    while let Ok(read @ 1..) = stderr.read(&mut chunk).await {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        // A hostile server may talk without end; read on, keep no more.
+        let room = (1_usize << 16).saturating_sub(said.len());
+        said.extend_from_slice(&chunk[..read.min(room)]);
     }
 }
 
 /// `ssh`'s arguments. Nothing here is a secret, and nothing of it reaches a shell.
-fn arguments(target: &SshTarget, socket: &Path, reach: Option<Reach>) -> Vec<OsString> {
+fn arguments(
+    target: &SshTarget,
+    socket: &Path,
+    stays: Option<Duration>,
+    reach: Option<Reach>,
+) -> Vec<OsString> {
     let mut list: Vec<OsString> = ["-M", "-N", "-T", "-S"].map(OsString::from).into();
     list.push(escaped(socket));
-    list.extend(["-o".into(), "ControlPersist=no".into()]);
+    // ssh takes whole seconds, and 0 for ever.
+    let seconds = stays.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
+    let persist = seconds.map_or_else(|| "no".to_owned(), |seconds| seconds.max(1).to_string());
+    list.extend(["-o".into(), format!("ControlPersist={persist}").into()]);
     list.extend(login(target, reach));
     list
 }
@@ -258,12 +343,13 @@ mod tests {
             accept_new_host_keys: false,
             connect_timeout: Duration::from_secs(10),
             reconnect_timeout: Duration::from_mins(10),
+            persist: None,
         }
     }
 
     #[test]
     fn the_host_stands_behind_the_end_of_options() {
-        let list = arguments(&target(), Path::new("/run/s"), None);
+        let list = arguments(&target(), Path::new("/run/s"), None, None);
         assert_eq!(list[list.len() - 2..], ["--", "10.0.0.13"]);
     }
 
@@ -273,7 +359,7 @@ mod tests {
             [(false, "StrictHostKeyChecking=yes"), (true, "StrictHostKeyChecking=accept-new")]
         {
             let target = SshTarget { accept_new_host_keys: accept, ..target() };
-            let list = arguments(&target, Path::new("/run/s"), None);
+            let list = arguments(&target, Path::new("/run/s"), None, None);
             assert!(list.iter().any(|word| word == option), "{list:?}");
         }
     }
@@ -285,10 +371,23 @@ mod tests {
             (Some(Reach::Known), ["BatchMode=no", "NumberOfPasswordPrompts=1", "ConnectTimeout=10"]),
             (Some(Reach::Person), ["BatchMode=no", "NumberOfPasswordPrompts=3", "ConnectTimeout=600"]),
         ] {
-            let list = arguments(&target(), Path::new("/run/s"), reach);
+            let list = arguments(&target(), Path::new("/run/s"), None, reach);
             for option in options {
                 assert!(list.iter().any(|word| word == option), "{option} is not in {list:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_connection_stays_open_for_whole_seconds_and_never_for_ever() {
+        for (stays, option) in [
+            (None, "ControlPersist=no"),
+            (Some(Duration::from_mins(10)), "ControlPersist=600"),
+            (Some(Duration::from_millis(1500)), "ControlPersist=2"),
+            (Some(Duration::ZERO), "ControlPersist=1"),
+        ] {
+            let list = arguments(&target(), Path::new("/run/s"), stays, None);
+            assert!(list.iter().any(|word| word == option), "{option} is not in {list:?}");
         }
     }
 
@@ -300,7 +399,7 @@ mod tests {
             jump: vec!["one".to_owned(), "ops@two:22".to_owned()],
             ..target()
         };
-        let list = arguments(&target, Path::new("/run/s"), None);
+        let list = arguments(&target, Path::new("/run/s"), None, None);
         for word in [
             "/keys/100%%/id",
             "IdentitiesOnly=yes",

@@ -31,6 +31,8 @@ mod follow;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod garbled;
+mod grip;
+mod identity;
 mod interact;
 mod job;
 mod keeping;
@@ -47,6 +49,7 @@ mod rights;
 mod runner;
 mod script;
 mod session;
+mod sockets;
 mod ssh;
 mod sum;
 mod trouble;
@@ -107,6 +110,10 @@ pub trait Connector: Send + Sync {
     /// Errors are [`TransportError::Unreachable`], or [`TransportError::Refused`] for an endpoint that
     /// must not reach a command line.
     fn connect<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>>;
+
+    /// Connects as [`Connector::connect`] does, by a login of its own that proves that one can log in now: nothing that
+    /// is open already is taken up, and the connection ends with the session.
+    fn log_in<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>>;
 }
 
 /// What may be asked of a node without changing it.
@@ -236,6 +243,7 @@ pub trait Session: Reader {
     /// Gives the node a sign that the holder of this lock lives.
     fn beat<'a>(&'a self, cluster: &'a ClusterName, epoch: u64) -> BoxFuture<'a, Result<(), TransportError>>;
 
-    /// Ends the connection. Calls under way end as lost; later ones find it gone.
+    /// Ends the session. Calls under way end as lost; later ones find it gone. A connection that is to stay open for
+    /// the next command does.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

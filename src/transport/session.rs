@@ -268,6 +268,6 @@ impl Session for NodeSession {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async { self.link.sever() })
+        Box::pin(async { self.link.leave() })
     }
 }

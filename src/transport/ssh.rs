@@ -33,8 +33,8 @@ const CALLS: usize = 4;
 /// A channel in which a shell waits for a program.
 struct Spare {
     pipes: Pipes,
-    /// A cluster may have more nodes than this process may have files open.
-    _permit: OwnedSemaphorePermit,
+    /// A cluster may have more nodes than this process may have files open. None for a channel that is used at once.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Spare {
@@ -52,6 +52,17 @@ impl Spare {
             Some(_) => None,
         }
     }
+}
+
+/// What the node of a connection says that was taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Response {
+    /// It opened a channel.
+    Open,
+    /// It opened none: others use all that there are, or the connection has just ended.
+    Refused,
+    /// Nothing in time.
+    Silent,
 }
 
 /// A master connection and the calls over it.
@@ -95,6 +106,19 @@ impl Ssh {
         }
     }
 
+    /// Asks the node of a connection that was taken up for the channel that its first call takes.
+    pub(super) async fn responds(&self, patience: Duration) -> Response {
+        match tokio::time::timeout(patience, open(&self.mux, line::WHOLE)).await {
+            Err(_) => Response::Silent,
+            Ok(Ok(Some(pipes))) => {
+                let spare = Spare { pipes, _permit: None };
+                self.spare.lock().unwrap_or_else(PoisonError::into_inner).replace(spare);
+                Response::Open
+            }
+            Ok(_) => Response::Refused,
+        }
+    }
+
     /// The channel that was opened ahead of this call, and another one for the next.
     fn ready(&self) -> Option<Pipes> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -106,7 +130,7 @@ impl Ssh {
             tokio::spawn(async move {
                 // Where there is none a call opens its own.
                 if let Ok(pipes) = open(&mux, line::WHOLE).await {
-                    let spare = Spare { pipes: pipes?, _permit: permit };
+                    let spare = Spare { pipes: pipes?, _permit: Some(permit) };
                     slot.lock().unwrap_or_else(PoisonError::into_inner).replace(spare);
                 }
                 Some(())
@@ -239,6 +263,14 @@ impl Link for Ssh {
     fn sever(&self) {
         self.severed.store(true, Ordering::Release);
         self.master.kill();
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn leave(&self) {
+        if !self.master.stays() {
+            return self.sever();
+        }
+        self.severed.store(true, Ordering::Release);
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 
 use super::error::{Kind, Trouble};
 use super::master::reach;
+use super::sockets::Unfit;
 use crate::model::duration;
 use crate::model::host::SshTarget;
 
@@ -251,6 +252,22 @@ pub(super) fn no_ssh(target: &SshTarget, what: &str, error: &std::io::Error) -> 
     }
 }
 
+/// Connections are to stay open, and there is no directory that only this user can reach for their sockets.
+pub(super) fn unfit_sockets(target: &SshTarget, unfit: &Unfit) -> Trouble {
+    let directory = unfit.directory.display();
+    Trouble {
+        kind: Kind::Other,
+        place: place(target),
+        text: format!("the sockets of open connections cannot lie in {directory}: {}", unfit.why),
+        said: Vec::new(),
+        help: format!(
+            "`ssh.persist` keeps connections open, and who reaches their sockets gets in; nothing in {directory} is \
+             used. Remove it, or name a directory of your own that nobody else can enter as XDG_RUNTIME_DIR"
+        ),
+        next: Some(typed([OsStr::new("ls"), OsStr::new("-ld"), unfit.directory.as_os_str()])),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -270,6 +287,7 @@ mod tests {
             accept_new_host_keys: false,
             connect_timeout: Duration::from_secs(7),
             reconnect_timeout: Duration::from_mins(10),
+            persist: None,
         }
     }
 

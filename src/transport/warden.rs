@@ -121,7 +121,8 @@ fn private_directory() -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-fn is_private(path: &Path) -> bool {
+/// Whether a directory is this user's alone, and its name short enough for one with sockets in it.
+pub(super) fn is_private(path: &Path) -> bool {
     let mine = rustix::process::geteuid().as_raw();
     path.is_absolute()
         && path.as_os_str().len() <= LONGEST_DIRECTORY - "/rg-0123456789abcdef".len()

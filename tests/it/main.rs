@@ -49,6 +49,8 @@ mod order;
 #[cfg(test)]
 mod output;
 #[cfg(test)]
+mod persist;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod report;

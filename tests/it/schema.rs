@@ -131,7 +131,7 @@ fn every_key_is_explained_and_no_other_is_taken() {
 const GOOD: &str = r#"cluster: mq-prod
 become: sudo
 state_dir: /var/lib/rollgate
-ssh: { user: ops, port: 22, jump: [bastion], connect_timeout: 10s, host_keys: strict }
+ssh: { user: ops, port: 22, jump: [bastion], connect_timeout: 10s, persist: 9m, host_keys: strict }
 vars: { target: "3.13", port: "5672" }
 secrets: { password: { env: MQ_PASSWORD } }
 groups: { brokers: { vars: { rack: a } } }
@@ -211,6 +211,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ("to: \"${target}\"", "to: 3.14"),
     ("connect_timeout: 10s", "connect_timeout: 10"),
     ("connect_timeout: 10s", "connect_timeout: 10 sec"),
+    ("persist: 9m", "persist: yes"),
+    ("persist: 9m", "persist: 600"),
     ("timeout: 30m", "timeout: half an hour"),
     ("port: 22,", "port: 70000,"),
     ("port: 22,", "port: ssh,"),

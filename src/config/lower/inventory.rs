@@ -11,6 +11,7 @@ use super::super::raw::{Entries, Given as _, Or, Scalar};
 use super::desk::Desk;
 use super::rights::{Rights, rights};
 use super::{node, window};
+use crate::model::duration;
 use crate::model::inventory::{Group, Inventory, Node, Notify, SecretSource};
 use crate::model::name::{ClusterName, GroupName, VarName};
 
@@ -18,6 +19,8 @@ use crate::model::name::{ClusterName, GroupName, VarName};
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a node may be out of contact while a step runs there.
 const RECONNECT: Duration = Duration::from_mins(10);
+/// How long a connection that nobody uses may stay open: it lets in whoever has the operator's account.
+const LONGEST_PERSIST: Duration = Duration::from_hours(1);
 
 /// How long the command may take that tells people of a run.
 const NOTIFY: Duration = Duration::from_secs(10);
@@ -36,6 +39,7 @@ pub(super) struct Defaults {
     pub(super) accept_new_host_keys: bool,
     pub(super) connect_timeout: Duration,
     pub(super) reconnect_timeout: Duration,
+    pub(super) persist: Option<Duration>,
     pub(super) rights: Rights,
     pub(super) state_dir: Option<PathBuf>,
 }
@@ -108,6 +112,7 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
         reconnect_timeout: desk
             .duration_or(&at.key("reconnect_timeout"), ssh.reconnect_timeout.as_ref(), RECONNECT)
             .unwrap_or(RECONNECT),
+        persist: ssh.persist.as_ref().and_then(|value| persist(desk, &at.key("persist"), value)),
         rights: raw
             .r#become
             .as_ref()
@@ -118,6 +123,19 @@ fn defaults(desk: &Desk<'_>, raw: &RawInventory) -> Defaults {
             .as_ref()
             .and_then(|directory| desk.remote_path(&top.key("state_dir"), directory)),
     }
+}
+
+/// How long connections stay open.
+fn persist(desk: &Desk<'_>, path: &Path, value: &Scalar) -> Option<Duration> {
+    let time = desk.duration(path, value)?;
+    if time > LONGEST_PERSIST {
+        let what = format!("a connection that nobody uses cannot stay open for {}", duration::written(time));
+        let help =
+            "1h at most: whoever has your account here gets in through it; each command begins the time anew";
+        desk.wrong(path, what, "this time", help);
+        return None;
+    }
+    Some(time)
 }
 
 /// The command alone, or a mapping with its time.

@@ -101,6 +101,7 @@ fn entry(
             accept_new_host_keys: defaults.accept_new_host_keys,
             connect_timeout: defaults.connect_timeout,
             reconnect_timeout: defaults.reconnect_timeout,
+            persist: defaults.persist,
         })
     };
     names

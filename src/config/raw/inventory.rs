@@ -68,6 +68,10 @@ mapping! {
         /// How long a node may be out of contact while a step runs there; the step itself goes on. A number and
         /// its unit.
         reconnect_timeout: Scalar => duration().or("10m"),
+        /// How long a connection stays open after its last use, 1h at most, for your next command: a number and its
+        /// unit. That one logs in to nothing, so nobody is asked for a password or a code again, and what has become of
+        /// the login meanwhile is not seen. Without the key it ends with its command. Example: `10m`.
+        persist: Scalar => duration(),
         /// A file instead of `~/.ssh/config`.
         config_file: Scalar => text(),
         /// A file instead of `~/.ssh/known_hosts`.

@@ -79,6 +79,7 @@ impl Sshd {
             accept_new_host_keys: false,
             connect_timeout: Duration::from_secs(15),
             reconnect_timeout: Duration::from_mins(1),
+            persist: None,
         }
     }
 
