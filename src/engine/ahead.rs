@@ -230,3 +230,121 @@ fn check_of<'a>(plan: &'a Plan, key: &StepKey) -> Option<&'a Check> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{FailureKind, Halt, Question, Stop};
+    use crate::model::plan::{Section, StepId};
+    use crate::transport::Captured;
+
+    fn key(node: &str, n: usize) -> StepKey {
+        StepKey { node: NodeName::parse(node).unwrap(), step: StepId::new("all", Section::Precheck, n) }
+    }
+
+    fn early(end: ProbeEnd, age: Duration) -> Reply {
+        let reply = ProbeReply {
+            end,
+            stdout: Captured::default(),
+            stderr: Captured::default(),
+            took: Duration::ZERO,
+        };
+        let came = Instant::now().checked_sub(age).unwrap();
+        Ok(Box::new(Early { reply, vars: Vars::new(), came, at: Timestamp::now() }))
+    }
+
+    /// The second and third step of two nodes are being read ahead; where their replies come from.
+    fn under_way() -> (Ahead, Vec<oneshot::Sender<Reply>>) {
+        let (mut ahead, mut replies) = (Ahead::default(), Vec::new());
+        for node in ["a", "b"] {
+            let mut coming = VecDeque::new();
+            for n in [2, 3] {
+                let (to, from) = oneshot::channel();
+                replies.push(to);
+                coming.push_back((key(node, n), from));
+            }
+            ahead.0.insert(NodeName::parse(node).unwrap(), Lane { coming, _wanted: oneshot::channel().1 });
+        }
+        (ahead, replies)
+    }
+
+    fn left_after(event: &Event) -> Vec<String> {
+        let (mut ahead, _replies) = under_way();
+        let spoiled = ahead.spoiled_by(event);
+        ahead.drop(&spoiled);
+        ahead.0.keys().map(ToString::to_string).collect()
+    }
+
+    fn ended(n: usize, outcome: Outcome) -> Event {
+        Event::StepEnded { key: key("a", n), attempt: 1, outcome }
+    }
+
+    #[test]
+    fn what_came_is_handed_on_and_what_comes_is_waited_for() {
+        let (mut ahead, mut replies) = under_way();
+        assert!(replies.remove(0).send(early(ProbeEnd::Exited { code: 1 }, Duration::ZERO)).is_ok());
+        assert!(matches!(ahead.awaited(&key("a", 2)), Some(Part::WasRead(_))));
+        assert!(matches!(ahead.awaited(&key("a", 3)), Some(Part::Follows(_))));
+        assert!(ahead.awaited(&key("a", 4)).is_none());
+        assert!(ahead.awaited(&key("b", 3)).is_none(), "it is not its turn");
+        assert!(ahead.awaited(&key("c", 2)).is_none());
+    }
+
+    #[test]
+    fn what_is_old_or_no_answer_is_read_anew() {
+        let exited = ProbeEnd::Exited { code: 0 };
+        let not_run = ProbeEnd::NotRun { why: String::new() };
+        for (end, age, counts) in [
+            (exited.clone(), FRESH / 2, true),
+            (exited, FRESH * 2, false),
+            (ProbeEnd::TimedOut, Duration::ZERO, true),
+            (ProbeEnd::Died, Duration::ZERO, false),
+            (not_run, Duration::ZERO, false),
+        ] {
+            let (mut ahead, mut replies) = under_way();
+            assert!(replies.remove(0).send(early(end.clone(), age)).is_ok());
+            assert_eq!(ahead.awaited(&key("a", 2)).is_some(), counts, "{end:?} after {age:?}");
+        }
+        let (mut ahead, replies) = under_way();
+        drop(replies);
+        assert!(ahead.awaited(&key("a", 2)).is_none(), "the call is over");
+    }
+
+    #[test]
+    fn a_step_that_goes_well_leaves_what_is_read_ahead() {
+        assert_eq!(
+            left_after(&Event::StepStarted { key: key("a", 1), attempt: 1, on: Vec::new() }),
+            ["a", "b"]
+        );
+        assert_eq!(left_after(&ended(1, Outcome::Done)), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_step_that_does_not_spoils_it_for_its_turn() {
+        let failure = scene::failure(FailureKind::Check, "no");
+        for outcome in
+            [Outcome::Failed(failure), Outcome::Skipped { why: String::new() }, Outcome::Interrupted]
+        {
+            assert_eq!(left_after(&ended(1, outcome)), ["b"]);
+        }
+    }
+
+    #[test]
+    fn a_question_or_a_stop_spoils_it_for_all() {
+        let question = Question::Trouble { key: key("c", 1), undo: false };
+        assert!(left_after(&Event::Asked { question }).is_empty());
+        let stop = Stop { halt: Halt::Interrupted, why: String::new(), key: None };
+        assert!(left_after(&Event::StopRequested { stop }).is_empty());
+    }
+
+    #[test]
+    fn the_last_one_ends_the_call() {
+        let (mut ahead, _replies) = under_way();
+        for n in [2, 3] {
+            assert!(ahead.awaited(&key("a", n)).is_some());
+        }
+        let spoiled = ahead.spoiled_by(&ended(3, Outcome::Done));
+        ahead.drop(&spoiled);
+        assert!(!ahead.0.contains_key(&key("a", 1).node));
+    }
+}
