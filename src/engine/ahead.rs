@@ -242,7 +242,7 @@ mod tests {
         StepKey { node: NodeName::parse(node).unwrap(), step: StepId::new("all", Section::Precheck, n) }
     }
 
-    fn early(end: ProbeEnd, age: Duration) -> Reply {
+    fn early(end: ProbeEnd, age: Duration) -> Box<Early> {
         let reply = ProbeReply {
             end,
             stdout: Captured::default(),
@@ -250,7 +250,7 @@ mod tests {
             took: Duration::ZERO,
         };
         let came = Instant::now().checked_sub(age).unwrap();
-        Ok(Box::new(Early { reply, vars: Vars::new(), came, at: Timestamp::now() }))
+        Box::new(Early { reply, vars: Vars::new(), came, at: Timestamp::now() })
     }
 
     /// The second and third step of two nodes are being read ahead; where their replies come from.
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn what_came_is_handed_on_and_what_comes_is_waited_for() {
         let (mut ahead, mut replies) = under_way();
-        assert!(replies.remove(0).send(early(ProbeEnd::Exited { code: 1 }, Duration::ZERO)).is_ok());
+        assert!(replies.remove(0).send(Ok(early(ProbeEnd::Exited { code: 1 }, Duration::ZERO))).is_ok());
         assert!(matches!(ahead.awaited(&key("a", 2)), Some(Part::WasRead(_))));
         assert!(matches!(ahead.awaited(&key("a", 3)), Some(Part::Follows(_))));
         assert!(ahead.awaited(&key("a", 4)).is_none());
@@ -302,7 +302,7 @@ mod tests {
             (not_run, Duration::ZERO, false),
         ] {
             let (mut ahead, mut replies) = under_way();
-            assert!(replies.remove(0).send(early(end.clone(), age)).is_ok());
+            assert!(replies.remove(0).send(Ok(early(end.clone(), age))).is_ok());
             assert_eq!(ahead.awaited(&key("a", 2)).is_some(), counts, "{end:?} after {age:?}");
         }
         let (mut ahead, replies) = under_way();

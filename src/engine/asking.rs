@@ -192,7 +192,9 @@ pub(super) async fn told_by<O: Opens>(
     let batch = &[question];
     let answer = match reply {
         Ok((vars, reply, at)) => judge(site, state, batch, &[vars], &[reply]).await.map(|mut reads| {
-            reads.iter_mut().for_each(|read| read.reading.at = at);
+            for read in &mut reads {
+                read.reading.at = at;
+            }
             reads
         }),
         Err(error) => Err(unreachable(&error)),
