@@ -1,6 +1,7 @@
 //! Checks put to nodes: all that go to the same node in one round trip, all nodes at the same time.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,7 +20,7 @@ use crate::model::name::NodeName;
 use crate::model::procedure::{Check, CheckRef, Script};
 use crate::model::state::RunState;
 use crate::model::template::Vars;
-use crate::transport::{Facts, Probe, ProbeEnd, ProbeReply, Reader, TransportError};
+use crate::transport::{Captured, Facts, Probe, ProbeEnd, ProbeReply, Reader, TransportError};
 
 /// Rows of evidence that are kept of a reading.
 const ROWS: usize = 20;
@@ -233,7 +234,8 @@ async fn ask_machine<O: Opens>(
         batch.push(probe);
         surroundings.push(vars);
     }
-    let replies = send(site, on, &batch, time_for(asks)).await?;
+    let limits: Vec<Duration> = asks.iter().map(|question| question.check.timeout).collect();
+    let replies = send_in_turn(site, on, &batch, &limits).await?;
     judge(site, state, asks, &surroundings, &replies).await
 }
 
@@ -296,10 +298,6 @@ async fn surrounding<O: Opens>(
     Ok(vars)
 }
 
-fn time_for(asks: &[&Ask<'_>]) -> Duration {
-    asks.iter().map(|question| question.check.timeout).sum()
-}
-
 async fn probe<O: Opens>(
     site: &Site<O>,
     state: &RunState,
@@ -352,6 +350,30 @@ async fn send<O: Opens>(
         .with(on, |session| async move { session.probe(batch, deadline).await })
         .await
         .map_err(|error| unreachable(&error))
+}
+
+/// The same with a time for each: what hangs costs its own, and whatever stands behind it is not run.
+async fn send_in_turn<O: Opens>(
+    site: &Site<O>,
+    on: &NodeName,
+    batch: &[Probe],
+    limits: &[Duration],
+) -> Result<Vec<ProbeReply>, Failure> {
+    let heard = Mutex::new(Vec::new());
+    let told = |_, reply| heard.lock().unwrap_or_else(PoisonError::into_inner).push(reply);
+    let told = &told;
+    site.pool
+        .with(on, |session| async move { session.probe_in_turn(batch, limits, told).await })
+        .await
+        .map_err(|error| unreachable(&error))?;
+    let mut replies = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+    replies.resize_with(batch.len(), || ProbeReply {
+        end: ProbeEnd::not_reached(),
+        stdout: Captured::default(),
+        stderr: Captured::default(),
+        took: Duration::ZERO,
+    });
+    Ok(replies)
 }
 
 /// An error of the connection as the failure of whatever needed it.

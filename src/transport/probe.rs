@@ -115,7 +115,7 @@ impl Answers {
         let reply = |answer: Answer| {
             let end = match answer.end() {
                 Some(end) => end,
-                None if stopped => ProbeEnd::NotRun { why: "the one before it came to no end".to_owned() },
+                None if stopped => ProbeEnd::not_reached(),
                 None => {
                     stopped = true;
                     unfinished.clone()

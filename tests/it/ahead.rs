@@ -254,3 +254,23 @@ fn a_call_that_breaks_fails_no_check_behind_the_one_it_broke_at() {
     assert_eq!(calls_of(&cluster, "third").len(), 1);
     assert_eq!(steps(&cluster).last().unwrap(), "ended 3");
 }
+
+#[test]
+fn of_checks_that_are_asked_together_one_that_hangs_costs_its_own_time() {
+    let yaml = r#"
+        procedure: together
+        phases:
+          - name: all
+            nodes: "*"
+            upgrade: [{ run: "true" }]
+            soak:
+              for: 1s
+              every: 1s
+              checks:
+                - { name: well, run: "sleep 1", timeout: 1h }
+                - { name: hangs, run: "sleep 300", timeout: 2s }
+                - { name: behind, run: "true", timeout: 1h }
+    "#;
+    let cluster = Cluster::new().nodes(1).procedure(yaml).build();
+    cluster.start(&[]).run().code(12).stderr_has("hangs on n1: unreadable: no answer within 2s");
+}
