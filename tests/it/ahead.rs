@@ -272,5 +272,5 @@ fn of_checks_that_are_asked_together_one_that_hangs_costs_its_own_time() {
                 - { name: behind, run: "true", timeout: 1h }
     "#;
     let cluster = Cluster::new().nodes(1).procedure(yaml).build();
-    cluster.start(&[]).run().code(12).stderr_has("hangs on n1: unreadable: no answer within 2s");
+    cluster.start(&[]).run().code(21).stderr_has("hangs on n1: unreadable: no answer within 2s");
 }
