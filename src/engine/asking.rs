@@ -1,6 +1,7 @@
 //! Checks put to nodes: all that go to the same node in one round trip, all nodes at the same time.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,7 +20,7 @@ use crate::model::name::NodeName;
 use crate::model::procedure::{Check, CheckRef, Script};
 use crate::model::state::RunState;
 use crate::model::template::Vars;
-use crate::transport::{Probe, ProbeEnd, ProbeReply, Reader, TransportError};
+use crate::transport::{Captured, Facts, Probe, ProbeEnd, ProbeReply, Reader, TransportError};
 
 /// Rows of evidence that are kept of a reading.
 const ROWS: usize = 20;
@@ -148,29 +149,61 @@ pub(super) fn ask<'a, O: Opens>(
         let mut told = Told::default();
         let mut readings: Vec<Option<Read>> = asks.iter().map(|_| None).collect();
         for (numbers, answer) in join_all(answers).await {
-            match answer {
-                Ok(found) => {
-                    for (number, reading) in numbers.into_iter().zip(found) {
-                        readings[number] = Some(reading);
-                    }
-                }
-                Err(failure) => {
-                    let failure = masked(site, failure);
-                    for number in numbers {
-                        let why = failure.message.clone();
-                        let reading = blank(&asks[number], Verdict::Unreadable { why });
-                        readings[number] = Some(Read { reading, value: None });
-                    }
-                    if failure.kind == FailureKind::Unreachable {
-                        told.unreachable.get_or_insert(failure);
-                    }
-                }
+            let batch: Vec<&Ask<'_>> = numbers.iter().map(|number| &asks[*number]).collect();
+            let found = settle(site, &batch, answer, &mut told.unreachable);
+            for (number, reading) in numbers.into_iter().zip(found) {
+                readings[number] = Some(reading);
             }
         }
         (told.readings, told.values) =
             readings.into_iter().flatten().map(|read| (read.reading, read.value)).unzip();
         told
     })
+}
+
+/// The readings of a machine, also where it could not be asked.
+fn settle<O: Opens>(
+    site: &Site<O>,
+    asks: &[&Ask<'_>],
+    answer: Result<Vec<Read>, Failure>,
+    unreachable: &mut Option<Failure>,
+) -> Vec<Read> {
+    let failure = match answer {
+        Ok(found) => return found,
+        Err(failure) => masked(site, failure),
+    };
+    let unreadable = |question: &&Ask<'_>| {
+        let why = failure.message.clone();
+        Read { reading: blank(question, Verdict::Unreadable { why }), value: None }
+    };
+    let readings = asks.iter().map(unreadable).collect();
+    if failure.kind == FailureKind::Unreachable {
+        unreachable.get_or_insert(failure);
+    }
+    readings
+}
+
+/// What a check says to a reply that came in somebody else's call, or why none came.
+pub(super) async fn told_by<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    question: &Ask<'_>,
+    reply: Result<(Vars, ProbeReply, Timestamp), TransportError>,
+) -> Told {
+    let batch = &[question];
+    let answer = match reply {
+        Ok((vars, reply, at)) => judge(site, state, batch, &[vars], &[reply]).await.map(|mut reads| {
+            for read in &mut reads {
+                read.reading.at = at;
+            }
+            reads
+        }),
+        Err(error) => Err(unreachable(&error)),
+    };
+    let mut told = Told::default();
+    let reads = settle(site, batch, answer, &mut told.unreachable);
+    (told.readings, told.values) = reads.into_iter().map(|read| (read.reading, read.value)).unzip();
+    told
 }
 
 fn blank(question: &Ask<'_>, verdict: Verdict) -> Reading {
@@ -197,19 +230,31 @@ async fn ask_machine<O: Opens>(
     let mut batch = Vec::new();
     let mut surroundings = Vec::new();
     for question in asks {
-        let vars = surrounding(site, state, question.place(), &question.check.script, &facts).await?;
-        batch.push(probe(site, state, question.place(), &question.check.script, &vars).await?);
+        let (probe, vars) = prepared(site, state, question, &facts).await?;
+        batch.push(probe);
         surroundings.push(vars);
     }
-    let replies = send(site, on, &batch, time_for(asks)).await?;
+    let limits: Vec<Duration> = asks.iter().map(|question| question.check.timeout).collect();
+    let replies = send_in_turn(site, on, &batch, &limits).await?;
+    judge(site, state, asks, &surroundings, &replies).await
+}
+
+/// What checks of one machine say to its replies.
+async fn judge<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    asks: &[&Ask<'_>],
+    surroundings: &[Vars],
+    replies: &[ProbeReply],
+) -> Result<Vec<Read>, Failure> {
     let mask = site.secrets().masking();
     let mut reads: Vec<Read> = asks
         .iter()
-        .zip(&surroundings)
-        .zip(&replies)
+        .zip(surroundings)
+        .zip(replies)
         .map(|((question, vars), reply)| read(&mask, question, vars, reply))
         .collect();
-    add_evidence(site, state, on, asks, &surroundings, &mut reads).await?;
+    add_evidence(site, state, asks, surroundings, &mut reads).await?;
     for read in &mut reads {
         read.reading.mask(&mask);
     }
@@ -228,21 +273,29 @@ pub(super) fn masked<O: Opens>(site: &Site<O>, mut failure: Failure) -> Failure 
     failure
 }
 
+/// A check as it is sent to a machine, with the variables that it sees there.
+pub(super) async fn prepared<O: Opens>(
+    site: &Site<O>,
+    state: &RunState,
+    question: &Ask<'_>,
+    facts: &Facts,
+) -> Result<(Probe, Vars), Failure> {
+    let (place, script) = (question.place(), &question.check.script);
+    let vars = surrounding(site, state, place, script, facts).await?;
+    Ok((probe(site, state, place, script, &vars).await?, vars))
+}
+
 /// The variables of a script that is only read with, and the roles of this moment that it names.
 async fn surrounding<O: Opens>(
     site: &Site<O>,
     state: &RunState,
     (lane, on): (&NodeName, &NodeName),
     script: &Script,
-    facts: &crate::transport::Facts,
+    facts: &Facts,
 ) -> Result<Vars, Failure> {
     let mut vars = scene::vars(site, state, lane, on, Some(facts));
     scene::add_live_roles(site, state, &script.body, &mut vars).await?;
     Ok(vars)
-}
-
-fn time_for(asks: &[&Ask<'_>]) -> Duration {
-    asks.iter().map(|question| question.check.timeout).sum()
 }
 
 async fn probe<O: Opens>(
@@ -297,6 +350,30 @@ async fn send<O: Opens>(
         .with(on, |session| async move { session.probe(batch, deadline).await })
         .await
         .map_err(|error| unreachable(&error))
+}
+
+/// The same with a time for each: what hangs costs its own, and whatever stands behind it is not run.
+async fn send_in_turn<O: Opens>(
+    site: &Site<O>,
+    on: &NodeName,
+    batch: &[Probe],
+    limits: &[Duration],
+) -> Result<Vec<ProbeReply>, Failure> {
+    let heard = Mutex::new(Vec::new());
+    let told = |_, reply| heard.lock().unwrap_or_else(PoisonError::into_inner).push(reply);
+    let told = &told;
+    site.pool
+        .with(on, |session| async move { session.probe_in_turn(batch, limits, told).await })
+        .await
+        .map_err(|error| unreachable(&error))?;
+    let mut replies = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+    replies.resize_with(batch.len(), || ProbeReply {
+        end: ProbeEnd::not_reached(),
+        stdout: Captured::default(),
+        stderr: Captured::default(),
+        took: Duration::ZERO,
+    });
+    Ok(replies)
 }
 
 /// An error of the connection as the failure of whatever needed it.
@@ -378,11 +455,10 @@ fn rows(lines: &[String], columns: &[Option<String>]) -> Vec<String> {
     rows
 }
 
-/// What does not hold is shown with its evidence, asked in one more round trip.
+/// What does not hold is shown with its evidence, asked of the same machine in one more round trip.
 async fn add_evidence<O: Opens>(
     site: &Site<O>,
     state: &RunState,
-    on: &NodeName,
     asks: &[&Ask<'_>],
     surroundings: &[Vars],
     reads: &mut [Read],
@@ -402,9 +478,9 @@ async fn add_evidence<O: Opens>(
             wanted.push(number);
         }
     }
-    if batch.is_empty() {
+    let Some(on) = asks.first().map(|question| &question.on).filter(|_| !batch.is_empty()) else {
         return Ok(());
-    }
+    };
     let replies = send(site, on, &batch, Duration::from_secs(30)).await?;
     for (number, reply) in wanted.into_iter().zip(replies) {
         let text = reply.stdout.text();

@@ -42,14 +42,14 @@ pub async fn forecast<O: Opens>(site: &Site<O>, opened: RunState) -> Result<Fore
         }
         state.request.limit = Some(nodes.clone());
     }
-    let (refused, turns) = match foresee(site, &mut state).await? {
+    let (foreseen, locks) = tokio::join!(foresee(site, &mut state), locks(site, &nodes));
+    let (refused, turns) = match foreseen? {
         Ok(turns) => (None, turns),
         Err(mut stop) => {
             stop.mask(&site.secrets().masking());
             (Some(stop), glance(site, &state, &nodes).await)
         }
     };
-    let locks = locks(site, &nodes).await;
     Ok(Forecast { silent, locks, refused, turns })
 }
 
@@ -75,18 +75,17 @@ async fn foresee<O: Opens>(
         imagine(state, event)?;
     }
     let state = &*state;
-    let mut turns = Vec::new();
-    for phase in 0..state.plan.phases.len() {
-        match order_of(site, state, phase).await {
-            Ok(order) => turns.extend(order),
-            Err(failure) => {
-                return Ok(Err(Stop { halt: Halt::CheckFailed, why: failure.message, key: None }));
-            }
+    let phases = 0..state.plan.phases.len();
+    let orders = join_all(phases.map(|phase| order_of(site, state, phase))).await;
+    let turns: Vec<Turn> = match orders.into_iter().collect::<Result<Vec<_>, _>>() {
+        Ok(orders) => orders.into_iter().flatten().collect(),
+        Err(failure) => {
+            return Ok(Err(Stop { halt: Halt::CheckFailed, why: failure.message, key: None }));
         }
-    }
+    };
     let questions = questions(site, state, &turns).await;
     let asks: Vec<Ask<'_>> = questions.iter().flat_map(|question| question.asks(site)).collect();
-    let mut told = asking::ask(site, state, &asks).await;
+    let (mut told, copies) = tokio::join!(asking::ask(site, state, &asks), copies(site, state, &turns));
     learn(site, state, &turns, &questions, &told.values);
     Reading::mask_all(&mut told.readings, &site.secrets().masking());
     let mut readings = told.readings.into_iter();
@@ -107,7 +106,7 @@ async fn foresee<O: Opens>(
             if planned.step().and_then(|step| step.capture.as_ref()).is_some_and(|capture| capture.secret) {
                 told.hide();
             }
-            let outlook = masked(site, outlook(site, state, turn, planned, &question, &told).await);
+            let outlook = masked(site, outlook(state, &copies, turn, planned, &question, &told));
             steps.push(step_forecast(turn, planned, outlook, told.readings));
         }
         let version = state.versions.get(&turn.node).map(|versions| versions.now.clone());
@@ -238,13 +237,24 @@ impl Question {
 }
 
 async fn questions<O: Opens>(site: &Site<O>, state: &RunState, turns: &[Turn]) -> Vec<Question> {
-    let mut questions = Vec::new();
-    for turn in turns {
-        for planned in state.steps_of(turn) {
-            questions.push(question_of(site, state, turn, planned).await);
-        }
-    }
-    questions
+    let steps = turns.iter().flat_map(|turn| state.steps_of(turn).iter().map(move |planned| (turn, planned)));
+    join_all(steps.map(|(turn, planned)| question_of(site, state, turn, planned))).await
+}
+
+/// What would be copied to each node that gets copies.
+type Copies = BTreeMap<NodeName, Outlook>;
+
+async fn copies<O: Opens>(site: &Site<O>, state: &RunState, turns: &[Turn]) -> Copies {
+    let is_copied = |turn: &&Turn| state.steps_of(turn).iter().any(|planned| planned.work == Work::Stage);
+    let asked = turns.iter().filter(is_copied).map(|turn| async {
+        let outlook = match artifacts::missing(site, &turn.node).await {
+            Ok(missing) if missing.is_empty() => already_there(),
+            Ok(_) => Outlook::WouldRun,
+            Err(failure) => Outlook::WouldStop(failure),
+        };
+        (turn.node.clone(), outlook)
+    });
+    join_all(asked).await.into_iter().collect()
 }
 
 async fn question_of<O: Opens>(
@@ -299,9 +309,9 @@ fn readable_now(planned: &PlannedStep) -> Vec<CheckRef> {
     }
 }
 
-async fn outlook<O: Opens>(
-    site: &Site<O>,
+fn outlook(
     state: &RunState,
+    copies: &Copies,
     turn: &Turn,
     planned: &PlannedStep,
     question: &Question,
@@ -310,7 +320,7 @@ async fn outlook<O: Opens>(
     if let Some(failure) = &question.unanswerable {
         return Outlook::CannotKnow { why: failure.message.clone() };
     }
-    if let Some(early) = before_its_checks(site, state, turn, planned).await {
+    if let Some(early) = before_its_checks(state, copies, turn, planned) {
         return early;
     }
     let step = planned.step();
@@ -362,18 +372,14 @@ fn words(readings: &[Reading]) -> String {
 }
 
 /// What can be said of a step without its checks: its `when`, captures that do not exist yet, copies.
-async fn before_its_checks<O: Opens>(
-    site: &Site<O>,
+fn before_its_checks(
     state: &RunState,
+    copies: &Copies,
     turn: &Turn,
     planned: &PlannedStep,
 ) -> Option<Outlook> {
     if planned.work == Work::Stage {
-        return Some(match artifacts::missing(site, &turn.node).await {
-            Ok(missing) if missing.is_empty() => already_there(),
-            Ok(_) => Outlook::WouldRun,
-            Err(failure) => Outlook::WouldStop(failure),
-        });
+        return copies.get(&turn.node).cloned();
     }
     let vars = state.vars_of(&turn.node);
     if let Some(when) = planned.when() {

@@ -3,6 +3,7 @@
 //! [`drive`](drive::drive) asks the scheduler what comes next, commits what happened through the
 //! [`Ledger`](ledger::Ledger), and hands steps to workers. Nothing but the loop writes the journal.
 
+mod ahead;
 mod artifacts;
 mod asking;
 mod callers;

@@ -1,6 +1,8 @@
 //! Before anything is touched: every node answers, no guard holds, roles are pinned, versions are
 //! read, invariants have their baseline.
 
+use futures_util::future::join_all;
+
 use super::asking::{self, Ask, wording};
 use super::pool::Opens;
 use super::scene;
@@ -13,22 +15,28 @@ use crate::model::plan::Plan;
 use crate::model::procedure::Target;
 use crate::model::state::RunState;
 
-/// Reads everything that a run rests on. The answer is what the journal is to hold of it, or why there
-/// is no run.
+/// Reads everything that a run rests on, at the same time. The answer is what the journal is to hold of it, or
+/// why there is no run: a guard's reason before any other.
 pub(super) async fn open<O: Opens>(site: &Site<O>, state: &RunState) -> Result<Vec<Event>, Stop> {
     reach(site, state).await?;
     let nodes = needed(&site.plan, state.request.limit.as_deref());
-    guards(site, state).await?;
-    let mut events = Vec::new();
-    for role in site.plan.roles.keys() {
+    let roles = site.plan.roles.keys().map(|role| async move {
         let nodes = scene::holders(site, state, role).await.map_err(|failure| refused(&failure))?;
-        events.push(Event::RolePinned { role: role.clone(), nodes });
-    }
-    for (node, version) in versions(site, state, &nodes).await {
+        Ok(Event::RolePinned { role: role.clone(), nodes })
+    });
+    let (guards, roles, versions, baseline) = tokio::join!(
+        guards(site, state),
+        join_all(roles),
+        versions(site, state, &nodes),
+        baseline(site, state)
+    );
+    guards?;
+    let mut events = roles.into_iter().collect::<Result<Vec<_>, Stop>>()?;
+    for (node, version) in versions {
         let version = version.map_err(|failure| refused(&named(&node, failure)))?;
         events.push(Event::VersionRead { node, version });
     }
-    events.extend(baseline(site, state).await?);
+    events.extend(baseline?);
     Ok(events)
 }
 
@@ -74,17 +82,24 @@ pub(super) fn refused(failure: &Failure) -> Stop {
 
 /// A guard that holds, or cannot be read, ends it.
 async fn guards<O: Opens>(site: &Site<O>, state: &RunState) -> Result<(), Stop> {
+    let mut asks = Vec::new();
+    let mut asked = Vec::new();
     for guard in &site.plan.guards {
         let check = site.plan.check(&guard.check);
         let machines = match &check.on {
-            Target::Itself => site.plan.everybody(),
-            target => scene::places(site, state, &NodeName::operator(), target)
-                .await
-                .map_err(|failure| refused(&failure))?,
+            Target::Itself => Ok(site.plan.everybody()),
+            target => scene::places(site, state, &NodeName::operator(), target).await,
         };
-        let asks: Vec<Ask<'_>> =
-            machines.into_iter().map(|node| Ask { check, lane: node.clone(), on: node }).collect();
-        for reading in asking::ask(site, state, &asks).await.readings {
+        let count = machines.map(|machines| {
+            let count = machines.len();
+            asks.extend(machines.into_iter().map(|node| Ask { check, lane: node.clone(), on: node }));
+            count
+        });
+        asked.push((guard, count));
+    }
+    let mut readings = asking::ask(site, state, &asks).await.readings.into_iter();
+    for (guard, count) in asked {
+        for reading in readings.by_ref().take(count.map_err(|failure| refused(&failure))?) {
             let because = guard.because.render_known(&site.plan.vars);
             match &reading.verdict {
                 Verdict::DoesNotHold { .. } => {}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::ahead;
 use super::asking::{self, Told, masked, wording};
 use super::pool::Opens;
 use super::scene::{self, failure};
@@ -24,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A check that fails its section when it does not hold.
 pub(super) async fn check(at: &mut Assignment, step: &Step, check: &CheckRef) -> Done {
-    let mut told =
-        stoppable(at, asking::ask_all(&at.site, &at.state, at.lane(), std::slice::from_ref(check))).await??;
+    let part = std::mem::take(&mut at.part);
+    let mut told = stoppable(at, ahead::ask(at, part, check)).await??;
     if step.capture.as_ref().is_some_and(|capture| capture.secret) {
         told.hide();
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::ahead::Part;
 use super::asking;
 use super::desk::{Desk, Message};
 use super::pool::Changing;
@@ -41,6 +42,8 @@ pub(super) struct Assignment {
     pub(super) attempt: u32,
     /// The machines where it is done.
     pub(super) on: Vec<NodeName>,
+    /// How a check is asked.
+    pub(super) part: Part,
     /// Turns true when the run stops: what changes nothing gives up then.
     pub(super) stop: watch::Receiver<bool>,
     /// What the operator says to a gate.

@@ -1,5 +1,6 @@
 //! What things are, and what follows from what. Pure: no clock, no files, no network, no terminal.
 
+pub mod ahead;
 pub mod condition;
 pub mod duration;
 pub mod escape;

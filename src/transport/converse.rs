@@ -104,8 +104,18 @@ pub(super) async fn converse(
     call: Call<'_>,
     on: &mut (dyn FnMut(Heard<'_>) + Send),
 ) -> Result<Ended, Broken> {
+    converse_in_turn(link, call, &[], on).await
+}
+
+/// The same where each script has a time of its own, in these limits: it counts from its beginning.
+pub(super) async fn converse_in_turn(
+    link: &dyn Link,
+    call: Call<'_>,
+    limits: &[Duration],
+    on: &mut (dyn FnMut(Heard<'_>) + Send),
+) -> Result<Ended, Broken> {
     let turn = link.turn().await;
-    let ended = talk(link, call, on).await;
+    let ended = talk(link, call, limits, on).await;
     drop(turn);
     let (sent, ended) = match ended {
         Ok(Talk::Whole) => return Ok(Ended::Whole),
@@ -150,6 +160,7 @@ enum Talk {
 async fn talk(
     link: &dyn Link,
     call: Call<'_>,
+    limits: &[Duration],
     on: &mut (dyn FnMut(Heard<'_>) + Send),
 ) -> Result<Talk, String> {
     let began = Instant::now();
@@ -193,6 +204,9 @@ async fn talk(
         if let Some(age) = hearing.age.take() {
             // The deadline counts from when the job began, not from when it was asked for again.
             alarm.as_mut().reset((Instant::now() + call.deadline.saturating_sub(age)).min(until));
+        }
+        if let Some(limit) = hearing.begun.take().and_then(|index| limits.get(index)) {
+            alarm.as_mut().reset(Instant::now() + *limit);
         }
     }
     if hearing.over() {
@@ -249,6 +263,9 @@ pub(super) struct Hearing {
     pub(super) noise: Vec<u8>,
     /// How long ago what is followed began, as just heard.
     pub(super) age: Option<Duration>,
+    /// The script behind another one that began, as just heard.
+    begun: Option<usize>,
+    latest: usize,
 }
 
 impl Hearing {
@@ -261,6 +278,8 @@ impl Hearing {
             last,
             noise: Vec::new(),
             age: None,
+            begun: None,
+            latest: 0,
         }
     }
 
@@ -280,12 +299,19 @@ impl Hearing {
         let at = usize::from(stream == Stream::Err);
         let (inside, ended) = (&mut self.inside[at], &mut self.ended[at]);
         let (last, noise, age) = (self.last, &mut self.noise, &mut self.age);
+        let (begun, latest) = (&mut self.begun, &mut self.latest);
         let mut piece = |piece: Piece<'_>| match piece {
             Piece::Bytes(bytes) if *inside => on(Heard::Output { stream, bytes }),
             Piece::Bytes(bytes) => noise.extend_from_slice(&bytes[..bytes.len().min(1024 - noise.len())]),
             Piece::Mark(mark) => {
                 match mark {
-                    Mark::Begin { .. } => *inside = true,
+                    Mark::Begin { index, .. } => {
+                        *inside = true;
+                        // It is said on both streams.
+                        if index > *latest {
+                            (*begun, *latest) = (Some(index), index);
+                        }
+                    }
                     Mark::End { index, .. } => {
                         *inside = false;
                         *ended |= index == last;
@@ -390,6 +416,6 @@ async fn quick(
             exit = Some(code);
         }
     };
-    let talk = talk(link, call, &mut on).await.ok()?;
+    let talk = talk(link, call, &[], &mut on).await.ok()?;
     Some((talk, exit))
 }

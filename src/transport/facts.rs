@@ -62,16 +62,29 @@ impl Detach {
     }
 }
 
-/// Asks for everything; run once as the login, and once more with rights if there are any to gain.
+/// Asks for everything; run once as the login, and once more with rights if there are any to gain. What the shell can
+/// read itself costs no process: every connection begins with this.
 const SCRIPT: &str = r#"
-printf 'user=%s\n' "$(id -un 2>/dev/null || id -u)"
-printf 'uid=%s\n' "$(id -u)"
+uid=$(id -u)
+boot= os=
+if [ -r /proc/sys/kernel/random/boot_id ]; then
+  read -r boot </proc/sys/kernel/random/boot_id || :
+else
+  boot=$(sysctl -n kern.boottime 2>/dev/null || :)
+fi
+if [ -r /etc/os-release ]; then
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in (PRETTY_NAME=*) os=${line#PRETTY_NAME=} os=${os#\"} os=${os%\"} ;; esac
+  done </etc/os-release
+fi
+printf 'user=%s\n' "$(id -un 2>/dev/null || printf %s "$uid")"
+printf 'uid=%s\n' "$uid"
 printf 'home=%s\n' "${HOME:-/}"
 printf 'state=%s\n' "${XDG_STATE_HOME:-}"
-printf 'boot=%s\n' "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || :)"
+printf 'boot=%s\n' "$boot"
 printf 'ssh=%s\n' "${SSH_CONNECTION:-}"
 printf 'kernel=%s\n' "$(uname -srm)"
-printf 'os=%s\n' "$(sed -n 's/^PRETTY_NAME="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' /etc/os-release 2>/dev/null || :)"
+printf 'os=%s\n' "$os"
 printf 'printf=%s\n' "$(command -v printf)"
 way=plain
 if command -v setsid >/dev/null 2>&1; then
@@ -79,7 +92,7 @@ if command -v setsid >/dev/null 2>&1; then
   setsid -f true 2>/dev/null </dev/null && way=setsid-f
 fi
 if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
-  if [ "$(id -u)" = 0 ]; then
+  if [ "$uid" = 0 ]; then
     way=systemd
   else
     login=org.freedesktop.login1

@@ -238,6 +238,13 @@ pub enum ProbeEnd {
     },
 }
 
+impl ProbeEnd {
+    /// What becomes of a script behind one that came to no end.
+    pub fn not_reached() -> Self {
+        Self::NotRun { why: "the one before it came to no end".to_owned() }
+    }
+}
+
 /// What a probe answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeReply {

@@ -132,6 +132,16 @@ pub trait Reader: Send + Sync {
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Vec<ProbeReply>, TransportError>>;
 
+    /// Runs such scripts with a time limit each, which counts from where it begins, and hands on each reply, by its
+    /// number, as soon as it is there. Those behind one that hangs, or whose shell dies, have none; after an error
+    /// neither has any other.
+    fn probe_in_turn<'a>(
+        &'a self,
+        batch: &'a [Probe],
+        limits: &'a [Duration],
+        told: &'a (dyn Fn(usize, ProbeReply) + Sync),
+    ) -> BoxFuture<'a, Result<(), TransportError>>;
+
     /// Copies one file from the node to `to`, which is created with mode 0600 and appears whole or not
     /// at all; a file that is there already is never overwritten.
     fn get<'a>(

@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::fence::{FenceClaim, Taking};
 use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeEnd, ProbeReply, Secret};
 use super::link::Link;
-use super::probe::{Asked, ask};
+use super::probe::{Asked, ask, ask_in_turn};
 use super::script::{self, Body};
 use super::sum::FileSum;
 use super::{BoxFuture, Reader, RevertWord, Session, refused, rights, trouble};
@@ -123,13 +123,15 @@ impl NodeSession {
         let home = self.home.as_deref();
         let asked = ask(&*self.link, bodies, home, make, self.password(), deadline).await;
         let asked = asked.map_err(|snag| self.snag(snag))?;
-        for reply in &asked.replies {
-            if let ProbeEnd::NotRun { why } = &reply.end {
-                // The reply says itself what it means for the one who asked.
-                let _ = self.denied(Become::Sudo, why);
-            }
-        }
+        asked.replies.iter().for_each(|reply| self.note_denial(reply));
         Ok(asked)
+    }
+
+    fn note_denial(&self, reply: &ProbeReply) {
+        if let ProbeEnd::NotRun { why } = &reply.end {
+            // The reply says itself what it means for the one who asked.
+            let _ = self.denied(Become::Sudo, why);
+        }
     }
 }
 
@@ -154,6 +156,27 @@ impl Reader for NodeSession {
         Box::pin(async move {
             let bodies: Vec<Body<'_>> = batch.iter().map(Body::from).collect();
             Ok(self.ask(&bodies, false, deadline).await?.replies)
+        })
+    }
+
+    fn probe_in_turn<'a>(
+        &'a self,
+        batch: &'a [Probe],
+        limits: &'a [Duration],
+        told: &'a (dyn Fn(usize, ProbeReply) + Sync),
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            let bodies: Vec<Body<'_>> = batch.iter().map(Body::from).collect();
+            for body in &bodies {
+                self.unless_refused(body.become_with)?;
+            }
+            let told = |number, reply: ProbeReply| {
+                self.note_denial(&reply);
+                told(number, reply);
+            };
+            let home = self.home.as_deref();
+            let asked = ask_in_turn(&*self.link, &bodies, home, self.password(), limits, &told).await;
+            asked.map_err(|snag| self.snag(snag))
         })
     }
 

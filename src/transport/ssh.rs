@@ -1,8 +1,8 @@
 //! The way to a node over ssh: channels of a master connection, without a process per command.
 //!
-//! Opening a channel takes two round trips and starting a shell in it a few milliseconds. A connection over which calls
-//! keep coming has one channel more than it needs, in which a shell waits for the next call's program: then a call
-//! takes one round trip, and what it waits for is its script.
+//! Opening a channel takes two round trips and starting a shell in it a few milliseconds. Beside the call that greets a
+//! node, a channel is opened in which a shell waits for the program of the next call, for there always is one; and as
+//! soon as calls keep coming, beside each of them. Then a call takes one round trip, and what it waits for is its script.
 
 use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ use super::master::{Master, environment, login};
 use crate::model::host::SshTarget;
 use crate::model::name::NodeName;
 
-/// After so many calls there will be more. A look at a node needs fewer.
+/// After so many calls there will be more than one. A look at a node needs fewer.
 const CALLS: usize = 4;
 
 /// A channel in which a shell waits for a program.
@@ -122,7 +122,8 @@ impl Ssh {
     /// The channel that was opened ahead of this call, and another one for the next.
     fn ready(&self) -> Option<Pipes> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if self.calls.fetch_add(1, Ordering::Relaxed) >= CALLS
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
+        if (calls == 0 || calls >= CALLS)
             && self.has_room.load(Ordering::Relaxed)
             && let Ok(permit) = Arc::clone(&self.spares).try_acquire_owned()
         {

@@ -333,3 +333,35 @@ fn a_lock_of_somebody_else_is_what_start_would_refuse_for() {
     cluster.elsewhere(["unstage", "--yes"]).run().code(0);
     dry().code(0);
 }
+
+/// Everything that a run rests on, each with a mark of its own: none gets on before all the others have begun.
+fn all_at_once() -> Cluster {
+    let marks = ["guard", "role", "version", "invariant"];
+    let meet = |own: &str| {
+        let others: Vec<String> = marks.iter().map(|mark| format!("[ -e \"$dir/{mark}\" ]")).collect();
+        format!(
+            "touch \"$dir/{own}\"; n=0; until {}; do n=$((n + 1)); [ $n -lt 200 ] || exit 9; sleep 0.1; done",
+            others.join(" && ")
+        )
+    };
+    let [guard, role, version, invariant] = marks.map(meet);
+    let procedure = format!(
+        "procedure: at once\nversion:\n  run: |\n    {version}\n    echo 1\nchecks:\n  well: {{ run: '{invariant}', \
+         timeout: 1m }}\ninvariants: [well]\nroles:\n  leader: {{ run: '{role}', of: '*', timeout: 1m }}\nrefuse:\n  - {{ \
+         check: {{ name: old, run: '{guard}; exit 1', timeout: 1m }}, because: it is old }}\nphases:\n  - {{ name: all, \
+         nodes: '*', upgrade: [{{ run: 'true' }}] }}\n"
+    );
+    Cluster::new().nodes(1).procedure(&procedure).build()
+}
+
+#[test]
+fn what_a_run_rests_on_is_read_at_the_same_time() {
+    all_at_once().rollgate(["start", "--dry-run"]).run().code(0);
+    let cluster = all_at_once();
+    cluster.start(&[]).run().code(0);
+    // A guard's reason comes before any other's.
+    let refused = cluster.path("procedure.yaml");
+    let text = std::fs::read_to_string(&refused).unwrap();
+    cluster.set_procedure(&text.replace("exit 1'", "exit 0'").replace("echo 1", "echo 1; echo 2"));
+    cluster.rollgate(["start", "--dry-run"]).run().code(12).stdout_has("it is old");
+}

@@ -1,6 +1,8 @@
 //! The one integration binary: rollgate from outside, against real sshd processes on loopback.
 
 #[cfg(test)]
+mod ahead;
+#[cfg(test)]
 mod checklist;
 #[cfg(test)]
 mod complete;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::ahead::Ahead;
 use super::callers::Call;
 use super::desk::{Desk, Message};
 use super::ledger::Ledger;
@@ -60,6 +61,7 @@ pub async fn drive<J: Journal>(
         signals,
         stop,
         errands: BTreeSet::new(),
+        ahead: Ahead::default(),
         questions: BTreeMap::new(),
         gates: BTreeMap::new(),
         terminal: None,
@@ -94,6 +96,7 @@ struct Driver<J> {
     signals: Signals,
     stop: watch::Sender<bool>,
     errands: BTreeSet<Errand>,
+    ahead: Ahead,
     questions: BTreeMap<StepKey, Standing>,
     gates: BTreeMap<StepKey, mpsc::UnboundedSender<GateWord>>,
     terminal: Option<(StepKey, oneshot::Sender<()>)>,
@@ -120,10 +123,13 @@ impl<J: Journal> Driver<J> {
 
     /// Every event of a run comes by here, and with it all that somebody printed, typed or was told.
     fn commit(&mut self, event: Event) -> Result<(), EngineError> {
+        let spoiled = self.ahead.spoiled_by(&event);
         self.ledger.commit(event.masked(&self.site.secrets().masking()))?;
         if self.ledger.state().stop.is_some() {
             self.stop.send_replace(true);
         }
+        // Last: a check that stops is not to ask anew first.
+        self.ahead.drop(&spoiled);
         Ok(())
     }
 

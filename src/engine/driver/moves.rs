@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{Driver, Errand, trouble};
+use crate::engine::ahead::Part;
 use crate::engine::desk::Message;
 use crate::engine::worker::{self, Assignment, GateWord};
 use crate::engine::{EngineError, recovery, scene, settling, watching};
@@ -121,7 +122,8 @@ impl<J: Journal> Driver<J> {
         self.commit(Event::StepStarted { key: key.clone(), attempt, on: on.clone() })?;
         let (word, words) = mpsc::unbounded_channel();
         self.gates.insert(key.clone(), word);
-        tokio::spawn(self.assignment(key, attempt, on, words).perform());
+        let part = self.ahead.part(&self.state(), &key);
+        tokio::spawn(Assignment { part, ..self.assignment(key, attempt, on, words) }.perform());
         Ok(())
     }
 
@@ -147,6 +149,7 @@ impl<J: Journal> Driver<J> {
             key,
             attempt,
             on,
+            part: Part::Alone,
             stop: self.stop.subscribe(),
             words,
         }

@@ -37,13 +37,54 @@ async fn every_script_of_a_batch_has_its_own_reply() {
 }
 
 #[tokio::test]
-async fn a_batch_is_one_channel() {
+async fn a_batch_is_one_shell_of_one_channel() {
     let node = Node::ssh().await;
-    let sshd = node.sshd.as_ref().unwrap();
-    let before = sshd.log().matches("Starting session").count();
-    let batch: Vec<_> = (0..8).map(|n| probe(&format!("echo {n}"))).collect();
-    node.session.probe(&batch, SOON).await.unwrap();
-    assert_eq!(sshd.log().matches("Starting session").count(), before + 1);
+    let batch: Vec<_> = (0..8).map(|_| probe("echo $$ $PPID")).collect();
+    let replies = node.session.probe(&batch, SOON).await.unwrap();
+    let first = replies[0].stdout.text();
+    assert!(replies.iter().all(|reply| reply.stdout.text() == first), "{replies:?}");
+}
+
+#[tokio::test]
+async fn scripts_in_turn_have_a_time_each_and_answer_one_by_one() {
+    let node = Node::ssh().await;
+    let batch = [
+        probe("echo one; sleep 0.6"),
+        probe("echo two; sleep 0.6"),
+        probe("exit 3"),
+        probe("sleep 300"),
+        probe("echo never"),
+    ];
+    let limits = [Duration::from_secs(1); 5];
+    let begun = Instant::now();
+    let heard = std::sync::Mutex::new(Vec::new());
+    let told = |number: usize, reply: rollgate::transport::ProbeReply| {
+        heard.lock().unwrap().push((number, reply.end, reply.stdout.text(), begun.elapsed()));
+    };
+    node.session.probe_in_turn(&batch, &limits, &told).await.unwrap();
+    let heard = heard.into_inner().unwrap();
+    let said: Vec<_> =
+        heard.iter().map(|(number, end, text, _)| (*number, end.clone(), text.as_str())).collect();
+    let exited = |code| ProbeEnd::Exited { code };
+    // Of the one behind it nothing is said: it was never run.
+    let wanted =
+        [(0, exited(0), "one\n"), (1, exited(0), "two\n"), (2, exited(3), ""), (3, ProbeEnd::TimedOut, "")];
+    assert_eq!(said, wanted);
+    assert!(heard[0].3 + Duration::from_millis(500) < heard[1].3, "{heard:?}");
+    assert!(node.session.is_alive().await);
+}
+
+#[tokio::test]
+async fn a_shell_that_dies_in_turn_is_the_end_of_those_behind_it() {
+    for node in Node::both().await {
+        let batch = [probe("echo first"), probe("kill -9 $$"), probe("echo third")];
+        let heard = std::sync::Mutex::new(Vec::new());
+        let told = |number: usize, reply: rollgate::transport::ProbeReply| {
+            heard.lock().unwrap().push((number, reply.end));
+        };
+        node.session.probe_in_turn(&batch, &[SOON; 3], &told).await.unwrap();
+        assert_eq!(heard.into_inner().unwrap(), [(0, ProbeEnd::Exited { code: 0 }), (1, ProbeEnd::Died)]);
+    }
 }
 
 #[tokio::test]
