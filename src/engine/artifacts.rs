@@ -11,10 +11,13 @@ use super::worker::{Assignment, Done};
 use crate::model::event::{Failure, FailureKind, Outcome};
 use crate::model::name::NodeName;
 use crate::model::plan::PlannedArtifact;
-use crate::transport::{FileSum, Reader, Upload};
+use crate::transport::{BoxFuture, FileSum, Reader, TransportError, Upload};
 
 /// Artifacts are readable by whoever installs them.
 const MODE: u32 = 0o644;
+
+/// How long a node may read its artifacts through.
+const HASHING: Duration = Duration::from_mins(5);
 
 /// The variable that says where they lie: who names it uses them.
 pub(super) const STAGED: &str = "ROLLGATE_STAGED";
@@ -32,20 +35,24 @@ async fn paths<O: Opens>(
     Ok((dir, files))
 }
 
-/// The artifacts that are not on the node as they should be, asked in one round trip.
-pub(super) async fn missing<O: Opens>(
+/// How a node is asked for the sums of its artifacts.
+type Asked<'a> = BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>>;
+
+/// The artifacts that are not on the node as they should be, asked in one round trip in this way.
+async fn missing_by<O: Opens>(
     site: &Site<O>,
     node: &NodeName,
+    ask: impl for<'a> Fn(&'a O::Session, &'a [String]) -> Asked<'a>,
 ) -> Result<Vec<(PlannedArtifact, String)>, Failure> {
     let (_, files) = paths(site, node).await?;
     if files.is_empty() {
         return Ok(Vec::new());
     }
     let names: Vec<String> = files.iter().map(|(_, path)| path.clone()).collect();
-    let names = &names;
+    let (names, ask) = (&names, &ask);
     let sums = site
         .pool
-        .with(node, |session| async move { session.sums(names, Duration::from_mins(5)).await })
+        .with(node, |session| async move { ask(&session, names).await })
         .await
         .map_err(|error| asking::unreachable(&error))?;
     Ok(files
@@ -56,10 +63,18 @@ pub(super) async fn missing<O: Opens>(
         .collect())
 }
 
+/// What is to be copied, by what the node remembers of it.
+pub(super) async fn missing<O: Opens>(
+    site: &Site<O>,
+    node: &NodeName,
+) -> Result<Vec<(PlannedArtifact, String)>, Failure> {
+    missing_by(site, node, |session, paths| session.recall(paths, HASHING)).await
+}
+
 /// Copies what is missing. Nothing missing is a no-op of one round trip.
 pub(super) async fn stage(at: &mut Assignment) -> Done {
     let node = at.lane().clone();
-    let missing = missing(&at.site, &node).await?;
+    let missing = missing_by(&at.site, &node, |session, paths| session.note(paths, HASHING)).await?;
     if missing.is_empty() {
         let why = "everything is there already".to_owned();
         return Err(Outcome::Skipped { why });
@@ -71,6 +86,7 @@ pub(super) async fn stage(at: &mut Assignment) -> Done {
             to: path,
             mode: MODE,
             become_with: asking::become_on(&at.site, &node),
+            noted: true,
         };
         upload_one(at, &node, &upload, Duration::from_hours(1)).await?;
     }
@@ -78,9 +94,9 @@ pub(super) async fn stage(at: &mut Assignment) -> Done {
 }
 
 /// Right before anything uses them, a node's artifacts must be the ones that were staged: somebody may have swapped
-/// them since, or a directory on the way to them.
+/// them since, or a directory on the way to them. They are read through, whatever the node remembers.
 pub(super) async fn verify<O: Opens>(site: &Site<O>, node: &NodeName) -> Result<(), Failure> {
-    match missing(site, node).await?.first() {
+    match missing_by(site, node, |session, paths| session.hash(paths, HASHING)).await?.first() {
         None => Ok(()),
         Some((file, path)) => Err(Failure {
             help: Some(format!("copy it again: rollgate stage -l {node}")),

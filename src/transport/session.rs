@@ -11,6 +11,7 @@ use super::facts::Facts;
 use super::fence::{FenceClaim, Taking};
 use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeEnd, ProbeReply, Secret};
 use super::link::Link;
+use super::note::Way;
 use super::probe::{Asked, ask};
 use super::script::{self, Body};
 use super::sum::FileSum;
@@ -166,12 +167,20 @@ impl Reader for NodeSession {
         Box::pin(self.fetch(from, to, deadline))
     }
 
-    fn sums<'a>(
+    fn hash<'a>(
         &'a self,
         paths: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>> {
-        Box::pin(self.hash(paths, deadline))
+        Box::pin(self.sums(paths, Way::Hash, deadline))
+    }
+
+    fn recall<'a>(
+        &'a self,
+        paths: &'a [String],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>> {
+        Box::pin(self.sums(paths, Way::Recall, deadline))
     }
 
     fn standing<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Standing, TransportError>> {
@@ -244,6 +253,14 @@ impl Session for NodeSession {
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Copied, TransportError>> {
         Box::pin(self.send(upload, progress, deadline))
+    }
+
+    fn note<'a>(
+        &'a self,
+        paths: &'a [String],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>> {
+        Box::pin(self.sums(paths, Way::Note, deadline))
     }
 
     fn remove<'a>(&'a self, path: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), TransportError>> {

@@ -37,6 +37,7 @@ pub(in crate::engine) async fn put(at: &mut Assignment, step: &Step, put: &Put) 
         to: render(&put.to, &vars)?,
         mode: put.mode,
         become_with: asking::become_on(&at.site, &on),
+        noted: false,
         sum,
     };
     upload_one(at, &on, &upload, step.timeout).await?;
