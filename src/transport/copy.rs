@@ -89,7 +89,44 @@ rg_below() {
 }
 "#;
 
-/// Receives a file: `to part want size mode root own note` are set before.
+/// Ends whoever still receives into a part over a connection that nobody hears any more: what was on its way when that
+/// broke may arrive yet, and would stand there twice. Where there is no `/proc`, the sum at the end tells.
+const OUST: &str = r#"
+rg_began() {
+  { read -r rg_stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  rg_stat=${rg_stat##*) }
+  [ "${rg_stat%% *}" != Z ] || return 1
+  rg_began=$(set -f; set -- $rg_stat; printf %s "${20}")
+}
+rg_oust() {
+  rg_boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || return 0
+  [ -f "$by" ] && [ ! -h "$by" ] && [ -O "$by" ] && read -r rg_pid rg_when rg_which <"$by" || return 0
+  case $rg_pid in ('' | 0 | 1 | *[!0-9]*) return 0 ;; esac
+  [ "$rg_which" = "$rg_boot" ] || return 0
+  rg_tries=0
+  while rg_began "$rg_pid" && [ "$rg_began" = "$rg_when" ] && [ "$rg_tries" -lt 20 ]; do
+    kill -KILL "$rg_pid" 2>/dev/null || return 0
+    rg_tries=$((rg_tries + 1))
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+}
+rg_receive() {
+  rm -f -- "$by"
+  rg_code=0
+  sh -c '
+    if [ -n "$3" ] && read -r stat <"/proc/$$/stat"; then
+      began=$(set -f; set -- ${stat##*) }; printf %s "${20}")
+      ( set -C; printf "%s %s %s
+" "$$" "$began" "$3" >"$2" ) 2>/dev/null
+    fi
+    exec cat >>"$1"
+  ' sh "$part" "$by" "${rg_boot-}" || rg_code=$?
+  rm -f -- "$by"
+  return "$rg_code"
+}
+"#;
+
+/// Receives a file: `to part by want size mode root own note` are set before.
 const RECEIVE: &str = r#"
 umask 077
 rg_sum /dev/null >/dev/null || exit 1
@@ -105,6 +142,7 @@ if [ -f "$to" ] && [ ! -h "$to" ] && [ "$(rg_size "$to")" = "$size" ] && [ "$(rg
   printf 'unchanged\n'
   exit 0
 fi
+rg_oust
 at=0
 if [ -f "$part" ] && [ ! -h "$part" ] && [ -O "$part" ] && [ "$(rg_size "$part")" -le "$size" ]; then
   at=$(rg_size "$part")
@@ -121,7 +159,7 @@ case $free in
     ;;
 esac
 printf "$offset" "$at"
-cat >>"$part" || rg_fail "$part cannot be written"
+rg_receive || rg_fail "$part cannot be written"
 now=$(rg_size "$part")
 [ "$now" = "$size" ] || rg_fail "$now of $size bytes have arrived; they are kept, and the copy goes on from there"
 rg_look "$part" || rg_seen=
@@ -284,11 +322,13 @@ impl NodeSession {
         let prefix = nonce.prefix();
         let (directory, _) = upload.to.rsplit_once('/').unwrap_or(("", ""));
         let name = hex(&Sha256::digest(format!("{}\n{}", upload.to, upload.sum.sha256)));
-        let part = format!("{directory}/.part-{}", &name[..32]);
+        let (part, by) =
+            (format!("{directory}/.part-{}", &name[..32]), format!("{directory}/.by-{}", &name[..32]));
         let own = if self.is_own(&upload.to) { "yes" } else { "" };
         let words = [
             ("to", upload.to.clone()),
             ("part", part),
+            ("by", by),
             ("want", upload.sum.sha256.clone()),
             ("size", upload.sum.size.to_string()),
             ("mode", format!("{:04o}", upload.mode & 0o7777)),
@@ -302,7 +342,7 @@ impl NodeSession {
         ];
         let set = words.map(|(name, value)| format!("{name}={}\n", quote(&value))).concat();
         let begin = format!("printf '{prefix}B 0 %s\\n' $$; printf '{prefix}B 0 %s\\n' $$ >&2\n");
-        let core = format!("( set -eu\n{set}{TOOLS}{NOTES}{RECEIVE})\n");
+        let core = format!("( set -eu\n{set}{TOOLS}{NOTES}{OUST}{RECEIVE})\n");
         let end = format!("printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_end >&2\n");
         Rights::of(upload.become_with, self.password()).fed(&begin, &core, &end)
     }

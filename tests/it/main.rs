@@ -47,6 +47,8 @@ mod notify;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod readme;
