@@ -104,7 +104,7 @@ async fn stay(
     Err(last)
 }
 
-/// Makes a call that may be made any number of times, and makes it again as long as contact is lost, patience lasts and
+/// Makes a call that may be made any number of times, and makes it again as long as nobody answers, patience lasts and
 /// it is not yet `until`. `goes_on` says what becomes of it meanwhile.
 pub(super) async fn insist<T, R>(
     at: &Assignment,
@@ -117,7 +117,7 @@ where
     R: Future<Output = Result<T, TransportError>>,
 {
     let mut last = match call().await {
-        Err(error @ TransportError::Lost { .. }) => error,
+        Err(error) if is_outage(&error) => error,
         other => return other,
     };
     let mut patience = Patience::of(at, on);
@@ -175,6 +175,17 @@ impl Patience {
     /// The node was there, if only for a moment.
     fn renew(&mut self) {
         self.lost_at = Instant::now();
+    }
+}
+
+/// Whether nothing of a node that was there answers any more.
+fn is_outage(error: &TransportError) -> bool {
+    match error {
+        TransportError::Lost { .. } => true,
+        TransportError::Unreachable { why, .. } => {
+            matches!(why.kind, Kind::TimedOut | Kind::NoRoute | Kind::Closed)
+        }
+        _ => false,
     }
 }
 

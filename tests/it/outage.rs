@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use super::support::{Cluster, Wire};
+use super::support::{Cluster, PATIENCE, Wire};
 
 const MIB: u64 = 1 << 20;
 
@@ -46,7 +47,7 @@ fn a_copy_goes_on_where_the_network_went_away() {
     }
     let staging = cluster.rollgate(["stage"]).limit(Duration::from_mins(4)).spawn();
     for wire in &wires {
-        wire.await_knock();
+        wire.await_knocks(1);
     }
     // Late bytes of the first connection arrive when the second one is at work on the same file.
     for wire in &wires {
@@ -72,6 +73,25 @@ fn a_copy_goes_on_where_the_network_went_away() {
             names.filter(|name| name.starts_with(".part-") || name.starts_with(".by-")).collect();
         assert!(left.is_empty(), "{node}: {left:?}");
     }
+}
+
+#[test]
+fn a_node_whose_turn_comes_while_the_network_is_away_is_waited_for() {
+    let (cluster, wires) = cluster("2m");
+    wires[0].cut_at(8 * MIB);
+    let staging = cluster.rollgate(["stage", "--parallel", "1"]).limit(Duration::from_mins(4)).spawn();
+    wires[0].await_knocks(1);
+    wires[1].cut();
+    wires[0].mend(0);
+    let until = Instant::now() + PATIENCE;
+    while cluster.records(&["\"n2\"", "step_started"]).is_empty() {
+        assert!(Instant::now() < until, "{}", cluster.journal());
+        sleep(Duration::from_millis(10));
+    }
+    // More than the one try that any call makes.
+    wires[1].await_knocks(wires[1].knocks() + 2);
+    wires[1].mend(0);
+    staging.wait().code(0).stderr_has("it is asked again when there is contact again within 2m");
 }
 
 #[test]

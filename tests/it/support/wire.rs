@@ -128,14 +128,26 @@ impl Wire {
         self.state.cut_at.store(bytes, Ordering::SeqCst);
     }
 
-    /// Waits until somebody who was cut off knocks again.
+    /// Cuts it now.
+    pub(crate) fn cut(&self) {
+        self.state.cut();
+    }
+
+    /// Waits until somebody who was cut off has knocked so many times.
     #[track_caller]
-    pub(crate) fn await_knock(&self) {
+    pub(crate) fn await_knocks(&self, times: u64) {
         let until = Instant::now() + PATIENCE;
-        while self.state.made_since.load(Ordering::SeqCst) == 0 || !self.state.is_cut.load(Ordering::SeqCst) {
+        while !self.state.is_cut.load(Ordering::SeqCst)
+            || self.state.made_since.load(Ordering::SeqCst) < times
+        {
             assert!(Instant::now() < until, "nobody knocks: {:?}", self.state);
             sleep(BEAT);
         }
+    }
+
+    /// How often somebody who was cut off has knocked.
+    pub(crate) fn knocks(&self) -> u64 {
+        self.state.made_since.load(Ordering::SeqCst)
     }
 
     /// Mends it. What was on its way over the connections of before arrives when so many bytes more have come over
