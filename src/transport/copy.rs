@@ -121,7 +121,8 @@ rg_receive() {
     fi
     exec cat >>"$1"
   ' sh "$part" "$by" "${rg_boot-}" || rg_code=$?
-  rm -f -- "$by"
+  # Who was ousted leaves the file to the one who came after.
+  [ "$rg_code" != 0 ] || rm -f -- "$by"
   return "$rg_code"
 }
 "#;
