@@ -2,19 +2,27 @@
 
 use std::time::Duration;
 
-use super::asking;
+use tokio::time::Instant;
+
 use super::effect::upload_one;
 use super::pool::Opens;
 use super::scene::{failure, staging_dir};
 use super::site::Site;
 use super::worker::{Assignment, Done};
+use super::{asking, contact};
 use crate::model::event::{Failure, FailureKind, Outcome};
 use crate::model::name::NodeName;
 use crate::model::plan::PlannedArtifact;
-use crate::transport::{FileSum, Reader, Upload};
+use crate::transport::{BoxFuture, FileSum, Reader, TransportError, Upload};
 
 /// Artifacts are readable by whoever installs them.
 const MODE: u32 = 0o644;
+
+/// How long a node may read its artifacts through.
+const HASHING: Duration = Duration::from_mins(5);
+
+/// How long one of them may take to be copied.
+const COPYING: Duration = Duration::from_hours(1);
 
 /// The variable that says where they lie: who names it uses them.
 pub(super) const STAGED: &str = "ROLLGATE_STAGED";
@@ -23,31 +31,31 @@ pub(super) const STAGED: &str = "ROLLGATE_STAGED";
 async fn paths<O: Opens>(
     site: &Site<O>,
     node: &NodeName,
-) -> Result<(String, Vec<(PlannedArtifact, String)>), Failure> {
+) -> Result<(String, Vec<(PlannedArtifact, String)>), TransportError> {
     let Some(set) = site.plan.staging_set(node) else { return Ok((String::new(), Vec::new())) };
-    let session = site.pool.session(node).await.map_err(|error| asking::unreachable(&error))?;
+    let session = site.pool.session(node).await?;
     let dir = staging_dir(&session.facts().root, site.plan.cluster.as_str(), &set);
     let files =
         site.plan.artifacts_of(node).map(|file| (file.clone(), format!("{dir}/{}", file.name))).collect();
     Ok((dir, files))
 }
 
-/// The artifacts that are not on the node as they should be, asked in one round trip.
-pub(super) async fn missing<O: Opens>(
+/// How a node is asked for the sums of its artifacts.
+type Asked<'a> = BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>>;
+
+/// The artifacts that are not on the node as they should be, asked in one round trip in this way.
+async fn missing_by<O: Opens>(
     site: &Site<O>,
     node: &NodeName,
-) -> Result<Vec<(PlannedArtifact, String)>, Failure> {
+    ask: impl for<'a> Fn(&'a O::Session, &'a [String]) -> Asked<'a>,
+) -> Result<Vec<(PlannedArtifact, String)>, TransportError> {
     let (_, files) = paths(site, node).await?;
     if files.is_empty() {
         return Ok(Vec::new());
     }
     let names: Vec<String> = files.iter().map(|(_, path)| path.clone()).collect();
-    let names = &names;
-    let sums = site
-        .pool
-        .with(node, |session| async move { session.sums(names, Duration::from_mins(5)).await })
-        .await
-        .map_err(|error| asking::unreachable(&error))?;
+    let (names, ask) = (&names, &ask);
+    let sums = site.pool.with(node, |session| async move { ask(&session, names).await }).await?;
     Ok(files
         .into_iter()
         .zip(sums)
@@ -56,10 +64,23 @@ pub(super) async fn missing<O: Opens>(
         .collect())
 }
 
+/// What is to be copied, by what the node remembers of it.
+pub(super) async fn missing<O: Opens>(
+    site: &Site<O>,
+    node: &NodeName,
+) -> Result<Vec<(PlannedArtifact, String)>, Failure> {
+    let missing = missing_by(site, node, |session, paths| session.recall(paths, HASHING)).await;
+    missing.map_err(|error| asking::unreachable(&error))
+}
+
 /// Copies what is missing. Nothing missing is a no-op of one round trip.
 pub(super) async fn stage(at: &mut Assignment) -> Done {
     let node = at.lane().clone();
-    let missing = missing(&at.site, &node).await?;
+    let ask = || missing_by(&at.site, &node, |session, paths| session.note(paths, HASHING));
+    let again = "it is asked again when there is contact again";
+    let missing = contact::insist(at, &node, again, Instant::now() + COPYING, ask)
+        .await
+        .map_err(|error| asking::unreachable(&error))?;
     if missing.is_empty() {
         let why = "everything is there already".to_owned();
         return Err(Outcome::Skipped { why });
@@ -71,16 +92,18 @@ pub(super) async fn stage(at: &mut Assignment) -> Done {
             to: path,
             mode: MODE,
             become_with: asking::become_on(&at.site, &node),
+            noted: true,
         };
-        upload_one(at, &node, &upload, Duration::from_hours(1)).await?;
+        upload_one(at, &node, &upload, COPYING).await?;
     }
     Ok(())
 }
 
 /// Right before anything uses them, a node's artifacts must be the ones that were staged: somebody may have swapped
-/// them since, or a directory on the way to them.
+/// them since, or a directory on the way to them. They are read through, whatever the node remembers.
 pub(super) async fn verify<O: Opens>(site: &Site<O>, node: &NodeName) -> Result<(), Failure> {
-    match missing(site, node).await?.first() {
+    let missing = missing_by(site, node, |session, paths| session.hash(paths, HASHING)).await;
+    match missing.map_err(|error| asking::unreachable(&error))?.first() {
         None => Ok(()),
         Some((file, path)) => Err(Failure {
             help: Some(format!("copy it again: rollgate stage -l {node}")),
@@ -92,7 +115,7 @@ pub(super) async fn verify<O: Opens>(site: &Site<O>, node: &NodeName) -> Result<
 /// Removes what was staged.
 pub(super) async fn unstage(at: &mut Assignment) -> Done {
     let node = at.lane().clone();
-    let (dir, files) = paths(&at.site, &node).await?;
+    let (dir, files) = paths(&at.site, &node).await.map_err(|error| asking::unreachable(&error))?;
     if files.is_empty() {
         return Err(Outcome::Skipped { why: "nothing was staged".to_owned() });
     }

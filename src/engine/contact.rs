@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::desk::Desk;
@@ -11,6 +12,7 @@ use super::pool::Changing;
 use super::scene::failure;
 use super::site::Site;
 use super::worker::Assignment;
+use crate::model::duration;
 use crate::model::event::{Failure, FailureKind, Notice};
 use crate::model::host::Connection;
 use crate::model::job::Standing;
@@ -74,28 +76,8 @@ async fn stay(
         other => return other,
     };
     say(at, on, format!("{last}; the step goes on there, and contact is being made again"));
-    let patience = match at.site.plan.node(on).map(|node| &node.connection) {
-        // A node that shut everybody out may open itself again.
-        Some(Connection::Ssh(target)) => {
-            let reverts = at.planned().restriction().and_then(|restriction| restriction.revert_after);
-            target.reconnect_timeout.max(reverts.map_or(Duration::ZERO, |after| after + HASTE))
-        }
-        // This machine cannot be out of contact.
-        _ => HASTE,
-    };
-    let mut stop = at.stop.clone();
-    let mut lost_at = Instant::now();
-    let mut pause = Duration::from_millis(200);
-    loop {
-        let patience = if *stop.borrow() { HASTE.min(patience) } else { patience };
-        if lost_at.elapsed() >= patience {
-            return Err(last);
-        }
-        tokio::select! {
-            () = sleep(pause) => {}
-            Ok(()) = stop.changed() => lost_at = Instant::now(),
-        }
-        pause = (pause * 2).min(Duration::from_secs(5));
+    let mut patience = Patience::of(at, on);
+    while patience.lasts().await {
         match follow(at, on, job, limit, output).await {
             Ok(JobEnd::Unclear(Standing::Absent { .. })) if let Some(job) = start => {
                 match at.site.pool.with(on, |session| async move { session.start(job, output).await }).await {
@@ -106,7 +88,7 @@ async fn stay(
             // It was there again, if only for a moment.
             Err(error @ TransportError::Lost { .. }) => {
                 last = error;
-                lost_at = Instant::now();
+                patience.renew();
             }
             Err(error) if comes_back(&error) => {}
             // It may be another machine, and waiting makes it no better.
@@ -118,6 +100,92 @@ async fn stay(
                 return followed;
             }
         }
+    }
+    Err(last)
+}
+
+/// Makes a call that may be made any number of times, and makes it again as long as nobody answers, patience lasts and
+/// it is not yet `until`. `goes_on` says what becomes of it meanwhile.
+pub(super) async fn insist<T, R>(
+    at: &Assignment,
+    on: &NodeName,
+    goes_on: &str,
+    until: Instant,
+    call: impl Fn() -> R,
+) -> Result<T, TransportError>
+where
+    R: Future<Output = Result<T, TransportError>>,
+{
+    let mut last = match call().await {
+        Err(error) if is_outage(&error) => error,
+        other => return other,
+    };
+    let mut patience = Patience::of(at, on);
+    say(at, on, format!("{last}; {goes_on} within {}", duration::written(patience.whole)));
+    while patience.lasts().await && Instant::now() < until {
+        match call().await {
+            Err(error @ TransportError::Lost { .. }) => {
+                say(at, on, error.to_string());
+                last = error;
+                patience.renew();
+            }
+            Err(error) if comes_back(&error) => {}
+            other => return other,
+        }
+    }
+    Err(last)
+}
+
+/// How long a node may be out of contact, and when it is tried again.
+struct Patience {
+    whole: Duration,
+    lost_at: Instant,
+    pause: Duration,
+    stop: watch::Receiver<bool>,
+}
+
+impl Patience {
+    fn of(at: &Assignment, on: &NodeName) -> Self {
+        let whole = match at.site.plan.node(on).map(|node| &node.connection) {
+            // A node that shut everybody out may open itself again.
+            Some(Connection::Ssh(target)) => {
+                let reverts = at.planned().restriction().and_then(|restriction| restriction.revert_after);
+                target.reconnect_timeout.max(reverts.map_or(Duration::ZERO, |after| after + HASTE))
+            }
+            // This machine cannot be out of contact.
+            _ => HASTE,
+        };
+        Self { whole, lost_at: Instant::now(), pause: Duration::from_millis(200), stop: at.stop.clone() }
+    }
+
+    /// Waits for the next try; false when there is to be none.
+    async fn lasts(&mut self) -> bool {
+        let patience = if *self.stop.borrow() { HASTE.min(self.whole) } else { self.whole };
+        if self.lost_at.elapsed() >= patience {
+            return false;
+        }
+        tokio::select! {
+            () = sleep(self.pause) => {}
+            Ok(()) = self.stop.changed() => self.lost_at = Instant::now(),
+        }
+        self.pause = (self.pause * 2).min(Duration::from_secs(5));
+        true
+    }
+
+    /// The node was there, if only for a moment.
+    fn renew(&mut self) {
+        self.lost_at = Instant::now();
+    }
+}
+
+/// Whether nothing of a node that was there answers any more.
+fn is_outage(error: &TransportError) -> bool {
+    match error {
+        TransportError::Lost { .. } => true,
+        TransportError::Unreachable { why, .. } => {
+            matches!(why.kind, Kind::TimedOut | Kind::NoRoute | Kind::Closed)
+        }
+        _ => false,
     }
 }
 

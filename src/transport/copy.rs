@@ -11,10 +11,11 @@ use super::converse::{self, Call, Ended, Feed, Heard, converse};
 use super::error::TransportError;
 use super::frame::{Mark, Nonce};
 use super::job::{Captured, ProbeEnd, ProbeReply, Stream};
+use super::note::{NOTES, note_of};
 use super::rights::Rights;
 use super::script::{Body, Input, quote, sent};
 use super::session::NodeSession;
-use super::sum::{FileSum, hex, sum_of};
+use super::sum::{FileSum, hex};
 use crate::model::duration;
 use crate::model::host::{Become, Shell};
 
@@ -31,6 +32,8 @@ pub struct Upload {
     pub mode: u32,
     /// How the right to write there is gained.
     pub become_with: Become,
+    /// Whether the node notes its sum, for [`super::Reader::recall`]. Only below [`super::Facts::root`].
+    pub noted: bool,
 }
 
 /// A copy that came about.
@@ -44,16 +47,23 @@ pub struct Copied {
     pub unchanged: bool,
 }
 
-/// Shell functions for what copies have in common. `openssl` is several times as fast as coreutils.
+/// Shell functions for what copies have in common. `openssl` is several times as fast as coreutils; a tool that is there
+/// and broken is none.
 pub(super) const TOOLS: &str = r#"
 rg_fail() { printf '%s\n' "$1" >&2; exit 1; }
 rg_size() { printf '%s\n' "$(($(wc -c <"$1")))"; }
-if command -v openssl >/dev/null 2>&1; then rg_with='openssl dgst -sha256 -r'
-elif command -v sha256sum >/dev/null 2>&1; then rg_with=sha256sum
-elif command -v shasum >/dev/null 2>&1; then rg_with='shasum -a 256'
-else rg_fail 'there is no openssl, sha256sum or shasum on the node to verify a copy with'
-fi
-rg_sum() { $rg_with <"$1" | cut -d ' ' -f 1; }
+rg_sum() {
+  [ -r "$1" ] || rg_fail "$1 cannot be read"
+  for rg_with in 'openssl dgst -sha256 -r' sha256sum 'shasum -a 256' 'busybox sha256sum'; do
+    rg_hex=$($rg_with <"$1" 2>/dev/null) || continue
+    rg_hex=${rg_hex%% *}
+    case ${#rg_hex}:$rg_hex in
+      (64:*[!0-9a-f]*) ;;
+      (64:*) printf '%s\n' "$rg_hex"; return 0 ;;
+    esac
+  done
+  rg_fail 'there is no openssl, sha256sum, shasum or busybox on the node to verify a copy with'
+}
 rg_flush() { sync "$1" 2>/dev/null || sync; }
 rg_root() {
   [ ! -h "$root" ] || rg_fail "$root is a link; rollgate's own directory must be none"
@@ -79,19 +89,61 @@ rg_below() {
 }
 "#;
 
-/// Receives a file: `to part want size mode root own` are set before.
+/// Ends whoever still receives into a part over a connection that nobody hears any more: what was on its way when that
+/// broke may arrive yet, and would stand there twice. Where there is no `/proc`, the sum at the end tells.
+const OUST: &str = r#"
+rg_began() {
+  { read -r rg_stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  rg_stat=${rg_stat##*) }
+  [ "${rg_stat%% *}" != Z ] || return 1
+  rg_began=$(set -f; set -- $rg_stat; printf %s "${20}")
+}
+rg_oust() {
+  rg_boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || return 0
+  [ -f "$by" ] && [ ! -h "$by" ] && [ -O "$by" ] && read -r rg_pid rg_when rg_which <"$by" || return 0
+  case $rg_pid in ('' | 0 | 1 | *[!0-9]*) return 0 ;; esac
+  [ "$rg_which" = "$rg_boot" ] || return 0
+  rg_tries=0
+  while rg_began "$rg_pid" && [ "$rg_began" = "$rg_when" ] && [ "$rg_tries" -lt 20 ]; do
+    kill -KILL "$rg_pid" 2>/dev/null || return 0
+    rg_tries=$((rg_tries + 1))
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+}
+rg_receive() {
+  rm -f -- "$by"
+  rg_code=0
+  sh -c '
+    if [ -n "$3" ] && read -r stat <"/proc/$$/stat"; then
+      began=$(set -f; set -- ${stat##*) }; printf %s "${20}")
+      ( set -C; printf "%s %s %s
+" "$$" "$began" "$3" >"$2" ) 2>/dev/null
+    fi
+    exec cat >>"$1"
+  ' sh "$part" "$by" "${rg_boot-}" || rg_code=$?
+  # Who was ousted leaves the file to the one who came after.
+  [ "$rg_code" != 0 ] || rm -f -- "$by"
+  return "$rg_code"
+}
+"#;
+
+/// Receives a file: `to part by want size mode root own note` are set before.
 const RECEIVE: &str = r#"
 umask 077
+rg_sum /dev/null >/dev/null || exit 1
 dir=${to%/*}
 [ -n "$dir" ] || dir=/
 if [ -n "$own" ]; then rg_root; rg_below "$dir"; mkdir -p -- "$dir"; fi
 [ -d "$dir" ] || rg_fail "there is no directory $dir"
 [ ! -d "$to" ] || rg_fail "$to is a directory"
+rg_look "$to" || rg_seen=
 if [ -f "$to" ] && [ ! -h "$to" ] && [ "$(rg_size "$to")" = "$size" ] && [ "$(rg_sum "$to")" = "$want" ]; then
   chmod "$mode" "$to"
+  rg_note_moved
   printf 'unchanged\n'
   exit 0
 fi
+rg_oust
 at=0
 if [ -f "$part" ] && [ ! -h "$part" ] && [ -O "$part" ] && [ "$(rg_size "$part")" -le "$size" ]; then
   at=$(rg_size "$part")
@@ -108,9 +160,10 @@ case $free in
     ;;
 esac
 printf "$offset" "$at"
-cat >>"$part" || rg_fail "$part cannot be written"
+rg_receive || rg_fail "$part cannot be written"
 now=$(rg_size "$part")
 [ "$now" = "$size" ] || rg_fail "$now of $size bytes have arrived; they are kept, and the copy goes on from there"
+rg_look "$part" || rg_seen=
 if [ "$(rg_sum "$part")" != "$want" ]; then
   rm -f -- "$part"
   printf 'damaged\n'
@@ -119,6 +172,7 @@ fi
 chmod "$mode" "$part"
 rg_flush "$part"
 mv -f -- "$part" "$to"
+rg_note_moved
 rg_flush "$dir"
 printf 'copied\n'
 "#;
@@ -162,7 +216,7 @@ impl NodeSession {
     }
 
     /// Whether a path lies strictly below the own directory, by its words.
-    fn is_own(&self, path: &str) -> bool {
+    pub(super) fn is_own(&self, path: &str) -> bool {
         let rest = path.strip_prefix(self.facts.root.trim_end_matches('/'));
         let rest = rest.and_then(|rest| rest.strip_prefix('/'));
         rest.is_some_and(|rest| rest.split('/').all(|word| !matches!(word, "" | "." | "..")))
@@ -269,58 +323,29 @@ impl NodeSession {
         let prefix = nonce.prefix();
         let (directory, _) = upload.to.rsplit_once('/').unwrap_or(("", ""));
         let name = hex(&Sha256::digest(format!("{}\n{}", upload.to, upload.sum.sha256)));
-        let part = format!("{directory}/.part-{}", &name[..32]);
+        let (part, by) =
+            (format!("{directory}/.part-{}", &name[..32]), format!("{directory}/.by-{}", &name[..32]));
         let own = if self.is_own(&upload.to) { "yes" } else { "" };
         let words = [
             ("to", upload.to.clone()),
             ("part", part),
+            ("by", by),
             ("want", upload.sum.sha256.clone()),
             ("size", upload.sum.size.to_string()),
             ("mode", format!("{:04o}", upload.mode & 0o7777)),
             ("root", self.facts.root.clone()),
             ("own", own.to_owned()),
+            (
+                "note",
+                if upload.noted && self.is_own(&upload.to) { note_of(&upload.to) } else { String::new() },
+            ),
             ("offset", format!("{prefix}O 0 %s\\n")),
         ];
         let set = words.map(|(name, value)| format!("{name}={}\n", quote(&value))).concat();
         let begin = format!("printf '{prefix}B 0 %s\\n' $$; printf '{prefix}B 0 %s\\n' $$ >&2\n");
-        let core = format!("( set -eu\n{set}{TOOLS}{RECEIVE})\n");
+        let core = format!("( set -eu\n{set}{TOOLS}{NOTES}{OUST}{RECEIVE})\n");
         let end = format!("printf '{prefix}E 0 %s\\n' $rg_end; printf '{prefix}E 0 %s\\n' $rg_end >&2\n");
         Rights::of(upload.become_with, self.password()).fed(&begin, &core, &end)
-    }
-
-    pub(super) async fn hash(
-        &self,
-        paths: &[String],
-        deadline: Duration,
-    ) -> Result<Vec<Option<FileSum>>, TransportError> {
-        for path in paths {
-            self.absolute(path)?;
-        }
-        if paths.is_empty() {
-            return Ok(Vec::new());
-        }
-        let words: Vec<String> = paths.iter().map(|path| quote(path)).collect();
-        let root = quote(self.facts.root.trim_end_matches('/'));
-        // What is rollgate's own must be so all the way down; of others' files only the sum is asked.
-        let script = format!(
-            "{TOOLS}root={root}
-rg_fits() {{
-  [ -f \"$1\" ] && [ ! -h \"$1\" ] || return 1
-  case $1 in (\"$root\"/*) [ -O \"$1\" ] && [ -O \"$root\" ] && ( rg_below \"${{1%/*}}\" ) ;; esac
-}}
-for path in {}; do
-  if rg_fits \"$path\"; then printf '%s %s\\n' \"$(rg_size \"$path\")\" \"$(rg_sum \"$path\")\"
-  else printf '%s\\n' -; fi
-done",
-            words.join(" ")
-        );
-        let reply = self.own(&script, deadline).await?;
-        let text = self.succeeded(&reply, "asking for checksums")?;
-        let sums: Vec<_> = text.lines().map(sum_of).collect();
-        if sums.len() != paths.len() {
-            return Err(self.copy_failed("asking for checksums: the node answered something else"));
-        }
-        Ok(sums)
     }
 
     pub(super) async fn clear(&self, path: &str, deadline: Duration) -> Result<(), TransportError> {
@@ -349,13 +374,13 @@ done",
         Body { script, shell: Shell::Sh, env, secrets, stdin: Input::Nothing, cwd: None, become_with }
     }
 
-    async fn own(&self, script: &str, deadline: Duration) -> Result<ProbeReply, TransportError> {
+    pub(super) async fn own(&self, script: &str, deadline: Duration) -> Result<ProbeReply, TransportError> {
         let (env, secrets) = (BTreeMap::new(), BTreeMap::new());
         let asked = self.ask(&[self.own_body(script, &env, &secrets)], false, deadline).await?;
         asked.replies.into_iter().next().ok_or_else(|| self.no_shell(&asked.noise))
     }
 
-    fn succeeded(&self, reply: &ProbeReply, what: &str) -> Result<String, TransportError> {
+    pub(super) fn succeeded(&self, reply: &ProbeReply, what: &str) -> Result<String, TransportError> {
         match &reply.end {
             ProbeEnd::Exited { code: 0 } => Ok(reply.stdout.text()),
             ProbeEnd::TimedOut => Err(self.copy_failed(format!("{what}: no answer in time"))),

@@ -41,6 +41,7 @@ mod line;
 mod link;
 mod local;
 mod master;
+mod note;
 mod probe;
 mod read_only;
 mod refused;
@@ -152,8 +153,16 @@ pub trait Reader: Send + Sync {
     ) -> BoxFuture<'a, Result<Copied, TransportError>>;
 
     /// Size and sha256 of files on the node in one round trip, in their order; `None` where there is no
-    /// regular file.
-    fn sums<'a>(
+    /// regular file. The node reads them through now: this is what may be relied on right before they are used.
+    fn hash<'a>(
+        &'a self,
+        paths: &'a [String],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>>;
+
+    /// The same, without reading through what is as it was when the node noted its sum, by the device, inode, size,
+    /// mtime and ctime of the file. It tells whether there is anything to copy, not that a file may be used.
+    fn recall<'a>(
         &'a self,
         paths: &'a [String],
         deadline: Duration,
@@ -233,6 +242,13 @@ pub trait Session: Reader {
         progress: &'a (dyn Fn(u64) + Sync),
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Copied, TransportError>>;
+
+    /// As [`Reader::recall`], and the node notes what it had to read through.
+    fn note<'a>(
+        &'a self,
+        paths: &'a [String],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>>;
 
     /// Removes a directory below [`Facts::root`], whole; that it is not there is fine. Any other path
     /// is refused.

@@ -11,6 +11,7 @@ use super::facts::Facts;
 use super::fence::{FenceClaim, Taking};
 use super::job::{Job, JobEnd, JobRef, JournalCopy, Limit, OutputSink, Probe, ProbeEnd, ProbeReply, Secret};
 use super::link::Link;
+use super::note::Way;
 use super::probe::{Asked, ask, ask_in_turn};
 use super::script::{self, Body};
 use super::sum::FileSum;
@@ -189,12 +190,20 @@ impl Reader for NodeSession {
         Box::pin(self.fetch(from, to, deadline))
     }
 
-    fn sums<'a>(
+    fn hash<'a>(
         &'a self,
         paths: &'a [String],
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>> {
-        Box::pin(self.hash(paths, deadline))
+        Box::pin(self.sums(paths, Way::Hash, deadline))
+    }
+
+    fn recall<'a>(
+        &'a self,
+        paths: &'a [String],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>> {
+        Box::pin(self.sums(paths, Way::Recall, deadline))
     }
 
     fn standing<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Standing, TransportError>> {
@@ -267,6 +276,14 @@ impl Session for NodeSession {
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Copied, TransportError>> {
         Box::pin(self.send(upload, progress, deadline))
+    }
+
+    fn note<'a>(
+        &'a self,
+        paths: &'a [String],
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Option<FileSum>>, TransportError>> {
+        Box::pin(self.sums(paths, Way::Note, deadline))
     }
 
     fn remove<'a>(&'a self, path: &'a str, deadline: Duration) -> BoxFuture<'a, Result<(), TransportError>> {

@@ -49,6 +49,8 @@ mod notify;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod persist;

@@ -6,6 +6,7 @@ mod fences;
 mod jobs;
 mod login;
 mod node;
+mod notes;
 mod persist;
 mod probes;
 mod reverts;

@@ -65,8 +65,8 @@ mapping! {
         jump: OneOrMany => host(),
         /// How long a connection may take to be made: a number and its unit.
         connect_timeout: Scalar => duration().or("10s"),
-        /// How long a node may be out of contact while a step runs there; the step itself goes on. A number and
-        /// its unit.
+        /// How long a node may be out of contact while a step runs there, which itself goes on, or while a file
+        /// is copied, which goes on where it was. A number and its unit.
         reconnect_timeout: Scalar => duration().or("10m"),
         /// How long a connection stays open after its last use, 1h at most, for your next command: a number and its
         /// unit. That one logs in to nothing, so nobody is asked for a password or a code again, and what has become of

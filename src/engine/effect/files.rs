@@ -1,16 +1,20 @@
 //! Steps that copy a file to the node, or from it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{facts, render};
-use crate::engine::asking;
 use crate::engine::scene::{self, failure};
 use crate::engine::worker::{Assignment, Done};
+use crate::engine::{asking, contact};
 use crate::model::event::{Failure, FailureKind, Notice, Outcome};
 use crate::model::name::NodeName;
 use crate::model::procedure::{Get, Put, Step};
-use crate::transport::{Upload, exposed, hash_file};
+use crate::model::words;
+use crate::transport::{Session, Upload, exposed, hash_file};
 
 /// A file to the node.
 pub(in crate::engine) async fn put(at: &mut Assignment, step: &Step, put: &Put) -> Done {
@@ -37,13 +41,14 @@ pub(in crate::engine) async fn put(at: &mut Assignment, step: &Step, put: &Put) 
         to: render(&put.to, &vars)?,
         mode: put.mode,
         become_with: asking::become_on(&at.site, &on),
+        noted: false,
         sum,
     };
     upload_one(at, &on, &upload, step.timeout).await?;
     Ok(())
 }
 
-/// One upload, with its progress on the screen.
+/// One upload, with its progress on the screen. It goes on where it was when contact is lost on the way.
 pub(in crate::engine) async fn upload_one(
     at: &Assignment,
     on: &NodeName,
@@ -51,13 +56,29 @@ pub(in crate::engine) async fn upload_one(
     deadline: Duration,
 ) -> Result<(), Failure> {
     let (desk, key, total) = (at.desk.clone(), at.key.clone(), upload.sum.size);
-    let progress = Arc::new(move |done| desk.notify(Notice::Copying { key: key.clone(), done, total }));
-    at.site
-        .pool
-        .with(on, |session| {
+    let node = on.clone();
+    let has_been_lost = Arc::new(AtomicBool::new(false));
+    let lost = Arc::clone(&has_been_lost);
+    let progress = Arc::new(move |done| {
+        if lost.swap(false, Ordering::Relaxed) {
+            let text =
+                format!("contact again; {} of {} are there already", words::size(done), words::size(total));
+            desk.notify(Notice::Said { node: Some(node.clone()), text });
+        }
+        desk.notify(Notice::Copying { key: key.clone(), done, total });
+    });
+    let until = Instant::now() + deadline;
+    let copy = || async {
+        let left = until.saturating_duration_since(Instant::now());
+        let put = |session: Arc<dyn Session>| {
             let progress = Arc::clone(&progress);
-            async move { session.put(upload, progress.as_ref(), deadline).await }
-        })
+            async move { session.put(upload, progress.as_ref(), left).await }
+        };
+        let copied = at.site.pool.with(on, put).await;
+        has_been_lost.store(copied.is_err(), Ordering::Relaxed);
+        copied
+    };
+    contact::insist(at, on, "the copy goes on where it was when there is contact again", until, copy)
         .await
         .map_err(|error| asking::unreachable(&error))?;
     Ok(())

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::super::support::{Cluster, effects};
 
@@ -39,10 +40,11 @@ fn become_link(path: &Path, elsewhere: &Path) {
     symlink(elsewhere, path).unwrap();
 }
 
-/// What the files below a directory hold.
+/// What the files below a directory hold, but for what a node notes of them.
 fn texts_below(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries
+        .filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with(".sum-"))
         .flat_map(
             |path| if path.is_dir() { texts_below(&path) } else { vec![fs::read_to_string(path).unwrap()] },
         )
@@ -141,18 +143,94 @@ fn a_check_does_not_run_what_was_swapped() {
     assert!(!cluster.path("canary").exists() && cluster.effects().is_empty());
 }
 
+/// A directory of programs to be found before the node's own: each runs these lines first.
+fn tools(cluster: &Cluster, tools: &[(&str, &str)]) -> String {
+    let dir = cluster.path("tools");
+    fs::create_dir_all(&dir).unwrap();
+    for (name, lines) in tools {
+        let real = which::which(name).unwrap_or_default();
+        fs::write(dir.join(name), format!("#!/bin/sh\n{lines}\nexec {} \"$@\"\n", real.display())).unwrap();
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    format!("{}:{}", dir.display(), std::env::var("PATH").unwrap())
+}
+
+fn notes(cluster: &Cluster) -> usize {
+    let names = fs::read_dir(set(cluster)).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_str().unwrap().starts_with(".sum-")).count()
+}
+
+#[test]
+fn what_is_there_unchanged_is_read_through_before_it_is_used_and_not_by_stage() {
+    let cluster = cluster();
+    let log = cluster.path("hashed");
+    let lines = format!("echo hashed >>{}", log.display());
+    let path = tools(&cluster, &[("openssl", &lines), ("sha256sum", &lines)]);
+    let hashed = || fs::read_to_string(&log).unwrap_or_default().lines().count();
+    cluster.rollgate(["stage"]).env("PATH", &path).run().code(0);
+    assert_eq!(notes(&cluster), 1);
+    let before = hashed();
+    assert!(before > 0);
+    cluster.rollgate(["stage"]).env("PATH", &path).run().code(0).stderr_has("everything is there already");
+    cluster.rollgate(["status"]).env("PATH", &path).run().code(0);
+    assert_eq!(hashed(), before);
+    cluster.start(&[]).env("PATH", &path).run().code(0);
+    assert!(hashed() > before);
+}
+
+#[test]
+fn what_unstage_removes_has_its_note_among_it() {
+    let cluster = cluster();
+    let are_left = || {
+        let found =
+            Command::new("find").arg(cluster.node_dir("n1")).args(["-name", ".sum-*"]).output().unwrap();
+        !found.stdout.is_empty()
+    };
+    cluster.rollgate(["stage"]).run().code(0);
+    assert!(are_left());
+    cluster.rollgate(["unstage", "--yes"]).run().code(0);
+    assert!(!are_left());
+}
+
+#[test]
+fn a_node_that_cannot_tell_a_change_notes_nothing_and_reads_all_through() {
+    let whole =
+        "echo '1 2 5 2026-11-22 21:00:00.000000000 +0000|2026-11-22 21:00:00.000000000 +0000'; exit 0";
+    for stat in ["exit 1", whole, "exit 0"] {
+        let cluster = cluster();
+        let path = tools(&cluster, &[("stat", stat)]);
+        for _ in 0..2 {
+            cluster.rollgate(["stage"]).env("PATH", &path).run().code(0);
+            assert_eq!(notes(&cluster), 0, "{stat}");
+        }
+        fs::write(set(&cluster).join("image.tar"), "other").unwrap();
+        cluster.rollgate(["stage"]).env("PATH", &path).run().code(0);
+        assert_eq!(fs::read_to_string(set(&cluster).join("image.tar")).unwrap(), "image", "{stat}");
+    }
+}
+
+#[test]
+fn a_tool_that_cannot_sum_is_passed_over_and_none_is_said_before_anything_is_sent() {
+    for broken in ["exit 1", "exit 0", "echo not a sum; exit 0"] {
+        let cluster = cluster();
+        let path = tools(&cluster, &[("openssl", broken)]);
+        cluster.rollgate(["stage"]).env("PATH", &path).run().code(0);
+        let all = ["openssl", "sha256sum", "shasum", "busybox"].map(|tool| (tool, broken));
+        let path = tools(&cluster, &all);
+        fs::remove_dir_all(set(&cluster)).unwrap();
+        let output = cluster.rollgate(["stage"]).env("PATH", &path).run();
+        output.code(12).stderr_has("there is no openssl, sha256sum, shasum or busybox");
+    }
+}
+
 #[test]
 fn a_file_for_which_there_is_no_room_is_not_sent() {
     let cluster = cluster();
     // Sparse: it takes no room here, and more than any disk has there.
     let file = fs::File::create(cluster.path("image.tar")).unwrap();
     file.set_len(20 << 20).unwrap();
-    let tools = cluster.path("tools");
-    fs::create_dir(&tools).unwrap();
-    let df = "#!/bin/sh\nprintf 'Filesystem 1024-blocks Used Available Capacity Mounted on\\n/dev/x 9 8 1000 99%% /\\n'\n";
-    fs::write(tools.join("df"), df).unwrap();
-    fs::set_permissions(tools.join("df"), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let header = "Filesystem 1024-blocks Used Available Capacity Mounted on";
+    let path = tools(&cluster, &[("df", &format!("echo '{header}'; echo '/dev/x 9 8 1000 99% /'; exit 0"))]);
     let output = cluster.rollgate(["stage"]).env("PATH", path).run();
     output.code(12).stderr_has("there is no room").stderr_has("has 1000 KiB free, and 20480 KiB are to come");
     let parts = fs::read_dir(set(&cluster)).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());

@@ -12,6 +12,7 @@ mod schema;
 #[path = "../../../examples/demo/sshd.rs"]
 mod sshd;
 mod tree;
+mod wire;
 
 pub(crate) use cluster::{Builder, Cluster, NodeSpec};
 pub(crate) use effects::{VANISH, counted, effects};
@@ -21,6 +22,7 @@ pub(crate) use run::{Invocation, Output, Running, harmless, rollgate};
 pub(crate) use schema::{documents, schemas};
 pub(crate) use sshd::{descendants, end, sshd_program};
 pub(crate) use tree::Tree;
+pub(crate) use wire::Wire;
 
 /// How long a test waits for something that takes a moment before it says what is missing. Hosts that boot beside it
 /// make a moment long.

@@ -21,7 +21,7 @@ fn file(dir: &Path, size: usize) -> PathBuf {
 
 pub(super) async fn upload(from: &Path, to: String) -> Upload {
     let sum = hash_file(from).await.unwrap();
-    Upload { from: from.to_owned(), sum, to, mode: 0o640, become_with: Become::None }
+    Upload { from: from.to_owned(), sum, to, mode: 0o640, become_with: Become::None, noted: true }
 }
 
 async fn put(node: &Node, upload: &Upload) -> Result<Copied, TransportError> {
@@ -67,7 +67,7 @@ async fn a_file_arrives_with_its_mode_and_again_is_nothing_to_do() {
         let again = put(&node, &upload).await.unwrap();
         assert_eq!(again, Copied { sum: upload.sum.clone(), sent: 0, unchanged: true });
         let asked = [upload.to.clone(), "/no/such/file".to_owned()];
-        let sums = node.session.sums(&asked, SOON).await.unwrap();
+        let sums = node.session.hash(&asked, SOON).await.unwrap();
         assert_eq!(sums, [Some(upload.sum), None]);
     }
 }

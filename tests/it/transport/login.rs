@@ -295,7 +295,7 @@ async fn what_a_dry_run_is_given_reads_and_leaves_nothing_behind() {
         let reader = readers.connect(&endpoint).await.unwrap();
         let replies = reader.probe(&[probe("pwd")], SOON).await.unwrap();
         assert_eq!(replies.len(), 1);
-        let sums = reader.sums(&[format!("{}/stage/x", reader.facts().root)], SOON).await.unwrap();
+        let sums = reader.hash(&[format!("{}/stage/x", reader.facts().root)], SOON).await.unwrap();
         assert_eq!(sums, [None]);
         assert!(!endpoint.state_dir.unwrap().exists());
     }

@@ -133,7 +133,8 @@ async fn files_are_copied_with_rights_that_take_a_password() {
         fs::write(&from, &content).unwrap();
         let to = node.dir.path().join("it's there").to_str().unwrap().to_owned();
         let sum = hash_bytes(&content);
-        let upload = Upload { from, sum, to: to.clone(), mode: 0o640, become_with: Become::Sudo };
+        let upload =
+            Upload { from, sum, to: to.clone(), mode: 0o640, become_with: Become::Sudo, noted: false };
         let copied = node.session.put(&upload, &|_| {}, SOON).await.unwrap();
         assert!(!copied.unchanged);
         assert_eq!(fs::read(&to).unwrap(), content);
@@ -197,7 +198,7 @@ async fn a_job_and_a_copy_find_out_too_that_the_password_is_another() {
             fs::write(&from, "content\nof several\nlines\n").unwrap();
             let sum = hash_bytes(b"content\nof several\nlines\n");
             let to = node.dir.path().join("to").to_str().unwrap().to_owned();
-            let upload = Upload { from, sum, to, mode: 0o600, become_with: Become::Sudo };
+            let upload = Upload { from, sum, to, mode: 0o600, become_with: Become::Sudo, noted: false };
             node.session.put(&upload, &|_| {}, SOON).await.unwrap_err()
         } else {
             let work = Job { become_with: Become::Sudo, ..job("echo began") };
