@@ -2,6 +2,7 @@
 //! makes one link first decides whether it does. The node's record of that is the only truth.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -11,14 +12,14 @@ use super::error::TransportError;
 use super::frame::{Mark, Nonce};
 use super::job::{Job, JobRef};
 use super::rights::Rights;
-use super::runner::{self, Caller, RUNNER};
+use super::runner::{self, Caller, RUNNER, lean};
 use super::script::{Program, Unfit, push_quoted, quote};
 use super::session::NodeSession;
 use super::{line, trouble};
 use crate::model::host::Become;
 use crate::model::job::{Revert, Standing};
 
-const REVERT: &str = include_str!("runner/revert.sh");
+static REVERT: LazyLock<String> = LazyLock::new(|| lean(include_str!("runner/revert.sh")));
 
 /// How long a node may take to say that it waits, or what was decided.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,20 +70,20 @@ fn armed(
         "\nrg_stop_change() {{ rg_proved=yes; {}printf '%s\\n' \"$rg_stopper\"{behind}; }}",
         *before
     );
-    hold.push_str(RUNNER);
-    hold.push_str(REVERT);
+    hold.push_str(&RUNNER);
+    hold.push_str(&REVERT);
     let mut text = Zeroizing::new(String::new());
     if let Some(gained) = gained {
         text.push_str(&gained.or_exit());
     }
-    text.push_str(REVERT);
+    text.push_str(&REVERT);
     text.push_str(&runner::launch(caller, undo, nonce, (&hold, "rg_armed"))?);
     Ok(runner::call(caller, &text, nonce))
 }
 
 fn decided(caller: &Caller<'_>, armed: &JobRef, word: Option<RevertWord>, nonce: &Nonce) -> Program {
     let mut text = runner::given(caller, armed);
-    text.push_str(REVERT);
+    text.push_str(&REVERT);
     let _ = writeln!(text, "rg_word={}\nrg_decide", word.map_or("", RevertWord::text));
     runner::call(caller, &text, nonce)
 }

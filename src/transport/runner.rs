@@ -5,15 +5,15 @@
 //!
 //! ```text
 //! ROOT/CLUSTER/runs/RUN-TOKEN/jobs/ID/owner   the claim, made by one link(2): what, by which process of which boot, under which lock
-//!                                     begun   the script may have had an effect
 //!                                     out err what it printed
-//!                                     exit    how it ended; pre-allocated before it began, `kept` when it is flushed
+//!                                     exit    there before it begins; then how it ended, and `kept` when that is flushed
 //!                                     verdict of a change that the node undoes by itself: who decided, see `revert`
 //! ```
 //!
 //! The scripts run under dash, busybox and every other POSIX shell (`reliability.md` §2).
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -28,11 +28,18 @@ use crate::model::host::{Become, Shell};
 use crate::model::mask::Mask;
 use crate::model::name::ClusterName;
 
-const COMMON: &str = include_str!("runner/common.sh");
-const SUPERVISOR: &str = include_str!("runner/supervisor.sh");
-pub(super) const RUNNER: &str = include_str!("runner/runner.sh");
-const VEIL: &str = include_str!("runner/veil.sh");
+static COMMON: LazyLock<String> = LazyLock::new(|| lean(include_str!("runner/common.sh")));
+static SUPERVISOR: LazyLock<String> = LazyLock::new(|| lean(include_str!("runner/supervisor.sh")));
+pub(super) static RUNNER: LazyLock<String> = LazyLock::new(|| lean(include_str!("runner/runner.sh")));
+static VEIL: LazyLock<String> = LazyLock::new(|| lean(include_str!("runner/veil.sh")));
 const AWK: &str = include_str!("runner/veil.awk");
+
+/// A script without its comments and indentation: a call is to fit into what a connection sends before it waits for an
+/// answer (ten segments, RFC 6928). None of these scripts has a text of several lines.
+pub(super) fn lean(script: &str) -> String {
+    let lines = script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.fold(String::with_capacity(script.len()), |text, line| text + line + "\n")
+}
 
 /// What a node says that cannot mask what a job prints.
 pub(super) const NO_VEIL: &str = "rollgate: no awk or no mkfifo";
@@ -143,7 +150,7 @@ pub(super) fn keep(
     nonce: &Nonce,
 ) -> Result<Program, Unfit> {
     let root = &caller.facts.root;
-    let mut text = format!("{COMMON}{RUNNER}");
+    let mut text = format!("{}{}", *COMMON, *RUNNER);
     let _ = writeln!(text, "rg_epoch={epoch}\nrg_fences={}", quote(&format!("{root}/{cluster}/fence")));
     text.push_str(&kept(&run_dir(root, cluster, run), Some(copy))?);
     text.push_str("umask 077\nrg_keep && rg_flush \"$rg_copy\" \"${rg_copy%/*}\"\n");
@@ -153,7 +160,7 @@ pub(super) fn keep(
 /// What every function of the runner is given.
 pub(super) fn given(caller: &Caller<'_>, job: &JobRef) -> String {
     let root = &caller.facts.root;
-    let mut text = format!("{COMMON}{RUNNER}");
+    let mut text = format!("{}{}", *COMMON, *RUNNER);
     let values = [
         ("rg_dir", format!("{}/jobs/{}", job.run_dir(root), job.id)),
         ("rg_fences", format!("{root}/{}/fence", job.cluster)),
@@ -266,15 +273,15 @@ fn supervisor(
     let waits = if hold.is_empty() { "" } else { "rg_hold || return 0; " };
     // Nobody else says what is news of the job, and nobody holds that pipe open who outlives its process.
     let _ = writeln!(text, "rg_run() {{ {waits}{{ {}; }} 9>&-; }}", *run);
-    text.push_str(COMMON);
+    text.push_str(&COMMON);
     if !needles.is_empty() {
         text.push_str("rg_awk=");
         push_quoted(&mut text, AWK);
         text.push('\n');
-        text.push_str(VEIL);
+        text.push_str(&VEIL);
     }
     text.push_str(hold);
-    text.push_str(SUPERVISOR);
+    text.push_str(&SUPERVISOR);
     text.push('}');
     Ok(text)
 }

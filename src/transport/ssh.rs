@@ -6,7 +6,7 @@
 
 use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -28,7 +28,9 @@ use crate::model::host::SshTarget;
 use crate::model::name::NodeName;
 
 /// After so many calls there will be more than one. A look at a node needs fewer.
-const CALLS: usize = 4;
+const CALLS: usize = 3;
+/// How many channels are kept ready then: over a distance opening one takes longer than a call.
+const DEPTH: usize = 2;
 
 /// A channel in which a shell waits for a program.
 struct Spare {
@@ -77,9 +79,17 @@ pub(super) struct Ssh {
     calls: AtomicUsize,
     /// Whether the server has never refused a channel.
     has_room: AtomicBool,
-    spare: Arc<Mutex<Option<Spare>>>,
+    stock: Arc<Mutex<Stock>>,
     /// How many spare channels all connections may have.
     spares: Arc<Semaphore>,
+}
+
+/// The channels that are kept ready.
+#[derive(Default)]
+struct Stock {
+    ready: Vec<Spare>,
+    /// How many are being opened.
+    coming: usize,
 }
 
 impl Ssh {
@@ -101,7 +111,7 @@ impl Ssh {
             severed: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             has_room: AtomicBool::new(true),
-            spare: Arc::default(),
+            stock: Arc::default(),
             spares,
         }
     }
@@ -111,33 +121,42 @@ impl Ssh {
         match tokio::time::timeout(patience, open(&self.mux, line::WHOLE)).await {
             Err(_) => Response::Silent,
             Ok(Ok(Some(pipes))) => {
-                let spare = Spare { pipes, _permit: None };
-                self.spare.lock().unwrap_or_else(PoisonError::into_inner).replace(spare);
+                self.stock().ready.push(Spare { pipes, _permit: None });
                 Response::Open
             }
             Ok(_) => Response::Refused,
         }
     }
 
-    /// The channel that was opened ahead of this call, and another one for the next.
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A channel that was opened ahead of this call, and others for the next ones.
     fn ready(&self) -> Option<Pipes> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
-        if (calls == 0 || calls >= CALLS)
-            && self.has_room.load(Ordering::Relaxed)
-            && let Ok(permit) = Arc::clone(&self.spares).try_acquire_owned()
-        {
-            let (mux, slot) = (Arc::clone(&self.mux), Arc::clone(&self.spare));
+        let ready = std::iter::from_fn(|| self.stock().ready.pop()).find_map(Spare::ready);
+        let wanted = match self.calls.fetch_add(1, Ordering::Relaxed) {
+            0 => 1,
+            CALLS.. => DEPTH,
+            _ => 0,
+        };
+        while self.has_room.load(Ordering::Relaxed) {
+            let mut stock = self.stock();
+            if stock.ready.len() + stock.coming >= wanted {
+                break;
+            }
+            let Ok(permit) = Arc::clone(&self.spares).try_acquire_owned() else { break };
+            stock.coming += 1;
+            let (mux, stock) = (Arc::clone(&self.mux), Arc::clone(&self.stock));
             tokio::spawn(async move {
                 // Where there is none a call opens its own.
-                if let Ok(pipes) = open(&mux, line::WHOLE).await {
-                    let spare = Spare { pipes: pipes?, _permit: Some(permit) };
-                    slot.lock().unwrap_or_else(PoisonError::into_inner).replace(spare);
-                }
-                Some(())
+                let opened = open(&mux, line::WHOLE).await.ok().flatten();
+                let mut stock = stock.lock().unwrap_or_else(PoisonError::into_inner);
+                stock.coming -= 1;
+                stock.ready.extend(opened.map(|pipes| Spare { pipes, _permit: Some(permit) }));
             });
         }
-        spare.and_then(Spare::ready)
+        ready
     }
 
     /// A login of its own, whose questions are answered as those of the connection were.
@@ -181,7 +200,7 @@ impl Ssh {
                 // back to.
                 Err(openssh::Error::SshMux(_)) if self.gone().is_none() => {
                     self.has_room.store(false, Ordering::Relaxed);
-                    self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    self.stock().ready.clear();
                 }
                 Err(error) => return Err(self.gone().unwrap_or_else(|| chain(&error))),
             }
@@ -264,7 +283,7 @@ impl Link for Ssh {
     fn sever(&self) {
         self.severed.store(true, Ordering::Release);
         self.master.kill();
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.stock().ready.clear();
     }
 
     fn leave(&self) {
@@ -272,7 +291,7 @@ impl Link for Ssh {
             return self.sever();
         }
         self.severed.store(true, Ordering::Release);
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.stock().ready.clear();
     }
 }
 

@@ -21,11 +21,12 @@ class Site:
 
     def __init__(self, root, nodes, payload, kex, far):
         self.root, self.nodes, self.payload, self.kex, self.far = root, nodes, payload, kex, far
+        self.attic = root.parent / "attic"
         self.list = []
 
     def lay_out(self, count):
         """Writes the files for so many nodes, in a new directory."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        put_away(self, self.root)
         self.root.mkdir(parents=True)
         # The paths of sockets are short.
         (self.root / "s").mkdir(mode=0o700)
@@ -53,6 +54,13 @@ class Site:
 
     def address(self, node):
         return node.far if self.far else node.near
+
+
+def put_away(site, home):
+    """Makes room for a new home. Files are not deleted here: ext4 looks through those of the last seconds at each new one."""
+    if home.exists():
+        site.attic.mkdir(exist_ok=True)
+        home.rename(site.attic / token())
 
 
 def check_commands(count):
@@ -83,7 +91,7 @@ class Checks(Work):
     def prepare(self, site):
         self.expected = []
         for node in site.list:
-            shutil.rmtree(node.home, ignore_errors=True)
+            put_away(site, node.home)
             (node.home / "facts").mkdir(parents=True)
             for number in range(1, self.facts + 1):
                 fact = token()
@@ -103,7 +111,7 @@ class Steps(Work):
 
     def prepare(self, site):
         for node in site.list:
-            shutil.rmtree(node.home, ignore_errors=True)
+            put_away(site, node.home)
             node.home.mkdir(parents=True)
         site.nodes.effects.write_text("")
 

@@ -32,7 +32,7 @@ rg_look() {
     rg_standing=running
     rg_clock
     rg_age=$(((rg_now - rg_o_since) / 100))
-  elif [ ! -e "$rg_dir/begun" ]; then
+  elif [ ! -e "$rg_dir/exit" ]; then
     rg_standing=unbegun
   else
     rg_outcome
@@ -181,11 +181,11 @@ rg_follow() {
   esac
   # Its own process makes these files a moment after its claim.
   rg_n=0
-  until [ -e "$rg_dir/begun" ]; do
+  until [ -e "$rg_dir/exit" ]; do
     rg_look
     case $rg_standing in
       (running) rg_n=$((rg_n + 1)); rg_wait ;;
-      (*) [ -e "$rg_dir/begun" ] || { rg_say "S 0 $rg_standing"; return; } ;;
+      (*) [ -e "$rg_dir/exit" ] || { rg_say "S 0 $rg_standing"; return; } ;;
     esac
   done
   rg_say "R 0 0"

@@ -28,13 +28,11 @@ fi
 if [ -n "$rg_needles" ]; then
   : >>"$rg_dir/out" && : >>"$rg_dir/err" && rg_veil || exit 1
 fi
-# The outcome has its place before there is one: a disk that fills up meanwhile cannot lose it.
-: >>"$rg_dir/out" && : >>"$rg_dir/err" && printf '%-63s\n' - >"$rg_dir/exit" && : >"$rg_dir/begun" || {
-  rm -f "$rg_dir/begun"
-  exit 1
-}
-rg_flush "$rg_dir/owner" "$rg_dir/exit" "$rg_dir/begun" "$rg_dir" "$rg_dir/.." ${rg_copy:+"$rg_copy"} || {
-  rm -f "$rg_dir/begun"
+# The outcome has its place before there is one: a disk that fills up meanwhile cannot lose it. From when that is there
+# on the script may have had an effect.
+: >>"$rg_dir/out" && : >>"$rg_dir/err" && printf '%-63s\n' - >"$rg_dir/exit" &&
+  rg_flush "$rg_dir/owner" "$rg_dir/exit" "$rg_dir" "$rg_dir/.." ${rg_copy:+"$rg_copy"} || {
+  rm -f "$rg_dir/exit"
   exit 1
 }
 rg_tell begun
