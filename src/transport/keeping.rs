@@ -33,6 +33,7 @@ impl Connector for Keeping {
             Ok(session)
         })
     }
+
     fn log_in<'a>(&'a self, to: &'a Endpoint) -> BoxFuture<'a, Result<Arc<dyn Session>, TransportError>> {
         self.connector.log_in(to)
     }

@@ -8,7 +8,6 @@ mod order;
 mod resumption;
 mod revert;
 mod rollback;
-mod scale;
 mod simulator;
 mod stories;
 mod temporary;
