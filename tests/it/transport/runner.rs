@@ -346,6 +346,11 @@ async fn another_value_of_a_secret_makes_no_other_job() {
     }
 }
 
+/// An sshd whose logins find these programs first, and no start file that uses one of them itself.
+fn sshd_with(tools: &Path) -> Sshd {
+    Sshd::with(&format!("SetEnv PATH={0}:/usr/bin:/bin HOME={0}", tools.display()))
+}
+
 /// A node on which every nap takes half a minute: whoever waits for a look at something waits that long.
 #[tokio::test]
 async fn the_end_of_a_step_is_told_and_not_looked_for() {
@@ -353,7 +358,7 @@ async fn the_end_of_a_step_is_told_and_not_looked_for() {
     let nappers = tools.path().join("nappers");
     let sleep = format!("#!/bin/sh\nexec >&- 2>&-\necho $PPID >>{}\nexec /bin/sleep 30\n", nappers.display());
     plant(tools.path(), "sleep", &sleep);
-    let node = Node::over(Sshd::with(&format!("SetEnv PATH={}:/usr/bin:/bin", tools.path().display()))).await;
+    let node = Node::over(sshd_with(tools.path())).await;
     let begun = Instant::now();
     for _ in 0..3 {
         let end = node.session.start(&job("echo done"), &Heard::default()).await.unwrap();
@@ -373,7 +378,7 @@ async fn nothing_of_a_call_is_left_when_its_step_has_ended() {
         "sleep",
         &format!("#!/bin/sh\necho $PPID >>{}\nexec /bin/sleep \"$@\"\n", nappers.display()),
     );
-    let node = Node::over(Sshd::with(&format!("SetEnv PATH={}:/usr/bin:/bin", tools.path().display()))).await;
+    let node = Node::over(sshd_with(tools.path())).await;
     node.session.start(&job("/bin/sleep 0.7"), &Heard::default()).await.unwrap();
     let begun = Instant::now();
     loop {
