@@ -1,13 +1,12 @@
 """ClusterShell: clustershell.py all|serial FILE, or clustershell.py copy."""
 
-import os
 import sys
 
 from ClusterShell.NodeSet import NodeSet
 from ClusterShell.Task import task_self
 
-SITE = os.environ["BENCH_SITE"]
-PLACES = [line.split() for line in open(f"{SITE}/hosts", encoding="utf-8")]
+from words import HOSTS, PLACES, SITE, obey
+
 MASTER = f"-F {SITE}/ssh_config -o ControlMaster=auto -o ControlPath={SITE}/s/%h -o ControlPersist=60"
 
 task = task_self()
@@ -29,15 +28,11 @@ def commands(hosts, file):
         shell(command.strip(), hosts)
 
 
-hosts = [host for host, _ in PLACES]
-match sys.argv[1:]:
-    case ["all", file]:
-        commands(hosts, file)
-    case ["serial", file]:
-        for host in hosts:
-            commands([host], file)
-    case ["copy"]:
-        for host, home in PLACES:
-            task.copy(f"{SITE}/payload", f"{home}/big", nodes=host)
-        task.resume()
-        shell('sha256sum "$HOME/big"', hosts)
+def copy():
+    for host, home in PLACES:
+        task.copy(f"{SITE}/payload", f"{home}/big", nodes=host)
+    task.resume()
+    shell('sha256sum "$HOME/big"', HOSTS)
+
+
+obey(commands, copy)

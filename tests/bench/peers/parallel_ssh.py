@@ -5,9 +5,7 @@ import sys
 
 from pssh.clients import ParallelSSHClient
 
-SITE = os.environ["BENCH_SITE"]
-PLACES = [line.split() for line in open(f"{SITE}/hosts", encoding="utf-8")]
-HOMES = dict(PLACES)
+from words import HOSTS, PLACES, SITE, obey
 
 
 def client(hosts):
@@ -34,11 +32,11 @@ def commands(hosts, file):
                 sys.exit(f"{answer.host}: exit {answer.exit_code}")
 
 
-def copy(hosts):
+def copy():
     from gevent import joinall
 
-    nodes = client(hosts)
-    places = [{"local": f"{SITE}/payload", "remote": f"{HOMES[host]}/big"} for host in hosts]
+    nodes = client(HOSTS)
+    places = [{"local": f"{SITE}/payload", "remote": f"{home}/big"} for _, home in PLACES]
     copied = nodes.scp_send("%(local)s", "%(remote)s", copy_args=places)
     joinall(copied, raise_error=True)
     answers = nodes.run_command('sha256sum "$HOME/big"')
@@ -47,12 +45,4 @@ def copy(hosts):
         print(*answer.stdout)
 
 
-hosts = [host for host, _ in PLACES]
-match sys.argv[1:]:
-    case ["all", file]:
-        commands(hosts, file)
-    case ["serial", file]:
-        for host in hosts:
-            commands([host], file)
-    case ["copy"]:
-        copy(hosts)
+obey(commands, copy)
