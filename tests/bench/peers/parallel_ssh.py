@@ -36,8 +36,8 @@ def copy():
     from gevent import joinall
 
     nodes = client(HOSTS)
-    places = [{"local": f"{SITE}/payload", "remote": f"{home}/big"} for _, home in PLACES]
-    copied = nodes.scp_send("%(local)s", "%(remote)s", copy_args=places)
+    places = [{"local_file": f"{SITE}/payload", "remote_file": f"{home}/big"} for _, home in PLACES]
+    copied = nodes.scp_send("%(local_file)s", "%(remote_file)s", copy_args=places)
     joinall(copied, raise_error=True)
     answers = nodes.run_command('sha256sum "$HOME/big"')
     nodes.join(answers)
