@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::support::{Cluster, PATIENCE, effects};
+use super::support::{Cluster, HELD, PATIENCE, effects};
 
 const PROCEDURE: &str = r#"
     procedure: twice
@@ -24,9 +24,6 @@ const PROCEDURE: &str = r#"
               LOG(up)
               HELD
 "#;
-
-/// Waits for the release of the test: it creates the file `go`.
-const HELD: &str = r#"while [ ! -e "$dir/go" ]; do sleep 0.05; done"#;
 
 /// A cluster whose connections stay open, with these words about ssh.
 struct Site(Cluster);

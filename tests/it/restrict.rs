@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::support::{Cluster, NodeSpec, PATIENCE, VANISH, effects};
+use super::support::{Cluster, HELD, NodeSpec, PATIENCE, VANISH, effects};
 
 /// Shuts everybody out of its node, unless the test has made a file `harmless` there.
 const PROCEDURE: &str = r#"
@@ -34,9 +34,6 @@ const PROCEDURE: &str = r#"
               LOG(up)
               HELD
 "#;
-
-/// Waits for the release of the test: it creates the file `go`.
-const HELD: &str = r#"while [ ! -e "$dir/go" ]; do sleep 0.05; done"#;
 
 /// One node; its variable `sshd` is the directory of its sshd.
 fn cluster(restriction: &str, more: &str, held: &str) -> Cluster {
@@ -254,7 +251,7 @@ fn where_there_is_no_ssh_on_the_way_nothing_is_proved_and_it_is_said() {
 fn what_is_taken_as_done_is_confirmed_by_a_new_login() {
     let stays = PROCEDURE.replacen("            temporary: node\n        upgrade", "        upgrade", 1);
     // The timer's own process lives on.
-    let vanish = VANISH.replacen("do [", "do case $owner in (*.revert.*) continue ;; esac; [", 1);
+    let vanish = VANISH.replacen("do ", "do case $owner in (*.revert.*) continue ;; esac; ", 1);
     let cluster = written(&stays, "revert_after: 10m", &vanish, "");
     cluster.write("nodes/n1/harmless", "");
     cluster.start(&[]).run().code(22);

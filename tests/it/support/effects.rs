@@ -83,3 +83,6 @@ fn only_entry(dir: &Path) -> PathBuf {
 /// Shell code after which nobody knows how its step ends: it kills the process that watches over it and would
 /// have said so, then is gone itself. Whatever may be known of a step by another way, this is not.
 pub(crate) const VANISH: &str = r#"for owner in "$dir"/rollgate/*/runs/*/jobs/*/owner; do grep -qs kept "${owner%owner}exit" || { read -r _ _ _ pid _ <"$owner"; kill -9 "$pid" || :; }; done; exit 1"#;
+
+/// Waits for the release of the test: it creates the file `go`.
+pub(crate) const HELD: &str = r#"while [ ! -e "$dir/go" ]; do sleep 0.05; done"#;

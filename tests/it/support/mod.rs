@@ -15,7 +15,7 @@ mod tree;
 mod wire;
 
 pub(crate) use cluster::{Builder, Cluster, NodeSpec};
-pub(crate) use effects::{VANISH, counted, effects};
+pub(crate) use effects::{HELD, VANISH, counted, effects};
 pub(crate) use pty::{Pty, Size, written};
 pub(crate) use redact::redact;
 pub(crate) use run::{Invocation, Output, Running, harmless, rollgate};

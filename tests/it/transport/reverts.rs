@@ -13,9 +13,9 @@ use rollgate::transport::{
     Endpoint, Job, JobEnd, JobId, JobRef, Kind, Limit, RevertWord, Session, TransportError,
 };
 
-use super::node::{Heard, Node, SOON, Sshd, connect, job, plant};
+use super::node::{Heard, Node, SOON, connect, job, plant};
 use super::rights::Guarded;
-use super::runner::{kill_server, sshd};
+use super::runner::{kill_server, sshd, sshd_with};
 use crate::support::PATIENCE;
 
 /// A time that no test waits for.
@@ -310,8 +310,7 @@ async fn where_no_word_can_be_kept_it_is_undone_all_the_same() {
     let no_link = tools.path().join("no-link");
     let ln = format!("#!/bin/sh\n[ ! -e {} ] || exit 1\nexec /bin/ln \"$@\"\n", no_link.display());
     plant(tools.path(), "ln", &ln);
-    let sshd = Sshd::with(&format!("SetEnv PATH={}:/usr/bin:/bin", tools.path().display()));
-    let node = Node::over(sshd).await;
+    let node = Node::over(sshd_with(tools.path())).await;
     let armed = Armed::new(node.dir.path());
     assert_eq!(armed.arm(&*node.session, Duration::from_secs(2)).await, Standing::Running);
     fs::write(&no_link, "").unwrap();

@@ -347,7 +347,7 @@ async fn another_value_of_a_secret_makes_no_other_job() {
 }
 
 /// An sshd whose logins find these programs first, and no start file that uses one of them itself.
-fn sshd_with(tools: &Path) -> Sshd {
+pub(crate) fn sshd_with(tools: &Path) -> Sshd {
     Sshd::with(&format!("SetEnv PATH={0}:/usr/bin:/bin HOME={0}", tools.display()))
 }
 
@@ -365,6 +365,11 @@ async fn the_end_of_a_step_is_told_and_not_looked_for() {
         assert_eq!(end, JobEnd::Exited { code: 0 });
     }
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    // A ticker may not have come to its nap yet.
+    while lines(&nappers) < 3 {
+        assert!(begun.elapsed() < PATIENCE, "one ticker a step");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(lines(&nappers), 3, "one ticker a step");
 }
 
