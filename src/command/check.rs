@@ -166,7 +166,7 @@ async fn reach(context: &Context, files: &Files) -> Result<Vec<NodeSurvey>, Refu
     let silent: Screen = Arc::new(|_| true);
     let secrets = secrets(context, &plan)?;
     let pool = Pool::new(
-        ReadOnlyConnector::new(Arc::new(context.dialer(&secrets))),
+        ReadOnlyConnector::new(Arc::new(context.dialer(&secrets).asking_anew())),
         &plan,
         Context::state_dir()?.path(),
         &secrets,

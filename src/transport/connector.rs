@@ -3,11 +3,12 @@
 //! Where connections stay open (`ssh.persist`) one that an earlier command has left is taken up instead. That must
 //! never be worse than a login: it is asked for a channel first, which is a round trip and needs no shell; whatever is
 //! wrong with it, or with what is heard over it, a login of its own decides, and only that one's error is shown. It is
-//! not ended for that: another rollgate may be using it. The facts are asked for again in any case, for the node may
-//! have changed. A new one stays open only when its first words have succeeded, so that what was put right on the node
+//! not ended for that: another rollgate may be using it. The facts of its node are remembered with it where that is
+//! safe, see [`memory`]. A new one stays open only when its first words have succeeded, so that what was put right on the node
 //! meanwhile, such as the groups of the login, is seen.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +33,7 @@ use super::session::{NodeSession, place};
 use super::sockets::Sockets;
 use super::ssh::{Response, Ssh};
 use super::warden::Warden;
-use super::{BoxFuture, Connector, Endpoint, Session, denied, refused, trouble};
+use super::{BoxFuture, Connector, Endpoint, Session, denied, memory, refused, trouble};
 use crate::model::host::{Become, Connection, SshTarget, host_is_safe};
 use crate::model::name::NodeName;
 
@@ -47,6 +48,9 @@ const SPARES: usize = 64;
 /// How long a login may take to run its first commands, at least: shells have slow start files.
 const HELLO: Duration = Duration::from_secs(20);
 
+/// One that was turned away waits no longer than about this to try again, so that it uses the time that it has.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How long the node of a connection that was taken up may take to open a channel.
 const RESPONSE: Duration = Duration::from_secs(2);
 
@@ -60,6 +64,7 @@ pub struct Dialer {
     /// The sockets of connections that stay open, from the first such connection on.
     sockets: OnceCell<Sockets>,
     sockets_in: Option<PathBuf>,
+    asks_anew: bool,
 }
 
 impl Default for Dialer {
@@ -82,6 +87,7 @@ impl Dialer {
             spares,
             sockets: OnceCell::new(),
             sockets_in: None,
+            asks_anew: false,
         }
     }
 
@@ -101,6 +107,13 @@ impl Dialer {
     #[must_use]
     pub fn with_sockets_in(mut self, directory: PathBuf) -> Self {
         self.sockets_in = Some(directory);
+        self
+    }
+
+    /// Reads the facts of each node anew, whatever is remembered of an open connection.
+    #[must_use]
+    pub fn asking_anew(mut self) -> Self {
+        self.asks_anew = true;
         self
     }
 
@@ -128,7 +141,12 @@ impl Dialer {
         let master = dialled.map_err(|why| unreachable(to, why))?;
         let link = self.link(to, target, master);
         match hello(&link, to, root).await {
-            Ok(facts) => Ok(session(to, Box::new(link), facts)),
+            Ok(facts) => {
+                if let Some(socket) = link.stays_at() {
+                    memory::keep(socket, to, root, &facts);
+                }
+                Ok(session(to, Box::new(link), facts))
+            }
             Err(error) => {
                 link.sever();
                 Err(error)
@@ -163,13 +181,20 @@ impl Dialer {
     ) -> Result<Option<(Ssh, Facts)>, TransportError> {
         while let Some(socket) = sockets.take(identity) {
             let warden = self.warden().map_err(|source| unreachable(to, no_warden(target, &source)))?;
-            let Some(master) = Master::take_up(socket, warden).await else { continue };
+            let known = memory::recall(&socket, to, root).filter(|_| !self.asks_anew);
+            let Some(master) = Master::take_up(socket.clone(), warden).await else { continue };
             let link = self.link(to, target, master);
             if link.responds(RESPONSE.min(target.connect_timeout)).await != Response::Open {
                 continue;
             }
+            if let Some(facts) = known {
+                return Ok(Some((link, facts)));
+            }
             match hello(&link, to, root).await {
-                Ok(facts) => return Ok(Some((link, facts))),
+                Ok(facts) => {
+                    memory::keep(&socket, to, root, &facts);
+                    return Ok(Some((link, facts)));
+                }
                 // A password that was refused is not tried again over another connection: accounts are locked for it.
                 Err(error) if is_wrong_password(&error) => return Err(error),
                 Err(error) => tracing::debug!(node = %to.name, %error, "an open connection is of no use"),
@@ -237,7 +262,7 @@ impl Dialer {
             }
             may_stay = !is_deaf;
             tokio::time::sleep(wait).await;
-            wait *= 2;
+            wait = spread((wait * 2).min(AGAIN));
         }
     }
 
@@ -282,6 +307,12 @@ fn session(to: &Endpoint, link: Box<dyn Link>, facts: Facts) -> Arc<dyn Session>
 
 fn unreachable(to: &Endpoint, why: Trouble) -> TransportError {
     TransportError::Unreachable { node: to.name.clone(), why: Box::new(why) }
+}
+
+/// About as long: those that are turned away together do not come back together.
+fn spread(wait: Duration) -> Duration {
+    let drawn = RandomState::new().build_hasher().finish() % 512;
+    wait.mul_f64(0.75 + drawn as f64 / 1024.0)
 }
 
 /// Where the connection's socket lies and for how long, where it stays open.

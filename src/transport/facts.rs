@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::job::{ProbeEnd, ProbeReply};
 use super::script::{Body, Input};
 use crate::model::host::{Become, Shell};
 
 /// What is known of a node since its login.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The user that ssh logs in as.
     pub user: String,
@@ -32,7 +34,7 @@ pub struct Facts {
 }
 
 /// The ways to let go of a process, the best one that a node has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Detach {
     /// As a unit of its own, by `systemd-run`.
     Systemd,

@@ -41,6 +41,7 @@ mod line;
 mod link;
 mod local;
 mod master;
+mod memory;
 mod note;
 mod probe;
 mod read_only;

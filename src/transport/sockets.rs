@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::frame::Nonce;
-use super::warden;
+use super::{memory, warden};
 
 /// The directory's name, where it lies in a directory of the user's own.
 const NAME: &str = "rollgate-ssh";
@@ -108,6 +108,7 @@ fn list(directory: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, String> {
     names.sort();
     let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for name in names {
+        forget_ended(&directory.join(&name));
         // ssh makes a socket under a longer name first.
         let Some((identity, _)) = name.split_once('-').filter(|_| !name.contains('.')) else { continue };
         let path = directory.join(&name);
@@ -116,6 +117,14 @@ fn list(directory: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, String> {
         }
     }
     Ok(found)
+}
+
+/// Removes what was remembered of a connection that has ended.
+fn forget_ended(path: &Path) {
+    if memory::socket_of(path).is_some_and(|socket| !socket.exists()) {
+        // Whoever comes next tries again.
+        let _ = fs::remove_file(path);
+    }
 }
 
 fn is_own_socket(path: &Path) -> bool {

@@ -5,6 +5,7 @@
 //! soon as calls keep coming, beside each of them. Then a call takes one round trip, and what it waits for is its script.
 
 use std::io::Cursor;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -126,6 +127,11 @@ impl Ssh {
             }
             Ok(_) => Response::Refused,
         }
+    }
+
+    /// The socket by which it can be taken up when this process has ended, where it stays open.
+    pub(super) fn stays_at(&self) -> Option<&Path> {
+        self.master.stays().then(|| self.master.socket())
     }
 
     fn stock(&self) -> MutexGuard<'_, Stock> {

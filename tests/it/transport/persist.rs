@@ -56,9 +56,18 @@ impl Site {
         self.sshd.log().matches("Accepted publickey").count()
     }
 
+    fn files(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let list = fs::read_dir(self.sockets.path()).unwrap().map(|entry| entry.unwrap().path());
+        list.partition(|path| path.extension().is_none())
+    }
+
     fn found(&self) -> Vec<PathBuf> {
-        let list = fs::read_dir(self.sockets.path()).unwrap();
-        list.map(|entry| entry.unwrap().path()).collect()
+        self.files().0
+    }
+
+    /// What is remembered of the nodes of these connections.
+    fn memories(&self) -> Vec<PathBuf> {
+        self.files().1
     }
 
     /// The masters whose sockets lie here; one in the background names nothing but its socket.
@@ -119,6 +128,40 @@ async fn the_next_command_logs_in_to_nothing() {
         assert!(session.probe(&[probe(":")], SOON).await.unwrap_err().never_began());
     }
     assert_eq!((site.logins(), site.masters()), (1, vec![master]));
+}
+
+#[tokio::test]
+async fn who_a_node_is_is_asked_once_a_connection() {
+    let site = Site::new();
+    let kernel = site.connect().await.facts().kernel.clone();
+    let memory = site.memories().remove(0);
+    assert_eq!(fs::metadata(&memory).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&memory).unwrap();
+    assert!(text.contains(&kernel), "{text}");
+    let plant = |kernel_of: &str| fs::write(&memory, text.replace(&kernel, kernel_of)).unwrap();
+    plant("remembered");
+    let session = site.connect().await;
+    assert_eq!(
+        (session.facts().kernel.as_str(), answers(&session, "echo here").await),
+        ("remembered", "here".into())
+    );
+    // Asked all the same: by who wants to know it now, for another directory, and where it is not whole.
+    let anew = site.dialer().asking_anew().connect(&site.endpoint()).await.unwrap();
+    assert_eq!(anew.facts().kernel, kernel);
+    plant("remembered");
+    let elsewhere = Endpoint { state_dir: Some("/elsewhere".into()), ..site.endpoint() };
+    assert_eq!(site.dialer().connect(&elsewhere).await.unwrap().facts().root, "/elsewhere");
+    fs::write(&memory, &text[..text.len() / 2]).unwrap();
+    assert_eq!(site.connect().await.facts(), anew.facts());
+    assert_eq!(fs::read_to_string(&memory).unwrap(), text);
+    assert_eq!(site.logins(), 1);
+    // It goes when the connection has gone.
+    signal(site.only_master().await, Signal::KILL);
+    wait("its end", || site.masters().is_empty()).await;
+    plant("remembered");
+    assert_eq!(site.connect().await.facts().kernel, kernel);
+    site.connect().await;
+    assert_eq!((memory.exists(), site.memories().len(), site.logins()), (false, 1, 2));
 }
 
 #[tokio::test]
@@ -349,8 +392,10 @@ async fn a_connection_over_which_nothing_works_is_not_left_open() {
     assert!(refusal(site.dialer().connect(&endpoint).await).contains("sudo there wants a password"));
     wait("its end", || site.masters().is_empty()).await;
     assert!(site.found().is_empty(), "{:?}", site.found());
-    // One that was good for less is left alone, and a login of its own says what is wrong.
+    // One that was good for less is left alone, and a login of its own says what is wrong. That there are rights is
+    // never remembered.
     site.connect().await;
+    assert_eq!(site.memories().len(), 1);
     assert!(refusal(site.dialer().connect(&endpoint).await).contains("sudo there wants a password"));
     assert_eq!((site.logins(), site.masters().len()), (3, 1));
 }
