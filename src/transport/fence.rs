@@ -92,13 +92,12 @@ rg_show() {
 }
 "#;
 
-/// Makes the own directory, or refuses one that others could have prepared or could exchange.
+/// Makes the own directory, or refuses one that others could have prepared or could exchange: `me` is set.
 const TRUSTED: &str = r#"
 [ ! -h "$root" ] || rg_fail "$root is a link; rollgate's own directory must be none"
-mkdir -p -- "$root"
+[ -d "$root" ] || mkdir -p -- "$root"
 [ -O "$root" ] || rg_fail "$root belongs to another user"
 rg_trusted() {
-  me=$(id -u)
   at=$(cd -P -- "$root" && pwd -P)
   last=$at
   set -- "$at"
@@ -130,7 +129,7 @@ for own in "$dir" "$fence" "$dir/runs"; do
 done
 "#;
 
-/// Takes the lock: `key run token seat who host pid doing args rule above first` are set.
+/// Takes the lock: `me key run token seat who host pid doing args rule above first` are set.
 const TAKE: &str = r#"
 known=$dir/runs/$key/known
 rg_stale() { age=$((now - beat)); [ "$age" -ge 60 ] || [ "$age" -le -60 ]; }
@@ -157,7 +156,8 @@ while :; do
   fi
   epoch=$((top + 1))
   new=$fence/.new-$seat-$$
-  rm -f -- "$new"
+  # Left by one of that number who was killed, it may be an older lock's other name.
+  [ ! -e "$new" ] || rm -f -- "$new"
   printf 'run=%s\ntoken=%s\nseat=%s\nwho=%s\nhost=%s\npid=%s\nsince=%s\ndoing=%s\nargs=%s\n' \
     "$run" "$token" "$seat" "$who" "$host" "$pid" "$now" "$doing" "$args" >"$new"
   rg_flush "$new"
@@ -217,6 +217,7 @@ impl NodeSession {
             FenceRule::Break => "break",
         };
         let words = [
+            ("me", self.facts.uid.to_string()),
             ("key", format!("{}-{}", claim.owner.run, claim.owner.token)),
             ("run", one_line(&claim.owner.run.0)),
             ("token", one_line(&claim.owner.token)),

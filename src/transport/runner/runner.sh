@@ -125,11 +125,13 @@ rg_launch() {
 }
 
 rg_by_setsid() {
+  # The shell reads a pipe of this login's own itself; `cat` would be a process more.
+  rg_load='if [ -r /dev/stdin ]; then . /dev/stdin; else eval "$(cat)"; fi'
   case $rg_way in
-    (setsid) printf '%s\n' "$rg_job" | setsid sh -c 'eval "$(cat)"' "rollgate-job $rg_name" 2>/dev/null & ;;
-    (plain) printf '%s\n' "$rg_job" | sh -c 'eval "$(cat)"' "rollgate-job $rg_name" 2>/dev/null & ;;
+    (setsid) printf '%s\n' "$rg_job" | setsid sh -c "$rg_load" "rollgate-job $rg_name" 2>/dev/null & ;;
+    (plain) printf '%s\n' "$rg_job" | sh -c "$rg_load" "rollgate-job $rg_name" 2>/dev/null & ;;
     # Only this way leaves the job's SIGINT as it is: what a shell runs in the background ignores it.
-    (*) printf '%s\n' "$rg_job" | setsid -f sh -c 'eval "$(cat)"' "rollgate-job $rg_name" 2>/dev/null ;;
+    (*) printf '%s\n' "$rg_job" | setsid -f sh -c "$rg_load" "rollgate-job $rg_name" 2>/dev/null ;;
   esac
 }
 
