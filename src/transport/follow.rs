@@ -18,7 +18,7 @@ use crate::model::name::ClusterName;
 /// The node says every five seconds that it follows a job; three times out of hearing is silence.
 const PULSE: Duration = Duration::from_secs(16);
 /// How long it takes at most to end everything that a job started, and to fetch what it printed last.
-const STOP: Duration = Duration::from_secs(20);
+const STOP: Duration = Duration::from_secs(40);
 /// How many times as long it may take to fetch what was printed last, while more of it comes.
 const REST: u32 = 15;
 /// How long a look at a job may take.

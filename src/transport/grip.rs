@@ -20,7 +20,7 @@ use tokio::net::UnixStream;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a master may take to end when it is told to, before it is killed.
-const TO_END: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+const TO_END: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// Words of ssh's `PROTOCOL.mux`.
 const HELLO: u32 = 0x0000_0001;
