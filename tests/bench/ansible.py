@@ -53,7 +53,7 @@ class Ansible:
         if self.best:
             environment |= {
                 "ANSIBLE_PIPELINING": "1",
-                "ANSIBLE_FORKS": "50",
+                "ANSIBLE_FORKS": str(site.logins or 50),
                 "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
             }
         if self.mitogen:

@@ -39,6 +39,7 @@ def arguments():
     parser.add_argument("--only", type=words, help="these tools")
     parser.add_argument("--delay", type=words, default=["0"], help="ms in each direction, such as 0,25 [0]")
     parser.add_argument("--kex", type=words, default=["default"], help="default,curve25519-sha256 [default]")
+    parser.add_argument("--jump", action="store_true", help="all nodes through one jump host")
     parser.add_argument("--warm", action="store_true", help="W1 also over connections that are there already")
     parser.add_argument("--limit", type=float, default=180, help="seconds that one run may take [180]")
     parser.add_argument("--quiet", type=float, default=20, help="seconds to wait for others to end their work [20]")
@@ -46,20 +47,25 @@ def arguments():
     parser.add_argument("--rollgate", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--venv", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--cache", type=Path, required=True, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.jump and any(map(float, args.delay)):
+        # The proxy stands before the nodes: the way to the jump host would be short, which no such way is.
+        parser.error("--jump knows no distance: leave out --delay, or --jump")
+    return args
 
 
 class Scenario:
-    """A work under circumstances: which key exchange, how far away, over which connections."""
+    """A work under circumstances: which key exchange, how far away, over which connections, by which way."""
 
-    def __init__(self, work, kex, delay, warm):
-        self.work, self.kex, self.delay, self.warm = work, kex, delay, warm
+    def __init__(self, work, kex, delay, warm, jump):
+        self.work, self.kex, self.delay, self.warm, self.jump = work, kex, delay, warm, jump
 
     def title(self):
         far = f", {2 * self.delay:g} ms round trip" if self.delay else ""
+        jump = ", through one jump host" if self.jump else ""
         warm = ", connections open already" if self.warm else ""
         kex = "" if self.kex == "default" else f", {self.kex}"
-        return f"{self.work.word}: {self.work.text}{far}{warm}{kex}"
+        return f"{self.work.word}: {self.work.text}{far}{jump}{warm}{kex}"
 
     def can(self, tool):
         return self.work.word in tool.works and (tool.warm or not self.warm)
@@ -74,9 +80,24 @@ def scenarios(args):
                 for work in known[word]:
                     if delay and work.count > FAR_AT_MOST:
                         continue
-                    yield Scenario(work, kex, delay, False)
+                    yield Scenario(work, kex, delay, False, args.jump)
                     if args.warm and word == "W1":
-                        yield Scenario(work, kex, delay, True)
+                        yield Scenario(work, kex, delay, True, args.jump)
+
+
+class JumpLog:
+    """What the jump host writes from now on."""
+
+    def __init__(self, jump):
+        self.file = jump.log
+        self.begins = jump.log.stat().st_size
+
+    def counts(self):
+        """How many logins it has granted, and how many connections it has turned away for the crowd."""
+        with open(self.file, encoding="utf-8", errors="replace") as log:
+            log.seek(self.begins)
+            said = log.read()
+        return said.count("Accepted publickey"), len(re.findall(r"drop connection #.* past MaxStartups", said))
 
 
 class Bench:
@@ -112,6 +133,7 @@ class Bench:
         command += ["--warm"] if scenario.warm else []
         told = tool.command(work, site)
         environment = tools.environment(site, tool, work)
+        jump = JumpLog(self.nodes.jump) if scenario.jump else None
         meter = subprocess.run(
             [*command, "--", *told], cwd=site.root, env=environment, stdout=subprocess.PIPE, check=False
         )
@@ -122,8 +144,13 @@ class Bench:
         complaint = Path(f"{said}.err").read_text(errors="replace")
         if cost["status"] is None:
             return {"failed": f"not done after {self.args.limit:g} s"}
+        if jump:
+            cost["logins"], cost["turned away"] = jump.counts()
         if cost["status"] != 0:
-            return {"failed": f"exit {cost['status']}: {last_words(complaint or output)}"}
+            turned_away = f" (turned away {cost['turned away']} times)" if cost.get("turned away") else ""
+            return {"failed": f"exit {cost['status']}{turned_away}: {last_words(complaint or output)}"}
+        if jump and not scenario.warm and not cost["logins"]:
+            return {"failed": "it did not go through the jump host"}
         try:
             work.verify(site, output)
         except works_of.Refuted as refuted:
@@ -146,7 +173,7 @@ class Bench:
                 self.lay_out(site, scenario.work.count)
                 began = time.monotonic()
                 if scenario.work.follows:
-                    before = Scenario(scenario.work.follows, scenario.kex, scenario.delay, False)
+                    before = Scenario(scenario.work.follows, scenario.kex, scenario.delay, False, scenario.jump)
                     cost = self.run(tool, before, site)
                     if "failed" in cost:
                         failed[tool.name] = cost["failed"]
@@ -175,7 +202,7 @@ class Bench:
         """Tries a tool with the one node that tells what a client and a server agree on."""
         witness = self.nodes.witness
         probe = works_of.works([1], 1)["W1" if "W1" in tool.works else "W3"][0]
-        scenario = Scenario(probe, kex, 0, False)
+        scenario = Scenario(probe, kex, 0, False, self.args.jump)
         site = self.site(scenario)
         before = witness.log.stat().st_size
         self.lay_out(site, 0)
@@ -228,7 +255,7 @@ def main():
     most = max(scenario.work.count for scenario in planned)
     parts = [table.head(args)]
     try:
-        with Nodes(root / "nodes", most) as nodes:
+        with Nodes(root / "nodes", most, args.jump) as nodes:
             bench = Bench(args, root, nodes, payload, payload_sum)
             for kex in args.kex:
                 introduced = {tool.name: bench.introduce(tool, kex) for tool in chosen}

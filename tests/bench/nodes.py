@@ -1,4 +1,4 @@
-"""The nodes: one real sshd each on an address of its own on loopback, with a home of its own."""
+"""The nodes and the jump host: one real sshd each on an address of its own on loopback, with a home of its own."""
 
 import ctypes
 import os
@@ -45,12 +45,11 @@ def descendants(ancestor):
 
 
 class Node:
-    """A node: its sshd, its home, and the two addresses under which it is reached."""
+    """A node: its sshd, its home, and the addresses under which it is reached, the near one first."""
 
-    def __init__(self, index, root):
-        self.name = f"n{index}"
-        self.near = address(88, index)
-        self.far = address(99, index)
+    def __init__(self, name, root, *addresses):
+        self.name, self.addresses = name, addresses
+        self.near, self.far = addresses[0], addresses[-1]
         self.home = root / self.name / "home"
         self.dir = root / self.name
         self.log = self.dir / "log"
@@ -79,7 +78,8 @@ class Node:
             f"LogLevel {level}\n"
         )
         public = (self.dir / "host_key.pub").read_text().split()
-        return f"[{self.near}]:{PORT},[{self.far}]:{PORT} {public[0]} {public[1]}\n"
+        places = ",".join(f"[{address}]:{PORT}" for address in self.addresses)
+        return f"{places} {public[0]} {public[1]}\n"
 
     def start(self):
         with open(self.log, "ab") as log:
@@ -108,13 +108,16 @@ class Node:
 class Nodes:
     """All nodes, and what a client needs to reach them. As a context it ends them, whatever happens."""
 
-    def __init__(self, root, count):
+    def __init__(self, root, count, jump=False):
         self.root = root
         self.key = root / "id_ed25519"
         self.known_hosts = root / "known_hosts"
         self.effects = root / "effects"
         # The last one tells what a client and a server agree on; its log is too long to be measured with.
-        self.list = [Node(index, root) for index in range(1, count + 2)]
+        self.list = [
+            Node(f"n{index}", root, address(88, index), address(99, index)) for index in range(1, count + 2)
+        ]
+        self.jump = Node("jump", root, address(77, 1)) if jump else None
         self.proxy = None
 
     def __enter__(self):
@@ -124,13 +127,15 @@ class Nodes:
             os.makedirs("/run/sshd", exist_ok=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
         witness = self.list[-1]
-        lines = [node.set_up(self.key, self.effects, "DEBUG1" if node is witness else "INFO") for node in self.list]
+        # Whom a jump host turns away it tells at VERBOSE.
+        levels = {witness: "DEBUG1", self.jump: "VERBOSE"}
+        lines = [node.set_up(self.key, self.effects, levels.get(node, "INFO")) for node in self.servers]
         self.known_hosts.write_text("".join(lines))
         try:
-            for node in self.list:
+            for node in self.servers:
                 node.start()
             deadline = time.monotonic() + 60
-            for node in self.list:
+            for node in self.servers:
                 node.await_listening(deadline)
         except BaseException:
             self.end()
@@ -139,6 +144,10 @@ class Nodes:
 
     def __exit__(self, *_):
         self.end()
+
+    @property
+    def servers(self):
+        return [*self.list, self.jump] if self.jump else self.list
 
     @property
     def witness(self):
@@ -165,7 +174,7 @@ class Nodes:
     def end(self):
         """Ends every sshd with every session that it serves, by id."""
         self.undelay()
-        for node in self.list:
+        for node in self.servers:
             if not node.sshd:
                 continue
             sessions = descendants(node.sshd.pid)

@@ -80,6 +80,9 @@ def scenario(scenario, tools, costs, memory, failed):
         peak = f"{memory[tool.name]['pss'] / 1024:.0f}" if tool.name in memory else ""
         spread = f"{min(walls):.2f} – {max(walls):.2f}" if len(walls) > 1 else "one round"
         lines.append(f"| {tool.name} | {wall:.2f} | {spread} | {ratio} | {cpu:.2f} | {cpu_ratio} | {peak} |")
+    for tool in tools:
+        if turned_away := [cost["turned away"] for cost in costs[tool.name] if cost.get("turned away")]:
+            notes.append(f"The jump host turned {tool.name} away {max(turned_away)} times in a run")
     busy = [cost["busy"] for runs in costs.values() for cost in runs]
     if busy and median(busy) > 0.15:
         notes.append(f"Others kept {median(busy):.0%} of the processors busy before its runs")

@@ -37,8 +37,10 @@ class Pyinfra:
         self.program = f"{venv}/bin/pyinfra"
 
     def command(self, work, site):
-        serial = ["--serial"] if work.word == "W2" else []
-        return [self.program, "-y", *serial, str(PEERS / "pyinfra_inventory.py"), str(PEERS / "pyinfra_deploy.py")]
+        way = ["--serial"] if work.word == "W2" else []
+        if site.logins:
+            way += ["--parallel", str(site.logins)]
+        return [self.program, "-y", *way, str(PEERS / "pyinfra_inventory.py"), str(PEERS / "pyinfra_deploy.py")]
 
     def environment(self, work, site):
         what = {"W1": "read checks", "W2": "change steps"}.get(work.word, "copy")
@@ -75,6 +77,8 @@ class Rollgate:
             f"  config_file: {site.config}",
             f"  known_hosts: {site.nodes.known_hosts}",
         ]
+        if site.jump:
+            lines.append(f"  jump: {site.jump}")
         if site.warm:
             lines.append("  persist: 10m")
         lines.append("nodes:")
@@ -145,5 +149,7 @@ def environment(site, tool, work):
         "BENCH_PORT": str(site.port),
         "BENCH_KEY": str(site.nodes.key),
         "BENCH_KNOWN_HOSTS": str(site.nodes.known_hosts),
+        "BENCH_JUMP": site.jump or "",
+        "BENCH_LOGINS": str(site.logins or ""),
         **tool.environment(work, site),
     }

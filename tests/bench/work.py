@@ -10,6 +10,8 @@ from nodes import PORT, token
 CHECKS = 5
 STEPS = 10
 MIB = 1 << 20
+# So many logins at once every jump host takes: beyond ten, sshd turns some away (MaxStartups 10:30:100).
+THROUGH_ONE_JUMP = 8
 
 
 class Refuted(Exception):
@@ -21,6 +23,9 @@ class Site:
 
     def __init__(self, root, nodes, payload, kex, far):
         self.root, self.nodes, self.payload, self.kex, self.far = root, nodes, payload, kex, far
+        self.jump = nodes.jump.near if nodes.jump else None
+        # How many logins at once a tool is told to make; without a jump host what is best for it.
+        self.logins = THROUGH_ONE_JUMP if self.jump else None
         self.attic = root.parent / "attic"
         self.list = []
 
@@ -47,7 +52,10 @@ class Site:
             options["KexAlgorithms"] = self.kex
         self.user = options["User"]
         self.config = self.root / "ssh_config"
-        self.config.write_text("Host *\n" + "".join(f"  {name} {value}\n" for name, value in options.items()))
+        through = f"Host * !{self.jump}\n  ProxyJump {self.jump}\n" if self.jump else ""
+        self.config.write_text(
+            f"{through}Host *\n" + "".join(f"  {name} {value}\n" for name, value in options.items())
+        )
         (self.root / "checks").write_text("".join(f"{line}\n" for line in check_commands(CHECKS)))
         (self.root / "looks").write_text("".join(f"{line}\n" for line in check_commands(STEPS)))
         (self.root / "steps").write_text("".join(f"{line}\n" for line in step_commands()))

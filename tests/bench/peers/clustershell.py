@@ -5,13 +5,13 @@ import sys
 from ClusterShell.NodeSet import NodeSet
 from ClusterShell.Task import task_self
 
-from words import HOSTS, PLACES, SITE, obey
+from words import HOSTS, LOGINS, PLACES, SITE, obey
 
 MASTER = f"-F {SITE}/ssh_config -o ControlMaster=auto -o ControlPath={SITE}/s/%h -o ControlPersist=60"
 
 task = task_self()
 task.set_info("ssh_options", MASTER)
-task.set_info("fanout", 64)
+task.set_info("fanout", int(LOGINS or 64))
 
 
 def shell(command, hosts):

@@ -9,7 +9,7 @@ what=$1
 mapfile -t hosts <hosts
 ssh=(ssh -F ssh_config -o "ControlPath=s/%h" -o ControlPersist=60)
 # So many at once.
-limit=50
+limit=${BENCH_LOGINS:-50}
 
 open() { "${ssh[@]}" -o ControlMaster=yes -N -f "$1"; }
 

@@ -5,10 +5,14 @@ import sys
 
 from pssh.clients import ParallelSSHClient
 
-from words import HOSTS, PLACES, SITE, obey
+from words import HOSTS, JUMP, LOGINS, PLACES, SITE, obey
 
 
 def client(hosts):
+    way = {}
+    if JUMP:
+        proxy = {"host": JUMP, "user": os.environ["BENCH_USER"], "port": int(os.environ["BENCH_PORT"])}
+        way = {f"proxy_{name}": value for name, value in {**proxy, "pkey": os.environ["BENCH_KEY"]}.items()}
     return ParallelSSHClient(
         hosts,
         user=os.environ["BENCH_USER"],
@@ -16,8 +20,9 @@ def client(hosts):
         pkey=os.environ["BENCH_KEY"],
         allow_agent=False,
         identity_auth=False,
-        pool_size=100,
+        pool_size=int(LOGINS or 100),
         num_retries=1,
+        **way,
     )
 
 

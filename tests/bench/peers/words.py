@@ -6,6 +6,9 @@ import sys
 SITE = os.environ["BENCH_SITE"]
 PLACES = [line.split() for line in open(f"{SITE}/hosts", encoding="utf-8")]
 HOSTS = [host for host, _ in PLACES]
+# The address of the jump host, and how many logins at once it takes; nothing where there is none.
+JUMP = os.environ["BENCH_JUMP"]
+LOGINS = os.environ["BENCH_LOGINS"]
 
 
 def obey(commands, copy):
