@@ -188,6 +188,7 @@ impl Dialer {
                 continue;
             }
             if let Some(facts) = known {
+                link.is_known();
                 return Ok(Some((link, facts)));
             }
             match hello(&link, to, root).await {

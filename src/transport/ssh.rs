@@ -134,6 +134,11 @@ impl Ssh {
         self.master.stays().then(|| self.master.socket())
     }
 
+    /// Its node need not be greeted: the call that comes first is one of those that follow.
+    pub(super) fn is_known(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn stock(&self) -> MutexGuard<'_, Stock> {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
     }
