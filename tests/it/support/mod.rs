@@ -4,6 +4,7 @@
 mod cluster;
 pub(crate) mod disk;
 mod effects;
+pub(crate) mod failing;
 pub(crate) mod next;
 mod pty;
 mod redact;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::redact::redact;
-use super::{next, schema, sshd};
+use super::{failing, next, schema, sshd};
 
 /// The longest that one invocation may take unless the test says otherwise.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -33,6 +33,7 @@ pub(crate) struct Invocation {
 impl Invocation {
     /// A program that runs in `root`; the same directory is what [`Output`] redacts.
     pub(crate) fn new(program: impl AsRef<OsStr>, root: &Path) -> Self {
+        failing::at_once();
         let mut command = Command::new(program);
         command
             .current_dir(root)

@@ -18,6 +18,8 @@ use rollgate::transport::{
 };
 use tempfile::TempDir;
 
+use crate::support::failing;
+
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// An sshd of its own, ended with the value.
@@ -123,6 +125,7 @@ pub(crate) fn keygen(path: &Path) {
 }
 
 fn serve(dir: &Path, port: u16, more: &str) -> Child {
+    failing::at_once();
     // A node has a home of its own: what the user's shell reads at its start is not for here.
     fs::create_dir_all(dir.join("home")).unwrap();
     let config = format!(
