@@ -145,6 +145,12 @@ async fn who_a_node_is_is_asked_once_a_connection() {
         (session.facts().kernel.as_str(), answers(&session, "echo here").await),
         ("remembered", "here".into())
     );
+    // Nor is a channel opened that nobody waits for.
+    let channels = || site.sshd.log().matches("Starting session").count();
+    let before = channels();
+    let session = site.connect().await;
+    tokio::join!(answers(&session, "sleep 0.3"), answers(&session, "sleep 0.3"));
+    assert_eq!(channels() - before, 2);
     // Asked all the same: by who wants to know it now, for another directory, and where it is not whole.
     let anew = site.dialer().asking_anew().connect(&site.endpoint()).await.unwrap();
     assert_eq!(anew.facts().kernel, kernel);
