@@ -4,6 +4,7 @@
 mod step;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ use super::inventory::{Notify, SecretSource};
 use super::name::{CheckName, ClusterName, GroupName, NodeName, RoleName, VarName};
 use super::procedure::{Check, CheckRef, Guard, Script, Target, When};
 use super::template::Vars;
+use super::url::Url;
 use super::window::Window;
 
 pub use step::{PlannedStep, Section, StepId, StepKey, WayIn, Work};
@@ -49,7 +51,7 @@ pub struct Plan {
     pub invariants: Vec<CheckName>,
     /// Checks of which none may hold.
     pub guards: Vec<Guard>,
-    /// Files that are copied to nodes.
+    /// Files that nodes get.
     pub artifacts: Vec<PlannedArtifact>,
     /// The hours in which turns may begin; at any time where there are none.
     #[serde(default)]
@@ -102,19 +104,63 @@ pub struct PlannedRole {
     pub exactly: Option<usize>,
 }
 
-/// A file that is copied to nodes.
+/// A file that nodes get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedArtifact {
-    /// The file on the operator's machine.
-    pub source: PathBuf,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// Its name in the staging directory.
     pub name: String,
     /// Its sum, 64 hexadecimal digits.
     pub sha256: String,
-    /// Its size in bytes.
-    pub size: u64,
     /// Who gets it.
     pub nodes: Vec<NodeName>,
+}
+
+/// Where a planned artifact comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Origin {
+    /// It is copied from the operator's machine.
+    File {
+        /// The file there.
+        source: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Each node fetches it itself. How large it is only the server knows.
+    Url {
+        /// The address.
+        url: Url,
+    },
+}
+
+impl Origin {
+    /// Its size in bytes, where that is known beforehand.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::File { size, .. } => Some(*size),
+            Self::Url { .. } => None,
+        }
+    }
+
+    /// The address, where a node fetches it itself.
+    pub fn url(&self) -> Option<&Url> {
+        match self {
+            Self::File { .. } => None,
+            Self::Url { url } => Some(url),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { source, .. } => source.display().fmt(f),
+            Self::Url { url } => url.fmt(f),
+        }
+    }
 }
 
 /// A phase.

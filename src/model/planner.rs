@@ -7,21 +7,58 @@ use super::event::Turn;
 use super::inventory::Inventory;
 use super::name::NodeName;
 use super::plan::{
-    PhaseKind, Plan, PlannedArtifact, PlannedNode, PlannedPhase, PlannedRole, PlannedStep, Section, Sources,
-    StepId, WayIn, Work,
+    Origin, PhaseKind, Plan, PlannedArtifact, PlannedNode, PlannedPhase, PlannedRole, PlannedStep, Section,
+    Sources, StepId, WayIn, Work,
 };
-use super::procedure::{Action, Artifact, BatchSize, Phase, PhaseBody, Procedure, Rolling, Step};
+use super::procedure::{Action, Artifact, BatchSize, Phase, PhaseBody, Procedure, Rolling, Source, Step};
 use super::selector::NoMatch;
 use super::state::{RunState, TurnStatus};
-use super::template::{Unset, Vars};
+use super::template::{Template, Unset, Vars};
+use super::url::{BadUrl, Url};
 
-/// What the operator's machine says about an artifact.
+/// An artifact, its variables put in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Located {
+    /// A file on the operator's machine, which is to be looked at.
+    File {
+        /// Where it lies.
+        path: PathBuf,
+        /// The sum that the procedure wants, in lower case.
+        wanted: Option<String>,
+    },
+    /// An address from which nodes fetch it themselves: nobody looks at it before they do.
+    Url {
+        /// The address.
+        url: Url,
+        /// The sum that the procedure wants, in lower case.
+        sha256: String,
+    },
+}
+
+/// What the plan is made of where an artifact is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactFacts {
-    /// The sum of the file, 64 hexadecimal digits.
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Its sum, 64 hexadecimal digits.
     pub sha256: String,
-    /// Its size in bytes.
-    pub size: u64,
+}
+
+impl ArtifactFacts {
+    /// A file that was read through, unless it is another one than the procedure wants.
+    pub fn of_file(
+        source: PathBuf,
+        wanted: Option<String>,
+        sha256: String,
+        size: u64,
+    ) -> Result<Self, PlanError> {
+        match wanted {
+            Some(wanted) if wanted != sha256 => {
+                Err(PlanError::WrongSum { file: source, wanted, found: sha256 })
+            }
+            _ => Ok(Self { origin: Origin::File { source, size }, sha256 }),
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -53,6 +90,35 @@ pub enum PlanError {
         /// What the file has.
         found: String,
     },
+    /// A node is to fetch from what is no address.
+    #[error("{place}: what `{written}` becomes is no URL that a node can fetch: {source}")]
+    BadUrl {
+        /// Where it is written.
+        place: String,
+        /// What is written: what it becomes may have a password in it.
+        written: String,
+        /// What is wrong with it.
+        source: BadUrl,
+    },
+    /// An address that no node is to fetch from.
+    #[error(
+        "{place}: what `{written}` becomes is a URL, and rollgate downloads nothing itself: write `fetch: node` \
+         beside it, or download it and name the file"
+    )]
+    NotFetched {
+        /// Where it is written.
+        place: String,
+        /// What is written.
+        written: String,
+    },
+    /// A sum that is none.
+    #[error("{place}: `{text}` is no SHA-256 sum, which has 64 hexadecimal digits")]
+    BadSum {
+        /// Where it is written.
+        place: String,
+        /// What it has become, escaped.
+        text: String,
+    },
     /// Two artifacts of the same node have the same file name.
     #[error("two artifacts are called `{name}`; a node has one directory for all")]
     SameName {
@@ -61,13 +127,38 @@ pub enum PlanError {
     },
 }
 
-/// Where an artifact lies on the operator's machine.
-pub fn artifact_source(artifact: &Artifact, inventory: &Inventory) -> Result<PathBuf, PlanError> {
-    let source = artifact
-        .source
-        .render(&cluster_vars(inventory))
-        .map_err(|source| PlanError::Unset { place: "artifacts".to_owned(), source })?;
-    Ok(artifact.base.join(source))
+/// Where an artifact comes from in this cluster.
+pub fn locate(artifact: &Artifact, inventory: &Inventory) -> Result<Located, PlanError> {
+    let vars = cluster_vars(inventory);
+    let place = || "artifacts".to_owned();
+    let render = |template: &Template| {
+        template.render(&vars).map_err(|source| PlanError::Unset { place: place(), source })
+    };
+    let sum = |template: &Template| {
+        let text = render(template)?;
+        if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(text.to_ascii_lowercase());
+        }
+        Err(PlanError::BadSum { place: place(), text: text.escape_debug().to_string() })
+    };
+    match &artifact.source {
+        Source::File { path, base, sha256 } => {
+            let file = render(path)?;
+            if Url::is_meant(&file) {
+                let written = path.as_str().escape_debug().to_string();
+                return Err(PlanError::NotFetched { place: place(), written });
+            }
+            Ok(Located::File { path: base.join(file), wanted: sha256.as_ref().map(sum).transpose()? })
+        }
+        Source::Url { url, sha256 } => {
+            let url = Url::parse(&render(url)?).map_err(|source| PlanError::BadUrl {
+                place: place(),
+                written: url.as_str().escape_debug().to_string(),
+                source,
+            })?;
+            Ok(Located::Url { url, sha256: sum(sha256)? })
+        }
+    }
 }
 
 /// Makes the plan. `artifacts` has the facts of the procedure's artifacts, in their order.
@@ -161,21 +252,15 @@ fn planned_artifacts(
     procedure: &Procedure,
     facts: &[ArtifactFacts],
 ) -> Result<Vec<PlannedArtifact>, PlanError> {
-    let vars = cluster_vars(inventory);
     let mut planned: Vec<PlannedArtifact> = Vec::new();
-    for (artifact, facts) in procedure.artifacts.iter().zip(facts) {
-        let source = artifact_source(artifact, inventory)?;
-        let place = "artifacts".to_owned();
-        if let Some(wanted) = &artifact.sha256 {
-            let wanted = wanted
-                .render(&vars)
-                .map_err(|source| PlanError::Unset { place: place.clone(), source })?
-                .to_ascii_lowercase();
-            if wanted != facts.sha256 {
-                return Err(PlanError::WrongSum { file: source, wanted, found: facts.sha256.clone() });
+    for (artifact, ArtifactFacts { origin, sha256 }) in procedure.artifacts.iter().zip(facts) {
+        let name = match origin {
+            Origin::File { source, .. } => {
+                source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
             }
-        }
-        let name = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            Origin::Url { url } => url.name().to_owned(),
+        };
+        let place = "artifacts".to_owned();
         let nodes =
             artifact.nodes.resolve(inventory).map_err(|source| PlanError::Nobody { place, source })?;
         if planned
@@ -184,7 +269,7 @@ fn planned_artifacts(
         {
             return Err(PlanError::SameName { name });
         }
-        planned.push(PlannedArtifact { source, name, sha256: facts.sha256.clone(), size: facts.size, nodes });
+        planned.push(PlannedArtifact { origin: origin.clone(), name, sha256: sha256.clone(), nodes });
     }
     Ok(planned)
 }
@@ -262,6 +347,16 @@ pub fn first_line(text: &str) -> String {
     }
 }
 
+/// What is done with artifacts, in words.
+fn staging_label(artifacts: &[PlannedArtifact]) -> &'static str {
+    let fetched = artifacts.iter().filter(|artifact| artifact.origin.url().is_some()).count();
+    match fetched {
+        0 => "copy artifacts",
+        all if all == artifacts.len() => "fetch artifacts",
+        _ => "copy and fetch artifacts",
+    }
+}
+
 /// The staging phase, where there is something to stage.
 fn staging(
     inventory: &Inventory,
@@ -279,7 +374,7 @@ fn staging(
     }
     let mut forward = Numbering::new("stage");
     if !artifacts.is_empty() {
-        forward.push(Section::Stage, "copy artifacts".to_owned(), Work::Stage);
+        forward.push(Section::Stage, staging_label(artifacts).to_owned(), Work::Stage);
     }
     forward.section(Section::Stage, &procedure.stage, procedure);
     let mut back = Numbering::new("stage");
