@@ -1,10 +1,10 @@
 //! The plan: inventory × procedure, resolved. It is data: shown, confirmed, stored, executed, and
 //! frozen when staged. Steps are kept once per phase; a node's values come to them as variables.
 
+mod artifact;
 mod step;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -16,9 +16,9 @@ use super::inventory::{Notify, SecretSource};
 use super::name::{CheckName, ClusterName, GroupName, NodeName, RoleName, VarName};
 use super::procedure::{Check, CheckRef, Guard, Script, Target, When};
 use super::template::Vars;
-use super::url::Url;
 use super::window::Window;
 
+pub use artifact::{Origin, PlannedArtifact};
 pub use step::{PlannedStep, Section, StepId, StepKey, WayIn, Work};
 
 /// What a run executes.
@@ -102,65 +102,6 @@ pub struct PlannedRole {
     pub of: Vec<NodeName>,
     /// How many nodes must have it.
     pub exactly: Option<usize>,
-}
-
-/// A file that nodes get.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PlannedArtifact {
-    /// Where it comes from.
-    #[serde(flatten)]
-    pub origin: Origin,
-    /// Its name in the staging directory.
-    pub name: String,
-    /// Its sum, 64 hexadecimal digits.
-    pub sha256: String,
-    /// Who gets it.
-    pub nodes: Vec<NodeName>,
-}
-
-/// Where a planned artifact comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Origin {
-    /// It is copied from the operator's machine.
-    File {
-        /// The file there.
-        source: PathBuf,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// Each node fetches it itself. How large it is only the server knows.
-    Url {
-        /// The address.
-        url: Url,
-    },
-}
-
-impl Origin {
-    /// Its size in bytes, where that is known beforehand.
-    pub fn size(&self) -> Option<u64> {
-        match self {
-            Self::File { size, .. } => Some(*size),
-            Self::Url { .. } => None,
-        }
-    }
-
-    /// The address, where a node fetches it itself.
-    pub fn url(&self) -> Option<&Url> {
-        match self {
-            Self::File { .. } => None,
-            Self::Url { url } => Some(url),
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { source, .. } => source.display().fmt(f),
-            Self::Url { url } => url.fmt(f),
-        }
-    }
 }
 
 /// A phase.

@@ -31,12 +31,14 @@ pub const WRONG_SUM: i32 = 65;
 /// attempt; an answer that does not fit the part, or a sum that does not fit the whole, has it fetched anew, once.
 const GET: &str = r#"
 umask 077
-rg_with=curl
-command -v curl >/dev/null 2>&1 || rg_with=wget
-command -v "$rg_with" >/dev/null 2>&1 || rg_fail 'there is neither curl nor wget to fetch artifacts with: install one, or leave out `fetch: node` and name a file that rollgate copies'
+rg_tool=curl
+command -v curl >/dev/null 2>&1 || rg_tool=wget
+command -v "$rg_tool" >/dev/null 2>&1 || rg_fail 'there is neither curl nor wget to fetch artifacts with: install one, or leave out `fetch: node` and name a file that rollgate copies'
 rg_sum /dev/null >/dev/null || exit 1
+rg_teller=
+trap rg_hush EXIT
 rg_flags=-q
-if [ "$rg_with" = wget ]; then
+if [ "$rg_tool" = wget ]; then
   case $(wget --version 2>/dev/null) in (GNU*) rg_flags='-nv -t 1 -T 60' ;; (*)
     case $(wget --help 2>&1) in (*' -T '*) rg_flags='-q -T 60' ;; esac ;;
   esac
@@ -44,7 +46,7 @@ fi
 rg_transfer() {
   rg_status=
   rg_code=0
-  case $rg_with in
+  case $rg_tool in
     (curl)
       rg_status=$(curl -fsS -g --proto '=http,https' --proto-redir '=http,https' -L --max-redirs 10 \
         --connect-timeout 30 --speed-limit 1 --speed-time 60 -w '%{http_code}' -C - -o "$part" --url "$url") ||
@@ -55,7 +57,7 @@ rg_transfer() {
   [ -f "$part" ] || : >"$part"
 }
 rg_is_passing() {
-  case $rg_with:$rg_code:$rg_status in
+  case $rg_tool:$rg_code:$rg_status in
     (curl:22:5?? | curl:22:408 | curl:22:429) ;;
     (curl:[567]:* | curl:16:* | curl:18:* | curl:28:* | curl:35:* | curl:52:* | curl:55:* | curl:56:* | curl:92:*) ;;
     (wget:4:*) ;;
@@ -67,15 +69,32 @@ rg_anew() {
   ( set -C; : >"$part" ) || rg_fail "$part cannot be made"
   rg_continued=
 }
+rg_tell() {
+  while sleep 5 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+    rg_has=$(rg_size "$part" 2>/dev/null) || continue
+    if [ "$rg_has" != "${rg_told-}" ]; then printf '%s: %s bytes are there\n' "${to##*/}" "$rg_has"; fi
+    rg_told=$rg_has
+  done
+}
+rg_hush() {
+  [ -z "$rg_teller" ] || kill "$rg_teller" 2>/dev/null || :
+  rg_teller=
+}
 rg_fetch() {
   rg_idle=0
+  rg_tell &
+  rg_teller=$!
+  rg_continue
+  rg_hush
+}
+rg_continue() {
   while :; do
     rg_had=$(rg_size "$part")
     [ "$rg_had" = 0 ] || rg_continued=yes
     rg_transfer
     [ "$rg_code" != 0 ] || return 0
-    [ "$rg_code" -le 128 ] || rg_fail "$rg_with was killed ($rg_code) while it fetched $url"
-    case $rg_with:$rg_code in (curl:23 | wget:3)
+    [ "$rg_code" -le 128 ] || rg_fail "$rg_tool was killed ($rg_code) while it fetched $url"
+    case $rg_tool:$rg_code in (curl:23 | wget:3)
       rm -f -- "$part"
       rg_fail "$part cannot be written; is there room?" ;;
     esac
@@ -88,7 +107,7 @@ rg_fetch() {
       rg_renewed=yes
       rg_anew
     else
-      rg_fail "$url could not be fetched: $rg_with ended with exit status $rg_code${rg_status:+ (HTTP status $rg_status)}"
+      rg_fail "$url could not be fetched: $rg_tool ended with exit status $rg_code${rg_status:+ (HTTP status $rg_status)}"
     fi
   done
 }
