@@ -129,6 +129,11 @@ async fn fetch(at: &Assignment, node: &NodeName, files: &[Download]) -> Done {
         Ok(JobEnd::Exited { code }) => return Err(not_fetched(code, &output).into()),
         ended => {
             return match judge(at, &[], ended, &output).await {
+                Err(Outcome::Failed(failed)) if failed.kind == FailureKind::Timeout => {
+                    let help =
+                        format!("what has arrived is kept, and goes on from there: rollgate stage -l {node}");
+                    Err(Failure { help: Some(help), ..failed }.into())
+                }
                 // Nothing stands under its name unverified: there is nothing to be settled, it is done again.
                 Err(Outcome::Unknown { why, .. }) => {
                     Err(Failure { tail: output.tail(), ..failure(FailureKind::Unreachable, why) }.into())

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rollgate::transport::{Download, WRONG_SUM, download_script};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::support::{Asked, Builder, Cluster, Invocation, Mirror, PATIENCE, effects};
+use super::support::{Asked, Builder, Cluster, Invocation, Mirror, PATIENCE, Wire, documents, effects};
 
 const PROCEDURE: &str = r#"
     procedure: fetched
@@ -238,6 +239,42 @@ fn a_stage_that_was_killed_is_taken_up_by_the_next_one() {
     assert_eq!(from(&mirror), [None, Some(HELD)]);
     assert_eq!(fs::read(set(&cluster, "n1").join("app.tar")).unwrap(), image());
     assert_eq!(names(&cluster, "n1"), ["app.tar"]);
+}
+
+#[test]
+fn a_node_goes_on_fetching_while_the_network_to_it_is_away() {
+    let mirror = Mirror::of(image());
+    let cluster = fetching(Cluster::new().nodes(1), &mirror.url("app.tar"));
+    let wire = Wire::to(&cluster, "n1");
+    mirror.hold_at(HELD);
+    let staging = stage(&cluster).spawn();
+    mirror.await_held(1);
+    wire.cut();
+    mirror.release();
+    mirror.await_held(0);
+    wire.await_knocks(1);
+    wire.mend(0);
+    staging.wait().code(0).stderr_has("contact again; the step was followed to its end");
+    assert_eq!(from(&mirror), [None]);
+    assert_eq!(names(&cluster, "n1"), ["app.tar"]);
+}
+
+#[test]
+fn some_are_copied_and_others_fetched_and_the_report_says_which() {
+    let (mirror, cluster) = mirrored();
+    let procedure = fs::read_to_string(cluster.path("procedure.yaml")).unwrap();
+    cluster.set_procedure(&procedure.replace("artifacts:\n", "artifacts:\n  - source: ./copied\n"));
+    cluster.write("copied", "copied");
+    stage(&cluster).run().code(0).stderr_has("\"copy and fetch artifacts\" done");
+    let mut names = names(&cluster, "n1");
+    names.sort();
+    assert_eq!(names, ["app.tar", "copied"]);
+    cluster.start(&[]).run().code(0);
+    let report = cluster.rollgate(["report", "-o", "json"]).run();
+    let report = &documents(report.code(0).raw_stdout())[0];
+    let artifacts = &report["evidence"]["artifacts"];
+    assert_eq!((&artifacts[0]["bytes"], &artifacts[0]["url"]), (&json!(6), &Value::Null));
+    assert_eq!((&artifacts[1]["bytes"], &artifacts[1]["url"]), (&Value::Null, &json!(mirror.url("app.tar"))));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The procedure as written: what it is about, what it knows, and its phases.
 
+use serde_json::json;
+
 use super::super::shape::{
     Hint, Rule, batch, choice, duration, exactly_one, fits, from_one, identifier, json_path, line, name,
     only_with, program, required, sha256, text, title,
@@ -48,9 +50,26 @@ mapping! {
     }
 }
 
+/// What nodes fetch comes from an address without anybody's password, as far as its variables let that be known.
+fn fetched() -> Rule {
+    let address = r"^(https?://[^/?#@\s]+/|\$\{)\S*[^/\s]$";
+    ("dependencies", json!({ "fetch": { "properties": { "source": { "pattern": address } } } }))
+}
+
+/// What nodes do not fetch is a file.
+fn fetched_or_file() -> Rule {
+    let address = json!({ "pattern": "^[A-Za-z][A-Za-z0-9+.-]*://" });
+    ("anyOf", json!([{ "required": ["fetch"] }, { "properties": { "source": { "not": address } } }]))
+}
+
 mapping! {
     /// A file that `stage` brings to nodes.
-    RawArtifact [required(&["source"]), only_with(&["fetch"], &["sha256"])] {
+    RawArtifact [
+        required(&["source"]),
+        only_with(&["fetch"], &["sha256"]),
+        fetched(),
+        fetched_or_file(),
+    ] {
         /// The file on the operator's machine, which is copied; a relative path starts at this file's directory.
         /// With `fetch: node` an http or https URL. Example: `./mq-${target}.tar`.
         source: Scalar => text(),

@@ -32,6 +32,8 @@ struct State {
     held_at: Option<usize>,
     /// Clients that stand still.
     held: usize,
+    /// Whether whoever stands still goes on.
+    is_released: bool,
 }
 
 /// The server. Dropping it ends it.
@@ -115,6 +117,11 @@ impl Mirror {
         }
     }
 
+    /// Lets whoever stands still go on.
+    pub(crate) fn release(&self) {
+        self.state().is_released = true;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -172,6 +179,10 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, has_ended: &AtomicBool) -> s
     state.lock().unwrap().held += 1;
     stream.set_read_timeout(Some(Duration::from_millis(20)))?;
     while !has_ended.load(Ordering::SeqCst) {
+        if state.lock().unwrap().is_released {
+            stream.write_all(&body[at..])?;
+            break;
+        }
         match stream.read(&mut [0]) {
             Err(error)
                 if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
