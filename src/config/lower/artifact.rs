@@ -23,26 +23,38 @@ pub(super) fn artifacts(
 }
 
 fn artifact(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawArtifact) -> Option<Artifact> {
-    let help = "the file on this machine that `stage` copies";
-    let source = desk.needed(path, "source", raw.source.as_ref(), help);
-    let sha256 = raw.sha256.as_ref().and_then(|sum| sum_of(desk, known, &path.key("sha256"), sum));
     let source = match &raw.fetch {
-        Some(fetch) => {
-            let by_node = desk.choice(&path.key("fetch"), fetch, FETCHES);
-            if raw.sha256.is_none() {
-                let help = "the sum that whoever publishes the file names; nothing else says that a node got the right one";
-                desk.missing(path, "sha256", help);
-            }
-            let url = source.and_then(|source| url(desk, known, &path.key("source"), source));
-            by_node.and(url).zip(sha256).map(|(url, sha256)| Source::Url { url, sha256 })
-        }
-        None => {
-            let file = source.and_then(|source| file(desk, known, &path.key("source"), source));
-            file.map(|path| Source::File { path, base: desk.directory(), sha256 })
-        }
+        Some(fetch) => fetched(desk, known, path, raw, fetch),
+        None => copied(desk, known, path, raw),
     };
     let nodes = nodes(desk, known, &path.key("nodes"), raw.nodes.as_ref());
     Some(Artifact { source: source?, nodes: nodes? })
+}
+
+fn copied(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawArtifact) -> Option<Source> {
+    let source =
+        desk.needed(path, "source", raw.source.as_ref(), "the file on this machine that `stage` copies");
+    let file = source.and_then(|source| file(desk, known, &path.key("source"), source));
+    let sha256 = raw.sha256.as_ref().and_then(|sum| sum_of(desk, known, &path.key("sha256"), sum));
+    Some(Source::File { path: file?, base: desk.directory(), sha256 })
+}
+
+fn fetched(
+    desk: &Desk<'_>,
+    known: &Known<'_>,
+    path: &Path,
+    raw: &RawArtifact,
+    fetch: &Scalar,
+) -> Option<Source> {
+    let by_node = desk.choice(&path.key("fetch"), fetch, FETCHES);
+    let source =
+        desk.needed(path, "source", raw.source.as_ref(), "the URL from which each node fetches the file");
+    let url = source.and_then(|source| url(desk, known, &path.key("source"), source));
+    let help =
+        "the sum that whoever publishes the file names; nothing else says that a node got the right one";
+    let sum = desk.needed(path, "sha256", raw.sha256.as_ref(), help);
+    let sha256 = sum.and_then(|sum| sum_of(desk, known, &path.key("sha256"), sum));
+    by_node.and(url).zip(sha256).map(|(url, sha256)| Source::Url { url, sha256 })
 }
 
 fn sum_of(desk: &Desk<'_>, known: &Known<'_>, path: &Path, sum: &Scalar) -> Option<Template> {
@@ -61,9 +73,10 @@ fn file(desk: &Desk<'_>, known: &Known<'_>, path: &Path, source: &Scalar) -> Opt
     if Url::is_meant(file.as_str()) {
         let help = "write `fetch: node` beside it, and each node fetches it itself; or download it and name the file";
         let what = "this is a URL, and rollgate downloads nothing itself";
-        match file.as_str().contains('@') {
-            true => desk.wrong_unseen(path, what, "this value", help),
-            false => desk.wrong(path, what, "this value", help),
+        if file.as_str().contains('@') {
+            desk.wrong_unseen(path, what, "this value", help);
+        } else {
+            desk.wrong(path, what, "this value", help);
         }
         return None;
     }

@@ -62,7 +62,9 @@ impl Mirror {
                 // A client that goes away in the midst of it is none of the server's trouble.
                 answering.push(spawn(move || drop(answer(&stream.unwrap(), &shared, &ended))));
             }
-            answering.into_iter().for_each(|one| one.join().unwrap());
+            for one in answering {
+                one.join().unwrap();
+            }
         });
         Self { port, state, has_ended, listening: Some(listening) }
     }
