@@ -1,7 +1,7 @@
 //! A server of one file on loopback, from which nodes fetch it: it keeps to ranges or not, breaks off, stands still, and
 //! says who asked for what.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,7 +28,7 @@ struct State {
     ignores_ranges: bool,
     /// The next answer breaks off after so many bytes.
     cut_at: Option<usize>,
-    /// The next answer stands still after so many bytes, until its client is gone.
+    /// The next answer all but stands still after so many bytes, until its client is gone.
     held_at: Option<usize>,
     /// Clients that stand still.
     held: usize,
@@ -176,19 +176,21 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, has_ended: &AtomicBool) -> s
         stream.write_all(&body[..at.min(body.len())])?;
         return stream.shutdown(Shutdown::Both);
     }
-    let Some(at) = hold else { return stream.write_all(&body) };
+    let Some(mut at) = hold else { return stream.write_all(&body) };
     stream.write_all(&body[..at])?;
     state.lock().unwrap().held += 1;
-    stream.set_read_timeout(Some(Duration::from_millis(20)))?;
+    stream.set_read_timeout(Some(Duration::from_millis(50)))?;
     while !has_ended.load(Ordering::SeqCst) {
-        if state.lock().unwrap().is_released {
-            stream.write_all(&body[at..])?;
+        let is_released = state.lock().unwrap().is_released;
+        // A byte now and then, so that no client gives up by itself; too few to come to the disk.
+        let more = if is_released { body.len() - at } else { 1 };
+        let sent = stream.write_all(&body[at..at + more]);
+        at += more;
+        let heard = stream.read(&mut [0]);
+        let is_there =
+            heard.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        if is_released || sent.is_err() || !is_there {
             break;
-        }
-        match stream.read(&mut [0]) {
-            Err(error)
-                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-            _ => break,
         }
     }
     state.lock().unwrap().held -= 1;
