@@ -148,13 +148,13 @@ fn another_file_than_was_wanted_stands_nowhere() {
     let output = stage(&cluster).run();
     output.code(12).stderr_has("n1 stage \"fetch artifacts\" failed");
     output.stderr_has("`sha256` in the procedure is not its sum");
-    let says = format!(
+    let message = format!(
         "{} is not what was wanted: its sha256 is {}, not {}",
         mirror.url("app.tar"),
         sum(&other),
         sum(&image())
     );
-    assert!(output.raw_stderr().contains(&says), "{output:?}");
+    assert!(output.raw_stderr().contains(&message), "{output:?}");
     assert_eq!(names(&cluster, "n1"), [""; 0]);
     assert_eq!(mirror.asked().len(), 1);
     mirror.set(image());
@@ -202,8 +202,8 @@ fn what_the_server_refuses_is_said_and_leads_to_no_file() {
             let (mirror, cluster) = mirrored();
             mirror.say(head);
             let output = stage(&cluster).env("PATH", path(&cluster, &[fetcher])).run();
-            let says = format!("{} could not be fetched: {fetcher}", mirror.url("app.tar"));
-            assert!(output.code(12).raw_stderr().contains(&says), "{output:?}");
+            let message = format!("{} could not be fetched: {fetcher}", mirror.url("app.tar"));
+            assert!(output.code(12).raw_stderr().contains(&message), "{output:?}");
             assert!(!names(&cluster, "n1").contains(&"app.tar".to_owned()));
             assert_eq!(mirror.asked().len(), 1, "{fetcher} {head}");
         }

@@ -186,9 +186,9 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, has_ended: &AtomicBool) -> s
         let more = if is_released { body.len() - at } else { 1 };
         let sent = stream.write_all(&body[at..at + more]);
         at += more;
-        let heard = stream.read(&mut [0]);
+        let silence = stream.read(&mut [0]);
         let is_there =
-            heard.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+            silence.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
         if is_released || sent.is_err() || !is_there {
             break;
         }
