@@ -17,6 +17,8 @@ need man man-db
 need cc gcc
 need c++ g++
 need jq jq
+need curl curl
+need wget wget
 need systemd-analyze systemd
 need zsh zsh
 need fish fish

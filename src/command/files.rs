@@ -11,8 +11,8 @@ use crate::exit::Exit;
 use crate::model::inventory::Inventory;
 use crate::model::lint::{self, Finding, Severity};
 use crate::model::name::NodeName;
-use crate::model::plan::{Plan, Sources};
-use crate::model::planner::{self, ArtifactFacts};
+use crate::model::plan::{Origin, Plan, Sources};
+use crate::model::planner::{self, ArtifactFacts, Located};
 use crate::model::selector::Selector;
 use crate::transport::hash_file;
 use crate::ui::ink::{Line, Tone};
@@ -103,18 +103,22 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the plan; artifacts are read for their sums.
+    /// Makes the plan; artifacts are read for their sums, but for those that nodes fetch themselves.
     pub(super) async fn plan(&self) -> Result<Plan, Refusal> {
         let Loaded { inventory, procedure, inventory_source, procedure_source } = &self.loaded;
         let mut artifacts = Vec::new();
         for artifact in &procedure.artifacts {
-            let source = planner::artifact_source(artifact, inventory)?;
-            let sum = hash_file(&source).await.map_err(|error| {
-                Refusal::input(format!("the artifact {} cannot be read: {error}", source.display()))
-                    .help(format!("it is named in {}", procedure_source.path().display()))
-                    .standing("nothing was done")
-            })?;
-            artifacts.push(ArtifactFacts { sha256: sum.sha256, size: sum.size });
+            artifacts.push(match planner::locate(artifact, inventory)? {
+                Located::Url { url, sha256 } => ArtifactFacts { origin: Origin::Url { url }, sha256 },
+                Located::File { path, wanted } => {
+                    let sum = hash_file(&path).await.map_err(|error| {
+                        Refusal::input(format!("the artifact {} cannot be read: {error}", path.display()))
+                            .help(format!("it is named in {}", procedure_source.path().display()))
+                            .standing("nothing was done")
+                    })?;
+                    ArtifactFacts::of_file(path, wanted, sum.sha256, sum.size)?
+                }
+            });
         }
         let sources = Sources {
             inventory: inventory_source.path().to_owned(),

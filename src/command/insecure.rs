@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use crate::config::Loaded;
 use crate::model::host::Connection;
 use crate::model::inventory::{Inventory, Node, SecretSource};
-use crate::model::planner;
+use crate::model::planner::{self, Located};
 use crate::model::procedure::{Action, Procedure};
 use crate::model::template::Vars;
 use crate::transport::{Exposed, exposed};
@@ -97,9 +97,11 @@ pub(super) fn named(loaded: &Loaded) -> Vec<PathBuf> {
         SecretSource::File(file) => Some(file.clone()),
         _ => None,
     }));
-    for artifact in procedure.artifacts.iter().filter(|artifact| artifact.sha256.is_none()) {
+    for artifact in procedure.artifacts.iter().filter(|artifact| artifact.source.sha256().is_none()) {
         // One whose name cannot be known yet is the planner's to refuse.
-        files.extend(planner::artifact_source(artifact, inventory));
+        if let Ok(Located::File { path, .. }) = planner::locate(artifact, inventory) {
+            files.insert(path);
+        }
     }
     let base = procedure_source.path().parent().unwrap_or(Path::new("/"));
     files.extend(put(inventory, procedure).into_iter().map(|file| base.join(file)));

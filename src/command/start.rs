@@ -272,7 +272,7 @@ fn difference(now: &Plan, then: &Plan) -> String {
     }
     for artifact in &now.artifacts {
         if !then.artifacts.contains(artifact) {
-            parts.push(format!("{} is another file", artifact.source.display()));
+            parts.push(format!("{} is another file", artifact.origin));
         }
     }
     if parts.is_empty() {

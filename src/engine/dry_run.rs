@@ -249,7 +249,11 @@ async fn copies<O: Opens>(site: &Site<O>, state: &RunState, turns: &[Turn]) -> C
     let asked = turns.iter().filter(is_copied).map(|turn| async {
         let outlook = match artifacts::missing(site, &turn.node).await {
             Ok(missing) if missing.is_empty() => already_there(),
-            Ok(_) => Outlook::WouldRun,
+            Ok(missing) => {
+                let urls: Vec<_> =
+                    missing.iter().filter_map(|(file, _)| file.origin.url().cloned()).collect();
+                if urls.is_empty() { Outlook::WouldRun } else { Outlook::WouldFetch { urls } }
+            }
             Err(failure) => Outlook::WouldStop(failure),
         };
         (turn.node.clone(), outlook)
@@ -359,7 +363,7 @@ fn masked<O: Opens>(site: &Site<O>, outlook: Outlook) -> Outlook {
         Outlook::CannotKnow { why } => Outlook::CannotKnow { why: site.mask(&why) },
         Outlook::WouldStop(failure) => Outlook::WouldStop(asking::masked(site, failure)),
         Outlook::WouldWait(failure) => Outlook::WouldWait(asking::masked(site, failure)),
-        Outlook::WouldRun | Outlook::Holds | Outlook::WouldAsk => outlook,
+        Outlook::WouldRun | Outlook::WouldFetch { .. } | Outlook::Holds | Outlook::WouldAsk => outlook,
     }
 }
 

@@ -40,7 +40,7 @@ struct Wanted<'a> {
     deadline: Duration,
 }
 
-async fn facts(at: &Assignment, on: &NodeName) -> Result<Facts, Failure> {
+pub(super) async fn facts(at: &Assignment, on: &NodeName) -> Result<Facts, Failure> {
     let session = at.site.pool.session(on).await.map_err(|error| asking::unreachable(&error))?;
     Ok(session.facts().clone())
 }
@@ -253,7 +253,7 @@ fn began_here(at: &Assignment) -> bool {
 }
 
 /// Starts a script. The node gets the journal with it, up to the intent to do just this.
-async fn start(
+pub(super) async fn start(
     at: &Assignment,
     on: &NodeName,
     mut job: Job,

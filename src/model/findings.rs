@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::event::Reading;
 use super::forecast::{Forecast, TurnForecast};
 use super::name::NodeName;
-use super::plan::{Plan, Work};
+use super::plan::{Origin, Plan, Work};
 
 /// Characters of a value that are kept; of a longer one its beginning and its sum.
 const KEPT: usize = 60;
@@ -84,7 +84,10 @@ impl Findings {
             (path(&sources.inventory), sources.inventory_sha256.clone()),
             (path(&sources.procedure), sources.procedure_sha256.clone()),
         ]);
-        files.extend(plan.artifacts.iter().map(|file| (path(&file.source), file.sha256.clone())));
+        files.extend(plan.artifacts.iter().map(|file| match &file.origin {
+            Origin::File { source, .. } => (path(source), file.sha256.clone()),
+            Origin::Url { url } => (url.to_string(), file.sha256.clone()),
+        }));
         let mut nodes: BTreeMap<NodeName, NodeFindings> =
             found.silent.keys().map(|node| (node.clone(), NodeFindings::default())).collect();
         for turn in &found.turns {

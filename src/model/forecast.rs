@@ -6,6 +6,7 @@ use super::event::{Failure, FailureKind, Halt, Reading, Stop};
 use super::fence::Fence;
 use super::name::NodeName;
 use super::plan::{Section, StepKey};
+use super::url::Url;
 
 /// A dry run.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +55,11 @@ pub struct StepForecast {
 pub enum Outlook {
     /// It would run; a dry run changes nothing.
     WouldRun,
+    /// It would run, and its node would fetch these itself.
+    WouldFetch {
+        /// From where.
+        urls: Vec<Url>,
+    },
     /// It is done already, or its `when` does not hold.
     NotNeeded {
         /// Why.
@@ -96,10 +102,10 @@ impl Forecast {
 
     /// Whether anything is to be done.
     pub fn is_pending(&self) -> bool {
-        self.turns
-            .iter()
-            .flat_map(|turn| &turn.steps)
-            .any(|step| matches!(step.outlook, Outlook::WouldRun | Outlook::CannotKnow { .. }))
+        self.turns.iter().flat_map(|turn| &turn.steps).any(|step| {
+            let outlook = &step.outlook;
+            matches!(outlook, Outlook::WouldRun | Outlook::WouldFetch { .. } | Outlook::CannotKnow { .. })
+        })
     }
 }
 

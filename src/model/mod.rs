@@ -27,6 +27,7 @@ pub mod selector;
 pub mod stand;
 pub mod state;
 pub mod template;
+pub mod url;
 pub mod window;
 pub mod words;
 

@@ -1,6 +1,7 @@
 //! The plan: inventory × procedure, resolved. It is data: shown, confirmed, stored, executed, and
 //! frozen when staged. Steps are kept once per phase; a node's values come to them as variables.
 
+mod artifact;
 mod step;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use super::procedure::{Check, CheckRef, Guard, Script, Target, When};
 use super::template::Vars;
 use super::window::Window;
 
+pub use artifact::{Origin, PlannedArtifact};
 pub use step::{PlannedStep, Section, StepId, StepKey, WayIn, Work};
 
 /// What a run executes.
@@ -49,7 +51,7 @@ pub struct Plan {
     pub invariants: Vec<CheckName>,
     /// Checks of which none may hold.
     pub guards: Vec<Guard>,
-    /// Files that are copied to nodes.
+    /// Files that nodes get.
     pub artifacts: Vec<PlannedArtifact>,
     /// The hours in which turns may begin; at any time where there are none.
     #[serde(default)]
@@ -100,21 +102,6 @@ pub struct PlannedRole {
     pub of: Vec<NodeName>,
     /// How many nodes must have it.
     pub exactly: Option<usize>,
-}
-
-/// A file that is copied to nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PlannedArtifact {
-    /// The file on the operator's machine.
-    pub source: PathBuf,
-    /// Its name in the staging directory.
-    pub name: String,
-    /// Its sum, 64 hexadecimal digits.
-    pub sha256: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Who gets it.
-    pub nodes: Vec<NodeName>,
 }
 
 /// A phase.

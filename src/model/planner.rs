@@ -1,5 +1,7 @@
 //! Inventory × procedure → plan; and a run's history → its way back.
 
+mod artifact;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -10,19 +12,14 @@ use super::plan::{
     PhaseKind, Plan, PlannedArtifact, PlannedNode, PlannedPhase, PlannedRole, PlannedStep, Section, Sources,
     StepId, WayIn, Work,
 };
-use super::procedure::{Action, Artifact, BatchSize, Phase, PhaseBody, Procedure, Rolling, Step};
+use super::procedure::{Action, BatchSize, Phase, PhaseBody, Procedure, Rolling, Step};
 use super::selector::NoMatch;
 use super::state::{RunState, TurnStatus};
 use super::template::{Unset, Vars};
+use super::url::BadUrl;
 
-/// What the operator's machine says about an artifact.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArtifactFacts {
-    /// The sum of the file, 64 hexadecimal digits.
-    pub sha256: String,
-    /// Its size in bytes.
-    pub size: u64,
-}
+pub use artifact::{ArtifactFacts, Located, locate};
+use artifact::{planned_artifacts, staging_label};
 
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,21 +50,41 @@ pub enum PlanError {
         /// What the file has.
         found: String,
     },
+    /// A node is to fetch from what is no address.
+    #[error("{place}: what `{written}` becomes is no URL that a node can fetch: {source}")]
+    BadUrl {
+        /// Where it is written.
+        place: String,
+        /// What is written: what it becomes may have a password in it.
+        written: String,
+        /// What is wrong with it.
+        source: BadUrl,
+    },
+    /// An address that no node is to fetch from.
+    #[error(
+        "{place}: what `{written}` becomes is a URL, and rollgate downloads nothing itself: write `fetch: node` \
+         beside it, or download it and name the file"
+    )]
+    NotFetched {
+        /// Where it is written.
+        place: String,
+        /// What is written.
+        written: String,
+    },
+    /// A sum that is none.
+    #[error("{place}: `{text}` is no SHA-256 sum, which has 64 hexadecimal digits")]
+    BadSum {
+        /// Where it is written.
+        place: String,
+        /// What it has become, escaped.
+        text: String,
+    },
     /// Two artifacts of the same node have the same file name.
     #[error("two artifacts are called `{name}`; a node has one directory for all")]
     SameName {
         /// The file name.
         name: String,
     },
-}
-
-/// Where an artifact lies on the operator's machine.
-pub fn artifact_source(artifact: &Artifact, inventory: &Inventory) -> Result<PathBuf, PlanError> {
-    let source = artifact
-        .source
-        .render(&cluster_vars(inventory))
-        .map_err(|source| PlanError::Unset { place: "artifacts".to_owned(), source })?;
-    Ok(artifact.base.join(source))
 }
 
 /// Makes the plan. `artifacts` has the facts of the procedure's artifacts, in their order.
@@ -154,39 +171,6 @@ fn slug(name: &str, taken: &mut BTreeSet<String>) -> String {
         n += 1;
     }
     slug
-}
-
-fn planned_artifacts(
-    inventory: &Inventory,
-    procedure: &Procedure,
-    facts: &[ArtifactFacts],
-) -> Result<Vec<PlannedArtifact>, PlanError> {
-    let vars = cluster_vars(inventory);
-    let mut planned: Vec<PlannedArtifact> = Vec::new();
-    for (artifact, facts) in procedure.artifacts.iter().zip(facts) {
-        let source = artifact_source(artifact, inventory)?;
-        let place = "artifacts".to_owned();
-        if let Some(wanted) = &artifact.sha256 {
-            let wanted = wanted
-                .render(&vars)
-                .map_err(|source| PlanError::Unset { place: place.clone(), source })?
-                .to_ascii_lowercase();
-            if wanted != facts.sha256 {
-                return Err(PlanError::WrongSum { file: source, wanted, found: facts.sha256.clone() });
-            }
-        }
-        let name = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let nodes =
-            artifact.nodes.resolve(inventory).map_err(|source| PlanError::Nobody { place, source })?;
-        if planned
-            .iter()
-            .any(|other| other.name == name && other.nodes.iter().any(|node| nodes.contains(node)))
-        {
-            return Err(PlanError::SameName { name });
-        }
-        planned.push(PlannedArtifact { source, name, sha256: facts.sha256.clone(), size: facts.size, nodes });
-    }
-    Ok(planned)
 }
 
 /// Steps of a phase with their ids; a point of no return becomes a question of its own before its step.
@@ -279,7 +263,7 @@ fn staging(
     }
     let mut forward = Numbering::new("stage");
     if !artifacts.is_empty() {
-        forward.push(Section::Stage, "copy artifacts".to_owned(), Work::Stage);
+        forward.push(Section::Stage, staging_label(artifacts).to_owned(), Work::Stage);
     }
     forward.section(Section::Stage, &procedure.stage, procedure);
     let mut back = Numbering::new("stage");

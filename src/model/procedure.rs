@@ -152,17 +152,52 @@ pub struct Guard {
     pub because: Template,
 }
 
-/// A file that `stage` copies to nodes.
+/// A file that `stage` brings to nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
-    /// The file on the operator's machine, absolute, or a template that becomes one.
-    pub source: Template,
-    /// Its sum, 64 hexadecimal digits; taken from the file itself when absent.
-    pub sha256: Option<Template>,
+    /// Where it comes from.
+    pub source: Source,
     /// Which nodes get it.
     pub nodes: Selector,
-    /// The directory that a relative `source` starts from.
-    pub base: PathBuf,
+}
+
+/// Where an artifact comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file on the operator's machine, which is copied.
+    File {
+        /// Its path, absolute, or a template that becomes one.
+        path: Template,
+        /// The directory that a relative path starts from.
+        base: PathBuf,
+        /// Its sum, 64 hexadecimal digits; taken from the file itself when absent.
+        sha256: Option<Template>,
+    },
+    /// An address from which each node fetches it itself.
+    Url {
+        /// The address.
+        url: Template,
+        /// The sum of what is fetched, 64 hexadecimal digits: nothing else says what it must be.
+        sha256: Template,
+    },
+}
+
+impl Source {
+    /// The path or address as written.
+    pub fn written(&self) -> &Template {
+        match self {
+            Self::File { path, .. } => path,
+            Self::Url { url, .. } => url,
+        }
+    }
+
+    /// The sum as written.
+    pub fn sha256(&self) -> Option<&Template> {
+        match self {
+            Self::File { sha256, .. } => sha256.as_ref(),
+            Self::Url { sha256, .. } => Some(sha256),
+        }
+    }
 }
 
 /// A part of the procedure.

@@ -418,10 +418,13 @@ fn evidence(facts: &Facts<'_>, story: &Story<'_>, room: Room) -> Vec<Block> {
     }
     let mut blocks = vec![Block::Facts(rows)];
     if !plan.artifacts.is_empty() {
-        let rows = plan
-            .artifacts
-            .iter()
-            .map(|artifact| vec![artifact.name.clone(), words::size(artifact.size), artifact.sha256.clone()]);
+        let rows = plan.artifacts.iter().map(|artifact| {
+            vec![
+                artifact.name.clone(),
+                artifact.origin.size().map_or_else(|| "unknown".to_owned(), words::size),
+                artifact.sha256.clone(),
+            ]
+        });
         let heads = [("Artifact", false), ("Size", true), ("SHA-256", false)];
         blocks.push(Block::Table {
             caption: "Artifacts",

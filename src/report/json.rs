@@ -98,7 +98,8 @@ fn evidence(facts: &Facts<'_>, story: &Story<'_>) -> Value {
         "journal": { "path": facts.journal.path, "sha256": facts.journal.sha256 },
         "artifacts": story.state.plan.artifacts.iter().map(|artifact| json!({
             "name": artifact.name,
-            "bytes": artifact.size,
+            "bytes": artifact.origin.size(),
+            "url": artifact.origin.url(),
             "sha256": artifact.sha256,
         })).collect::<Vec<_>>(),
         "unknown_secrets": facts.unknown_secrets,

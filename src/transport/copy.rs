@@ -89,9 +89,10 @@ rg_below() {
 }
 "#;
 
-/// Ends whoever still receives into a part over a connection that nobody hears any more: what was on its way when that
-/// broke may arrive yet, and would stand there twice. Where there is no `/proc`, the sum at the end tells.
-const OUST: &str = r#"
+/// Ends whoever still writes into a part and is heard by nobody any more: a receiver whose connection broke, for what was
+/// on its way then may arrive yet and would stand there twice; or an earlier job that fetches, with all of its session.
+/// Where there is no `/proc`, the sum at the end tells.
+pub(super) const OUST: &str = r#"
 rg_began() {
   { read -r rg_stat <"/proc/$1/stat"; } 2>/dev/null || return 1
   rg_stat=${rg_stat##*) }
@@ -105,7 +106,7 @@ rg_oust() {
   [ "$rg_which" = "$rg_boot" ] || return 0
   rg_tries=0
   while rg_began "$rg_pid" && [ "$rg_began" = "$rg_when" ] && [ "$rg_tries" -lt 20 ]; do
-    kill -KILL "$rg_pid" 2>/dev/null || return 0
+    kill -KILL "-$rg_pid" 2>/dev/null || kill -KILL "$rg_pid" 2>/dev/null || return 0
     rg_tries=$((rg_tries + 1))
     sleep 0.1 2>/dev/null || sleep 1
   done
@@ -177,17 +178,25 @@ rg_flush "$dir"
 printf 'copied\n'
 "#;
 
-/// Removes a directory below `root`: `path root trash` are set before.
+/// Removes a directory below `root`, and ends whoever still writes there: `path root trash` are set before.
 const REMOVE: &str = r#"
 [ ! -h "$root" ] || rg_fail "$root is a link; rollgate's own directory must be none"
 if [ -e "$path" ] || [ -h "$path" ]; then
   real=$(cd -P -- "$root" && pwd -P)
   dir=$(cd -P -- "${path%/*}" && pwd -P)
   case $dir/ in ("$real"/*) ;; (*) rg_fail "$path is not below $root: a link leads out of it" ;; esac
+  for by in "$path"/.by-*; do rg_oust; done
   mv -- "$path" "$trash"
 fi
 rm -rf -- "$trash"
 "#;
+
+/// The part in which a file with this sum grows beside its place, and the note of who is at work on that.
+pub(super) fn beside(to: &str, sha256: &str) -> (String, String) {
+    let (directory, _) = to.rsplit_once('/').unwrap_or(("", ""));
+    let name = hex(&Sha256::digest(format!("{to}\n{sha256}")));
+    (format!("{directory}/.part-{}", &name[..32]), format!("{directory}/.by-{}", &name[..32]))
+}
 
 /// Why an attempt to send came to nothing.
 enum Sent {
@@ -321,10 +330,7 @@ impl NodeSession {
     /// The command line that receives one file, and the program for it.
     fn receiver(&self, upload: &Upload, nonce: &Nonce) -> (String, Zeroizing<String>) {
         let prefix = nonce.prefix();
-        let (directory, _) = upload.to.rsplit_once('/').unwrap_or(("", ""));
-        let name = hex(&Sha256::digest(format!("{}\n{}", upload.to, upload.sum.sha256)));
-        let (part, by) =
-            (format!("{directory}/.part-{}", &name[..32]), format!("{directory}/.by-{}", &name[..32]));
+        let (part, by) = beside(&upload.to, &upload.sum.sha256);
         let own = if self.is_own(&upload.to) { "yes" } else { "" };
         let words = [
             ("to", upload.to.clone()),
@@ -357,8 +363,12 @@ impl NodeSession {
         let nonce = Nonce::draw().map_err(|error| self.snag(error.into()))?;
         let root = &self.facts.root;
         let trash = format!("{root}/.trash-{}", nonce.hex());
-        let script =
-            format!("path={}\nroot={}\ntrash={}\n{TOOLS}{REMOVE}", quote(path), quote(root), quote(&trash));
+        let script = format!(
+            "path={}\nroot={}\ntrash={}\n{TOOLS}{OUST}{REMOVE}",
+            quote(path),
+            quote(root),
+            quote(&trash)
+        );
         let reply = self.own(&script, deadline).await?;
         self.succeeded(&reply, &format!("removing {path}")).map(drop)
     }

@@ -21,6 +21,8 @@ mod examples;
 #[cfg(test)]
 mod exits;
 #[cfg(test)]
+mod fetching;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod harness;

@@ -132,7 +132,7 @@ const GOOD: &str = r#"cluster: mq-prod
 become: sudo
 state_dir: /var/lib/rollgate
 ssh: { user: ops, port: 22, jump: [bastion], connect_timeout: 10s, persist: 9m, host_keys: strict }
-vars: { target: "3.13", port: "5672" }
+vars: { target: "3.13", port: "5672", sum: x }
 secrets: { password: { env: MQ_PASSWORD } }
 groups: { brokers: { vars: { rack: a } } }
 nodes:
@@ -143,6 +143,7 @@ procedure:
   requires: { tools: [ssh] }
   version: { run: mqctl version, shell: sh }
   to: "${target}"
+  artifacts: [{ source: "https://mirror.example/mq.tar", fetch: node, sha256: "${sum}" }]
   checks:
     depth: { run: mqctl depth, value: number, at_most: 100, timeout: 10s }
     conns: { run: mqctl conns, value: lines, count_at_most: 0, columns: [peer] }
@@ -195,7 +196,15 @@ const MISTAKES: &[(&str, &str)] = &[
     ("connection: local,", "connection: local, port: 22,"),
     ("{ env: MQ_PASSWORD }", "{ env: MQ_PASSWORD, file: ./x }"),
     ("for: 1m, ", ""),
+    ("https://mirror.example/mq.tar", "./mq.tar"),
+    ("https://mirror.example/mq.tar", "ftp://mirror.example/mq.tar"),
+    ("https://mirror.example/mq.tar", "https://ops:x@mirror.example/mq.tar"),
+    ("https://mirror.example/mq.tar", "https://mirror.example/"),
+    ("https://mirror.example/mq.tar", "https://mirror.example"),
+    (" fetch: node,", ""),
+    (" sha256: \"${sum}\"", ""),
     // A word that is none of those that there are.
+    ("fetch: node", "fetch: operator"),
     ("become: sudo", "become: su"),
     ("with: sudo, password: password", "with: sudo"),
     ("with: sudo, password: password", "password: password"),

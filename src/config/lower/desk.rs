@@ -77,6 +77,20 @@ impl<'s> Desk<'s> {
         self.note(Aim::Value, path, &what, &note, &help);
     }
 
+    /// Notes what is wrong with a value that has a secret in it: it is not shown.
+    pub(super) fn wrong_unseen(
+        &self,
+        path: &Path,
+        what: impl Display,
+        note: impl Display,
+        help: impl Display,
+    ) {
+        self.note(Aim::Value, path, &what, &note, &help);
+        if let Some(finding) = self.findings.borrow_mut().last_mut() {
+            finding.veiled = true;
+        }
+    }
+
     /// Notes what is wrong with a key, wherever its value is.
     pub(super) fn wrong_key(&self, path: &Path, what: impl Display, note: impl Display, help: impl Display) {
         self.note(Aim::Key, path, &what, &note, &help);
@@ -121,10 +135,7 @@ impl<'s> Desk<'s> {
                 listed(known.iter().map(String::as_str))
             )
         };
-        self.note(Aim::Value, path, &format!("`{path}` names none of `secrets:`"), &note, &help);
-        if let Some(finding) = self.findings.borrow_mut().last_mut() {
-            finding.veiled = true;
-        }
+        self.wrong_unseen(path, format!("`{path}` names none of `secrets:`"), note, help);
         None
     }
 

@@ -3,6 +3,7 @@
 //! key that is wrong may leave the same as one that is absent.
 
 mod action;
+mod artifact;
 mod capture;
 mod check;
 mod desk;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::path::Path;
-use super::super::raw::procedure::{RawArtifact, RawGuard, RawProcedure, RawRole};
+use super::super::raw::procedure::{RawGuard, RawProcedure, RawRole};
 use super::super::raw::{Entries, OneOrMany};
+use super::artifact::artifacts;
 use super::check::{self, reference, short_script};
 use super::desk::Desk;
 use super::known::Known;
@@ -12,7 +13,7 @@ use super::phase::phases;
 use super::step::{Turn, maybe, steps};
 use crate::model::inventory::Inventory;
 use crate::model::name::{CheckName, RoleName};
-use crate::model::procedure::{Artifact, Check, Guard, Procedure, Role};
+use crate::model::procedure::{Check, Guard, Procedure, Role};
 use crate::model::selector::Selector;
 
 /// Lowers a procedure that stands at a path of its file. Without an inventory nothing is said about what
@@ -99,32 +100,13 @@ fn tools(desk: &Desk<'_>, path: &Path, raw: &RawProcedure) -> Option<Vec<String>
     all.into_iter().collect()
 }
 
-fn artifacts(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &[RawArtifact]) -> Option<Vec<Artifact>> {
-    let all: Vec<_> =
-        raw.iter().enumerate().map(|(index, raw)| artifact(desk, known, &path.index(index), raw)).collect();
-    all.into_iter().collect()
-}
-
-fn artifact(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawArtifact) -> Option<Artifact> {
-    let help = "the file on this machine that `stage` copies";
-    let source = desk.needed(path, "source", raw.source.as_ref(), help);
-    let source = source.and_then(|source| known.path(desk, &path.key("source"), source));
-    let at = path.key("sha256");
-    let sha256 = raw.sha256.as_ref().and_then(|sum| known.template(desk, &at, sum));
-    if let Some(sum) = &sha256 {
-        let is_sum = sum.as_str().len() == 64 && sum.as_str().chars().all(|c| c.is_ascii_hexdigit());
-        if sum.is_literal() && !is_sum {
-            let help =
-                "64 hexadecimal digits, as sha256sum prints them; without the key the file's own sum holds";
-            desk.wrong(&at, "this is no SHA-256 sum", "this value", help);
-        }
-    }
-    let nodes = nodes(desk, known, &path.key("nodes"), raw.nodes.as_ref());
-    Some(Artifact { source: source?, sha256, nodes: nodes?, base: desk.directory() })
-}
-
 /// Some nodes, or all when nothing is said.
-fn nodes(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: Option<&OneOrMany>) -> Option<Selector> {
+pub(super) fn nodes(
+    desk: &Desk<'_>,
+    known: &Known<'_>,
+    path: &Path,
+    raw: Option<&OneOrMany>,
+) -> Option<Selector> {
     raw.map_or_else(|| Some(Selector::all()), |raw| known.selector(desk, path, raw))
 }
 

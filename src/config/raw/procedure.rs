@@ -1,12 +1,14 @@
 //! The procedure as written: what it is about, what it knows, and its phases.
 
+use serde_json::json;
+
 use super::super::shape::{
     Hint, Rule, batch, choice, duration, exactly_one, fits, from_one, identifier, json_path, line, name,
     only_with, program, required, sha256, text, title,
 };
 use super::check::{RawCheck, RawScript};
 use super::step::{RawPoint, RawStep, RawWhen};
-use super::words::{BECOME, READINGS, SHELLS};
+use super::words::{BECOME, FETCHES, READINGS, SHELLS};
 use super::{Entries, OneOrMany, Or, Scalar, mapping};
 
 mapping! {
@@ -21,7 +23,7 @@ mapping! {
         version: Or<RawScript> => text(),
         /// The version that the procedure leads to. Example: `${target}`, or `"1.10"` in quotes.
         to: Scalar => text(),
-        /// Files that `stage` copies to nodes and verifies there, before anything is restarted.
+        /// Files that `stage` brings to nodes and verifies there, before anything is restarted.
         artifacts: Vec<RawArtifact>,
         /// Checks, by the names under which steps, gates and invariants refer to them.
         checks: Entries<RawCheck> => text().by(name()),
@@ -48,13 +50,34 @@ mapping! {
     }
 }
 
+/// What nodes fetch comes from an address without anybody's password, as far as its variables let that be known.
+fn fetched() -> Rule {
+    let address = r"^(https?://[^/?#@\s]+/|\$\{)\S*[^/\s]$";
+    ("dependencies", json!({ "fetch": { "properties": { "source": { "pattern": address } } } }))
+}
+
+/// What nodes do not fetch is a file.
+fn fetched_or_file() -> Rule {
+    let address = json!({ "pattern": "^[A-Za-z][A-Za-z0-9+.-]*://" });
+    ("anyOf", json!([{ "required": ["fetch"] }, { "properties": { "source": { "not": address } } }]))
+}
+
 mapping! {
-    /// A file that `stage` copies.
-    RawArtifact [required(&["source"])] {
-        /// The file on the operator's machine; a relative path starts at this file's directory. Example:
-        /// `./mq-${target}.tar`.
+    /// A file that `stage` brings to nodes.
+    RawArtifact [
+        required(&["source"]),
+        only_with(&["fetch"], &["sha256"]),
+        fetched(),
+        fetched_or_file(),
+    ] {
+        /// The file on the operator's machine, which is copied; a relative path starts at this file's directory.
+        /// With `fetch: node` an http or https URL. Example: `./mq-${target}.tar`.
         source: Scalar => text(),
-        /// Its SHA-256 sum, 64 hexadecimal digits. Without it the sum of the file as it is when it is staged.
+        /// Who gets hold of it: with `node` each node fetches it from the URL in `source` itself, with curl or wget.
+        /// Without it rollgate copies a file.
+        fetch: Scalar => choice(FETCHES),
+        /// Its SHA-256 sum, 64 hexadecimal digits. Without it the sum of the file as it is when it is staged; what
+        /// nodes fetch needs it.
         sha256: Scalar => sha256(),
         /// Which nodes get it: a group, name or glob, `!x` leaves out, or a list. Default: all.
         nodes: OneOrMany => text(),

@@ -23,6 +23,9 @@ pub(crate) const SCOPES: &[(&str, Scope)] =
 /// Whether a step may be done again unseen.
 pub(crate) const RETRIES: &[(&str, bool)] = &[("safe", true)];
 
+/// Who gets hold of an artifact.
+pub(crate) const FETCHES: &[(&str, ())] = &[("node", ())];
+
 /// What a step restricts.
 pub(crate) const RESTRICTS: &[(&str, ())] = &[("ssh", ())];
 

@@ -132,8 +132,8 @@ impl<'a> Names<'a> {
     fn before_the_phases(&mut self) {
         let (procedure, nodes, operator) = (self.procedure, self.everybody(), [NodeName::operator()]);
         for (index, artifact) in procedure.artifacts.iter().enumerate() {
-            self.template(&format!("artifacts[{index}].source"), &artifact.source, &operator);
-            if let Some(sum) = &artifact.sha256 {
+            self.template(&format!("artifacts[{index}].source"), artifact.source.written(), &operator);
+            if let Some(sum) = artifact.source.sha256() {
                 self.template(&format!("artifacts[{index}].sha256"), sum, &operator);
             }
         }

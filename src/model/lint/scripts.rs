@@ -218,7 +218,7 @@ fn unverified_script(script: &Scripted<'_>, parsed: &Parsed) -> Option<Finding> 
         "unverified-script",
         &script.place,
         "a script is run as it comes from the network, half of it if the connection breaks".to_owned(),
-        "download it beforehand and name it under `artifacts:` with its sha256",
+        "name its URL under `artifacts:` with `fetch: node` and its sha256, so that it is whole and verified first",
     ))
 }
 

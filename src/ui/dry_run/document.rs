@@ -6,6 +6,7 @@ use crate::model::forecast::{Outlook, TurnForecast};
 
 use super::super::document::{ROLLGATE, VERSION, next, reading};
 use super::super::moment::Moment;
+use super::problems::would_fetch;
 use super::{Compared, DryRun, result};
 
 /// Builds the document.
@@ -83,14 +84,16 @@ fn turn_object(moment: &Moment, turn: &TurnForecast) -> Json {
     })
 }
 
-fn word(outlook: &Outlook) -> (&'static str, Option<&str>) {
-    match outlook {
+fn word(outlook: &Outlook) -> (&'static str, Option<String>) {
+    let (word, why) = match outlook {
         Outlook::WouldRun => ("would_run", None),
+        Outlook::WouldFetch { urls } => return ("would_run", Some(would_fetch(urls))),
         Outlook::NotNeeded { why } => ("not_needed", Some(why)),
         Outlook::Holds => ("holds", None),
         Outlook::WouldStop(failure) => ("would_stop", Some(&failure.message)),
         Outlook::WouldAsk => ("would_ask", None),
         Outlook::WouldWait(failure) => ("would_wait", Some(&failure.message)),
         Outlook::CannotKnow { why } => ("cannot_know", Some(why)),
-    }
+    };
+    (word, why.cloned())
 }

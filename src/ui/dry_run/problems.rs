@@ -5,6 +5,7 @@ use crate::model::event::{Failure, Reading, RunId};
 use crate::model::forecast::{Forecast, Outlook, StepForecast, TurnForecast};
 use crate::model::name::NodeName;
 use crate::model::plan::{Plan, Section, Work};
+use crate::model::url::Url;
 
 use super::super::gate;
 use super::super::next::Next;
@@ -126,10 +127,33 @@ pub fn problems(
     if !unstaged.is_empty() {
         let verb = if unstaged.len() == 1 { "is" } else { "are" };
         let what = format!("{} {verb} not staged", words::list_some(&unstaged, NAMED));
-        all.push(Problem { next: command(&["stage"]), ..on_cluster(Kind::NotStaged, what) });
+        let evidence = fetches(found);
+        all.push(Problem { evidence, next: command(&["stage"]), ..on_cluster(Kind::NotStaged, what) });
     }
     all.sort_by_key(|problem| problem.kind);
     all
+}
+
+/// What nodes would fetch themselves, nodes that fetch the same in one row.
+fn fetches(found: &Forecast) -> Vec<String> {
+    let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+    for turn in &found.turns {
+        for step in &turn.steps {
+            let Outlook::WouldFetch { urls } = &step.outlook else { continue };
+            let what = would_fetch(urls);
+            match rows.iter_mut().find(|(known, _)| *known == what) {
+                Some((_, nodes)) => nodes.push(turn.node.as_str()),
+                None => rows.push((what, vec![turn.node.as_str()])),
+            }
+        }
+    }
+    rows.into_iter().map(|(what, nodes)| format!("{} {what}", words::list_some(&nodes, NAMED))).collect()
+}
+
+/// What a node would fetch itself, in words.
+pub(super) fn would_fetch(urls: &[Url]) -> String {
+    let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
+    format!("would fetch {}", urls.join(" and "))
 }
 
 fn is_invariant(plan: &Plan, step: &StepForecast) -> bool {

@@ -35,7 +35,7 @@ fn add(prospect: &mut Prospect, turn: &TurnForecast) {
                 prospect.prechecks.extend(step.readings.clone());
             }
             Outlook::WouldStop(failure) => prospect.error = Some(failure.message.clone()),
-            Outlook::WouldRun | Outlook::Holds => {}
+            Outlook::WouldRun | Outlook::WouldFetch { .. } | Outlook::Holds => {}
         }
     }
 }

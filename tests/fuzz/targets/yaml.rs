@@ -10,8 +10,8 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use rollgate::config::{Loaded, Mistakes, Source, load_source};
 use rollgate::model::lint;
-use rollgate::model::plan::Sources;
-use rollgate::model::planner::{self, ArtifactFacts};
+use rollgate::model::plan::{Origin, Sources};
+use rollgate::model::planner::{self, ArtifactFacts, Located, PlanError};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Begins the procedure in a text that has both.
@@ -47,7 +47,6 @@ fn load(inventory: &[u8]) -> Result<(), Mistakes> {
     for finding in lint::lint(&loaded.inventory, &loaded.procedure).iter().take(PLACED) {
         explains(&loaded.mistake(finding).into());
     }
-    let facts = ArtifactFacts { sha256: "0".repeat(64), size: 1 };
     let Loaded { inventory, procedure, inventory_source, procedure_source } = loaded;
     let sources = Sources {
         inventory: inventory_source.path().to_owned(),
@@ -55,8 +54,18 @@ fn load(inventory: &[u8]) -> Result<(), Mistakes> {
         procedure: procedure_source.path().to_owned(),
         procedure_sha256: procedure_source.sha256().to_owned(),
     };
-    let artifacts = vec![facts; procedure.artifacts.len()];
-    if let Err(error) = planner::plan(&inventory, &procedure, sources, &artifacts) {
+    let artifacts = procedure.artifacts.iter().map(|artifact| {
+        Ok(match planner::locate(artifact, &inventory)? {
+            Located::Url { url, sha256 } => ArtifactFacts { origin: Origin::Url { url }, sha256 },
+            Located::File { path, wanted } => {
+                let found = wanted.clone().unwrap_or_else(|| "0".repeat(64));
+                ArtifactFacts::of_file(path, wanted, found, 1)?
+            }
+        })
+    });
+    let artifacts: Result<Vec<_>, PlanError> = artifacts.collect();
+    let planned = artifacts.and_then(|all| planner::plan(&inventory, &procedure, sources, &all));
+    if let Err(error) = planned {
         assert!(!error.to_string().is_empty(), "{error:?}");
     }
     Ok(())

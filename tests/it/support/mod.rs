@@ -5,6 +5,7 @@ mod cluster;
 pub(crate) mod disk;
 mod effects;
 pub(crate) mod failing;
+mod mirror;
 pub(crate) mod next;
 mod pty;
 mod redact;
@@ -17,6 +18,7 @@ mod wire;
 
 pub(crate) use cluster::{Builder, Cluster, NodeSpec};
 pub(crate) use effects::{HELD, VANISH, counted, effects};
+pub(crate) use mirror::{Asked, Mirror};
 pub(crate) use pty::{Pty, Size, written};
 pub(crate) use redact::redact;
 pub(crate) use run::{Invocation, Output, Running, harmless, rollgate};

@@ -10,8 +10,8 @@ use crate::model::host::Shell;
 use crate::model::inventory::{Inventory, SecretSource};
 use crate::model::name::{CheckName, RoleName, StepName, VarName};
 use crate::model::procedure::{
-    Action, Artifact, Capture, Check, CheckRef, Guard, Phase, PhaseBody, Role, Scope, Script, Step, Target,
-    Undo, When,
+    Action, Artifact, Capture, Check, CheckRef, Guard, Phase, PhaseBody, Role, Scope, Script, Source, Step,
+    Target, Undo, When,
 };
 use crate::model::selector::Selector;
 use crate::model::template::Template;
@@ -129,7 +129,8 @@ fn variables_of_steps_and_places() {
     assert_eq!(rules("ls $ROLLGATE_STAGED"), ["unset-variable"]);
     let mut with = procedure(vec![upgrade(vec![sh("ls $ROLLGATE_STAGED")])]);
     let source = Template::new("./x.tar");
-    with.artifacts.push(Artifact { source, sha256: None, nodes: Selector::all(), base: PathBuf::from("/") });
+    let source = Source::File { path: source, base: PathBuf::from("/"), sha256: None };
+    with.artifacts.push(Artifact { source, nodes: Selector::all() });
     assert!(lint(&cluster(), &with).is_empty());
 }
 
