@@ -1,11 +1,13 @@
 //! Files that a node fetches itself: the script of the job that does it there. What has arrived is kept beside its place
 //! and continued; under its name a file stands only with the sum that was wanted.
 //!
-//! A job is not what proves it: whoever started it asks the node for the sums afterwards, as for any copy.
+//! The node notes the sum, as it does of a copy; whoever started the job asks for that afterwards, and does not go by how
+//! the job ended.
 
 use std::fmt::Write as _;
 
 use super::copy::{OUST, TOOLS, beside};
+use super::note::{NOTES, note_of};
 use super::script::quote;
 
 /// A file that a node is to fetch.
@@ -25,7 +27,7 @@ pub struct Download {
 pub const WRONG_SUM: i32 = 65;
 
 /// Fetches files one after the other: `root` is set before, and `rg_get` is called for each with `url want to part by
-/// mode` set. What curl or wget have to say of trouble comes first, what follows from it last.
+/// mode note` set. What curl or wget have to say of trouble comes first, what follows from it last.
 ///
 /// A transfer that breaks is continued as long as it comes to something. Trouble of the way leaves the part for the next
 /// attempt; an answer that does not fit the part, or a sum that does not fit the whole, has it fetched anew, once.
@@ -112,7 +114,9 @@ rg_continue() {
   done
 }
 rg_arrives() {
-  [ "$(rg_sum "$part")" = "$want" ]
+  rg_look "$part" || rg_seen=
+  rg_hex=$(rg_sum "$part")
+  [ "$rg_hex" = "$want" ]
 }
 rg_claim() {
   rg_oust
@@ -137,9 +141,9 @@ rg_get() {
       rg_anew
       rg_renewed=yes
       rg_fetch
+      rg_arrives || :
     fi
   fi
-  rg_hex=$(rg_sum "$part")
   if [ "$rg_hex" != "$want" ]; then
     rm -f -- "$part" "$by"
     printf '%s\n' "$url is not what was wanted: its sha256 is $rg_hex, not $want" >&2
@@ -148,6 +152,7 @@ rg_get() {
   chmod "$mode" "$part"
   rg_flush "$part"
   mv -f -- "$part" "$to"
+  rg_note_moved
   rg_flush "$dir"
   rm -f -- "$by"
   printf '%s: fetched, %s bytes\n' "${to##*/}" "$(rg_size "$to")"
@@ -156,7 +161,7 @@ rg_get() {
 
 /// The script of the job that fetches them, for a node whose own directory is `root`.
 pub fn download_script(root: &str, files: &[Download]) -> String {
-    let mut script = format!("root={}\n{TOOLS}{OUST}{GET}", quote(root));
+    let mut script = format!("root={}\n{TOOLS}{NOTES}{OUST}{GET}", quote(root));
     for file in files {
         let (part, by) = beside(&file.to, &file.sha256);
         let words = [
@@ -165,6 +170,7 @@ pub fn download_script(root: &str, files: &[Download]) -> String {
             ("to", file.to.clone()),
             ("part", part),
             ("by", by),
+            ("note", note_of(&file.to)),
             ("mode", format!("{:04o}", file.mode & 0o7777)),
         ];
         for (name, value) in words {
