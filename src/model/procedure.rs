@@ -200,6 +200,11 @@ impl Source {
     }
 }
 
+/// Whether a text is the hexadecimal form of a SHA-256 sum.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// A part of the procedure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phase {

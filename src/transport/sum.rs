@@ -6,6 +6,8 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::model::procedure::is_sha256;
+
 /// A file's size and content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSum {
@@ -70,6 +72,5 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 /// One line of an answer: `SIZE SHA256`, or `-`.
 pub(super) fn sum_of(line: &str) -> Option<FileSum> {
     let (size, sha256) = line.split_once(' ')?;
-    let fits = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Some(FileSum { size: size.parse().ok()?, sha256: fits.then(|| sha256.to_owned())? })
+    Some(FileSum { size: size.parse().ok()?, sha256: is_sha256(sha256).then(|| sha256.to_owned())? })
 }

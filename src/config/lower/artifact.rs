@@ -7,7 +7,7 @@ use super::super::raw::words::FETCHES;
 use super::desk::Desk;
 use super::known::Known;
 use super::procedure::nodes;
-use crate::model::procedure::{Artifact, Source};
+use crate::model::procedure::{Artifact, Source, is_sha256};
 use crate::model::template::Template;
 use crate::model::url::{BadUrl, Url};
 
@@ -35,7 +35,8 @@ fn copied(desk: &Desk<'_>, known: &Known<'_>, path: &Path, raw: &RawArtifact) ->
     let source =
         desk.needed(path, "source", raw.source.as_ref(), "the file on this machine that `stage` copies");
     let file = source.and_then(|source| file(desk, known, &path.key("source"), source));
-    let sha256 = raw.sha256.as_ref().and_then(|sum| sum_of(desk, known, &path.key("sha256"), sum));
+    let help = "64 hexadecimal digits, as sha256sum prints them; without the key the file's own sum holds";
+    let sha256 = raw.sha256.as_ref().and_then(|sum| sum_of(desk, known, &path.key("sha256"), sum, help));
     Some(Source::File { path: file?, base: desk.directory(), sha256 })
 }
 
@@ -53,16 +54,14 @@ fn fetched(
     let help =
         "the sum that whoever publishes the file names; nothing else says that a node got the right one";
     let sum = desk.needed(path, "sha256", raw.sha256.as_ref(), help);
-    let sha256 = sum.and_then(|sum| sum_of(desk, known, &path.key("sha256"), sum));
+    let help = "64 hexadecimal digits, as sha256sum prints them";
+    let sha256 = sum.and_then(|sum| sum_of(desk, known, &path.key("sha256"), sum, help));
     by_node.and(url).zip(sha256).map(|(url, sha256)| Source::Url { url, sha256 })
 }
 
-fn sum_of(desk: &Desk<'_>, known: &Known<'_>, path: &Path, sum: &Scalar) -> Option<Template> {
+fn sum_of(desk: &Desk<'_>, known: &Known<'_>, path: &Path, sum: &Scalar, help: &str) -> Option<Template> {
     let sum = known.template(desk, path, sum)?;
-    let is_sum = sum.as_str().len() == 64 && sum.as_str().chars().all(|c| c.is_ascii_hexdigit());
-    if sum.is_literal() && !is_sum {
-        let help =
-            "64 hexadecimal digits, as sha256sum prints them; without the key the file's own sum holds";
+    if sum.is_literal() && !is_sha256(sum.as_str()) {
         desk.wrong(path, "this is no SHA-256 sum", "this value", help);
     }
     Some(sum)

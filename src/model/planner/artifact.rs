@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{PlanError, cluster_vars};
 use crate::model::inventory::Inventory;
 use crate::model::plan::{Origin, PlannedArtifact};
-use crate::model::procedure::{Artifact, Procedure, Source};
+use crate::model::procedure::{Artifact, Procedure, Source, is_sha256};
 use crate::model::template::Template;
 use crate::model::url::Url;
 
@@ -63,7 +63,7 @@ pub fn locate(artifact: &Artifact, inventory: &Inventory) -> Result<Located, Pla
     };
     let sum = |template: &Template| {
         let text = render(template)?;
-        if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if is_sha256(&text) {
             return Ok(text.to_ascii_lowercase());
         }
         Err(PlanError::BadSum { place: place(), text: text.escape_debug().to_string() })
