@@ -181,14 +181,14 @@ impl Dialer {
     ) -> Result<Option<(Ssh, Facts)>, TransportError> {
         while let Some(socket) = sockets.take(identity) {
             let warden = self.warden().map_err(|source| unreachable(to, no_warden(target, &source)))?;
-            let known = memory::recall(&socket, to, root).filter(|_| !self.asks_anew);
+            let known = if self.asks_anew { None } else { memory::recall(&socket, to, root) };
             let Some(master) = Master::take_up(socket.clone(), warden).await else { continue };
             let link = self.link(to, target, master);
             if link.responds(RESPONSE.min(target.connect_timeout)).await != Response::Open {
                 continue;
             }
             if let Some(facts) = known {
-                link.is_known();
+                link.skip_greeting();
                 return Ok(Some((link, facts)));
             }
             match hello(&link, to, root).await {

@@ -135,7 +135,7 @@ impl Ssh {
     }
 
     /// Its node need not be greeted: the call that comes first is one of those that follow.
-    pub(super) fn is_known(&self) {
+    pub(super) fn skip_greeting(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
