@@ -160,7 +160,7 @@ async fn a_job_that_takes_too_long_is_ended() {
         let start = Instant::now();
         let end = node.session.start(&job, &heard).await.unwrap();
         assert_eq!(end, JobEnd::TimedOut { after, stopped: true }, "{}", node.how);
-        assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         assert!(!runs(heard.out().trim()), "{}: it runs on", node.how);
         assert!(node.session.is_alive().await);
     }
@@ -293,7 +293,7 @@ async fn a_secret_is_in_no_process_list_and_in_no_debug_output() {
         stop.store(true, Ordering::Relaxed);
         let (looks, hits) = watch.join().unwrap();
         assert_eq!(heard.out(), "same\nsame\n");
-        assert!(looks > 2);
+        assert!(looks > 10);
         assert_eq!(hits, [], "{}", node.how);
     }
     assert_eq!(format!("{0} {0:?}", Secret::new(token.to_owned())), "*** ***");
