@@ -4,15 +4,15 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use rollgate::transport::{Download, WRONG_SUM, download_script};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::support::{Asked, Builder, Cluster, Invocation, Mirror, PATIENCE, Wire, documents, effects};
+use super::support::{
+    Asked, Builder, Cluster, Invocation, Mirror, Wire, documents, effects, within_patience,
+};
 
 const PROCEDURE: &str = r#"
     procedure: fetched
@@ -84,15 +84,10 @@ fn path(cluster: &Cluster, fetchers: &[&str]) -> PathBuf {
 /// Waits until what the node said of its fetching is in the transcript.
 #[track_caller]
 fn await_output(cluster: &Cluster, wanted: &str) {
-    let until = Instant::now() + PATIENCE;
-    let said = || {
+    within_patience(&format!("{wanted:?} is said"), || {
         let found = Command::new("grep").arg("-rqF").arg(wanted).arg(cluster.path("state")).status().unwrap();
         found.success()
-    };
-    while !said() {
-        assert!(Instant::now() < until, "nobody said: {wanted}");
-        sleep(Duration::from_millis(50));
-    }
+    });
 }
 
 fn stage(cluster: &Cluster) -> Invocation {
@@ -223,8 +218,8 @@ fn an_address_reaches_the_node_as_data() {
     assert_eq!(mirror.asked()[0].path, format!("/a/{name}?token='*'"));
 }
 
-#[test]
-fn a_stage_that_was_killed_is_taken_up_by_the_next_one() {
+/// A node fetches, and whoever asked it to is killed when all that is sent has come to its disk.
+fn killed_while_it_fetches() -> (Mirror, Cluster) {
     let (mirror, cluster) = mirrored();
     mirror.hold_at(HELD);
     let mut killed = stage(&cluster).spawn();
@@ -232,8 +227,14 @@ fn a_stage_that_was_killed_is_taken_up_by_the_next_one() {
     await_output(&cluster, &format!("app.tar: {HELD} bytes are there"));
     killed.signal(Signal::KILL);
     let _ = killed.wait();
-    // It did not need rollgate, and whoever comes next ends it.
     mirror.await_held(1);
+    (mirror, cluster)
+}
+
+#[test]
+fn a_stage_that_was_killed_is_taken_up_by_the_next_one() {
+    let (mirror, cluster) = killed_while_it_fetches();
+    // It did not need rollgate, and whoever comes next ends it.
     stage(&cluster).run().code(0);
     mirror.await_held(0);
     assert_eq!(from(&mirror), [None, Some(HELD)]);
@@ -279,13 +280,7 @@ fn some_are_copied_and_others_fetched_and_the_report_says_which() {
 
 #[test]
 fn unstage_ends_who_still_fetches() {
-    let (mirror, cluster) = mirrored();
-    mirror.hold_at(HELD);
-    let mut killed = stage(&cluster).spawn();
-    mirror.await_held(1);
-    killed.signal(Signal::KILL);
-    let _ = killed.wait();
-    mirror.await_held(1);
+    let (mirror, cluster) = killed_while_it_fetches();
     cluster.rollgate(["unstage", "--yes"]).run().code(0);
     mirror.await_held(0);
 }
@@ -344,6 +339,7 @@ fn every_shell_reads_the_script_in_the_same_way() {
         let entries = fs::read_dir(format!("{root}/c/staged/x")).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["a", "b"], "{shell:?}");
+        let notes = names.extract_if(.., |name| name.to_string_lossy().starts_with(".sum-")).count();
+        assert_eq!((names, notes), (vec!["a".into(), "b".into()], 2), "{shell:?}");
     }
 }

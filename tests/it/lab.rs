@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::support::{Invocation, Output, PATIENCE};
+use super::support::{Invocation, Output, within_patience};
 
 /// The longest that a run may take in which nodes boot.
 const LIMIT: Duration = Duration::from_mins(3);
@@ -48,16 +48,6 @@ pub(crate) struct Lab {
     cluster: String,
     inventory: PathBuf,
     temp: TempDir,
-}
-
-/// Looks again and again until something is so; red when it is not in time.
-#[track_caller]
-fn within_patience(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn command(word: &str) -> Invocation {

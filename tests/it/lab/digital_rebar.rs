@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::{EFFECTS, Lab, PATIENCE};
+use super::{EFFECTS, Lab};
+use crate::support::PATIENCE;
 
 const NEW: &str = "v4.14.0";
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use super::{EFFECTS, Lab, within_patience};
+use super::{EFFECTS, Lab};
 use crate::support::Output;
+use crate::support::within_patience;
 
 /// Letters that stand nowhere on a machine by accident.
 const PASSWORD: &str = "xK7-it's\"a$password`9";

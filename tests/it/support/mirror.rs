@@ -5,10 +5,10 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{JoinHandle, sleep, spawn};
-use std::time::{Duration, Instant};
+use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
 
-use super::PATIENCE;
+use super::within_patience;
 
 /// What somebody asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,11 +112,7 @@ impl Mirror {
     /// Waits until so many clients stand still.
     #[track_caller]
     pub(crate) fn await_held(&self, clients: usize) {
-        let until = Instant::now() + PATIENCE;
-        while self.state().held != clients {
-            assert!(Instant::now() < until, "{} clients stand still: {:?}", self.state().held, self.asked());
-            sleep(Duration::from_millis(10));
-        }
+        within_patience(&format!("{clients} clients stand still"), || self.state().held == clients);
     }
 
     /// Lets whoever stands still go on.

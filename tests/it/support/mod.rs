@@ -16,6 +16,8 @@ mod sshd;
 mod tree;
 mod wire;
 
+use std::time::{Duration, Instant};
+
 pub(crate) use cluster::{Builder, Cluster, NodeSpec};
 pub(crate) use effects::{HELD, VANISH, counted, effects};
 pub(crate) use mirror::{Asked, Mirror};
@@ -29,4 +31,14 @@ pub(crate) use wire::Wire;
 
 /// How long a test waits for something that takes a moment before it says what is missing. Hosts that boot beside it
 /// make a moment long.
-pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Looks again and again until something is so; red when it is not in time.
+#[track_caller]
+pub(crate) fn within_patience(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
